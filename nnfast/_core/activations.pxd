@@ -1,0 +1,353 @@
+"""Activations and their gradients, side by side.
+
+An elementwise activation is `f(z) -> a`, in place where z is a, and
+`f_gradient(z, a, delta)`: delta <- delta * f'(z).  It writes the derivative
+from whichever of z and a is cheaper; `keeps_input` says which need z.
+Both run over whole blocks of the workspace, padding included: what stands in
+the padding has no meaning and does no harm.  softmax works row by row.
+
+To add one: a kernel and its gradient here, a name in `Activation`, a line in
+`activate`, `activation_gradient` and `ACTIVATIONS` (network.pyx), and its
+NumPy formula in tests/reference.py.
+"""
+cimport cython
+from cython cimport floating
+from nnfast._core.mathf cimport exp, expm1, tanh, sigmoid as logistic, softplus as soft, erf, fabs, sum_row, max_row
+
+cdef enum Activation:
+    LINEAR
+    RELU
+    SIGMOID
+    TANH
+    SOFTMAX
+    LEAKY_RELU
+    ELU
+    SELU
+    GELU
+    GELU_TANH
+    SILU
+    SOFTPLUS
+    SOFTSIGN
+    MISH
+    HARD_SIGMOID
+    EXPONENTIAL
+    N_ACTIVATIONS
+
+cdef enum:
+    LEAKY_SLOPE_PERCENT = 20        # Keras' leaky_relu: 0.2
+
+
+cdef inline bint keeps_input(int kind) noexcept nogil:
+    """Whether the gradient needs z beside a."""
+    return kind == GELU or kind == GELU_TANH or kind == SILU or kind == MISH or kind == SOFTPLUS or kind == SOFTSIGN
+
+
+cdef inline void relu(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- max(z, 0)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = 0 if z[i] <= 0 else z[i]
+
+
+cdef inline void relu_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta [a > 0]."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        delta[i] = 0 if a[i] <= 0 else delta[i]
+
+
+cdef inline void sigmoid(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- 1 / (1 + exp(-z))."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = logistic(z[i])
+
+
+cdef inline void sigmoid_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta a (1 - a)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        delta[i] = delta[i] * (a[i] * (1 - a[i]))
+
+
+cdef inline void tanh_(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- tanh(z)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = tanh(z[i])
+
+
+cdef inline void tanh_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta (1 - a^2)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        delta[i] = delta[i] * (1 - a[i] * a[i])
+
+
+cdef inline void softmax(const floating* z, floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
+                         Py_ssize_t width) noexcept nogil:
+    """a <- exp(z - max z) / sum exp(z - max z), by rows."""
+    cdef Py_ssize_t r, i
+    cdef floating largest, total
+    for r in range(rows):
+        largest = max_row(z + r * row, n)
+        for i in range(width):
+            a[r * row + i] = exp(z[r * row + i] - largest)
+        total = 1 / sum_row(a + r * row, n)
+        for i in range(width):
+            a[r * row + i] = a[r * row + i] * total
+
+
+cdef inline void softmax_gradient(const floating* a, floating* delta, Py_ssize_t row, Py_ssize_t rows,
+                                  Py_ssize_t n) noexcept nogil:
+    """delta <- a (delta - sum_j a_j delta_j), by rows."""
+    cdef Py_ssize_t r, i
+    cdef floating dot
+    for r in range(rows):
+        dot = 0
+        for i in range(n):
+            dot += a[r * row + i] * delta[r * row + i]
+        for i in range(n):
+            delta[r * row + i] = a[r * row + i] * (delta[r * row + i] - dot)
+
+
+cdef inline void leaky_relu(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- z if z > 0 else 0.2 z."""
+    cdef floating slope = LEAKY_SLOPE_PERCENT / 100.
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = z[i] * slope if z[i] <= 0 else z[i]
+
+
+cdef inline void leaky_relu_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta (1 if a > 0 else 0.2)."""
+    cdef floating slope = LEAKY_SLOPE_PERCENT / 100.
+    cdef Py_ssize_t i
+    for i in range(size):
+        delta[i] = delta[i] * slope if a[i] <= 0 else delta[i]
+
+
+cdef inline void scaled_elu(const floating* z, floating* a, Py_ssize_t size, floating scale, floating alpha) noexcept nogil:
+    """a <- scale z if z > 0 else scale alpha (exp(z) - 1)."""
+    cdef Py_ssize_t i
+    cdef floating below
+    for i in range(size):
+        below = alpha * expm1(z[i])
+        a[i] = scale * (z[i] if z[i] > 0 else below)
+
+
+cdef inline void scaled_elu_gradient(const floating* a, floating* delta, Py_ssize_t size, floating scale,
+                                     floating alpha) noexcept nogil:
+    """delta <- delta (scale if a > 0 else a + scale alpha)."""
+    cdef Py_ssize_t i
+    cdef floating below
+    for i in range(size):
+        below = a[i] + scale * alpha
+        delta[i] = delta[i] * (scale if a[i] > 0 else below)
+
+
+cdef inline void gelu(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- z Phi(z), Phi the normal distribution function (Hendrycks and Gimpel 2016)."""
+    cdef floating root_half = 0.7071067811865476
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = z[i] * (<floating>0.5 * (1 + erf(z[i] * root_half)))
+
+
+cdef inline void gelu_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta (Phi(z) + z phi(z)), phi the normal density."""
+    cdef floating root_half = 0.7071067811865476, density = 0.3989422804014327
+    cdef Py_ssize_t i
+    for i in range(size):
+        delta[i] = delta[i] * (<floating>0.5 * (1 + erf(z[i] * root_half))
+                               + z[i] * density * exp(<floating>-0.5 * z[i] * z[i]))
+
+
+cdef inline floating gelu_tanh_inner(floating z) noexcept nogil:
+    """tanh(sqrt(2/pi) (z + 0.044715 z^3))."""
+    return tanh(<floating>0.7978845608028654 * (z + <floating>0.044715 * z * z * z))
+
+
+cdef inline void gelu_tanh(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3)))."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = <floating>0.5 * z[i] * (1 + gelu_tanh_inner(z[i]))
+
+
+cdef inline void gelu_tanh_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta ((1 + t)/2 + z/2 (1 - t^2) sqrt(2/pi) (1 + 3 * 0.044715 z^2)), t the tanh above."""
+    cdef floating t
+    cdef Py_ssize_t i
+    for i in range(size):
+        t = gelu_tanh_inner(z[i])
+        delta[i] = delta[i] * (<floating>0.5 * (1 + t) + <floating>0.5 * z[i] * (1 - t * t)
+                               * <floating>0.7978845608028654 * (1 + <floating>0.134145 * z[i] * z[i]))
+
+
+cdef inline void silu(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- z sigmoid(z)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = z[i] * logistic(z[i])
+
+
+cdef inline void silu_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta s (1 + z (1 - s)), s = sigmoid(z)."""
+    cdef floating s
+    cdef Py_ssize_t i
+    for i in range(size):
+        s = logistic(z[i])
+        delta[i] = delta[i] * (s * (1 + z[i] * (1 - s)))
+
+
+cdef inline void softplus(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- log(1 + exp(z))."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = soft(z[i])
+
+
+cdef inline void softplus_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta sigmoid(z)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        delta[i] = delta[i] * logistic(z[i])
+
+
+cdef inline void softsign(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- z / (1 + |z|)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = z[i] / (1 + fabs(z[i]))
+
+
+cdef inline void softsign_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta / (1 + |z|)^2."""
+    cdef floating w
+    cdef Py_ssize_t i
+    for i in range(size):
+        w = 1 + fabs(z[i])
+        delta[i] = delta[i] / (w * w)
+
+
+cdef inline void mish(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- z tanh(log(1 + exp(z))) (Misra 2019)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = z[i] * tanh(soft(z[i]))
+
+
+cdef inline void mish_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta (t + z (1 - t^2) sigmoid(z)), t = tanh(softplus(z))."""
+    cdef floating t
+    cdef Py_ssize_t i
+    for i in range(size):
+        t = tanh(soft(z[i]))
+        delta[i] = delta[i] * (t + z[i] * (1 - t * t) * logistic(z[i]))
+
+
+cdef inline void hard_sigmoid(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- min(max(z/6 + 1/2, 0), 1)."""
+    cdef floating line
+    cdef Py_ssize_t i
+    for i in range(size):
+        line = z[i] * <floating>(1 / 6.) + <floating>0.5
+        line = 0 if line <= 0 else line
+        a[i] = 1 if line >= 1 else line
+
+
+cdef inline void hard_sigmoid_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta / 6 where 0 < a < 1, else 0."""
+    cdef floating inside
+    cdef Py_ssize_t i
+    for i in range(size):
+        inside = delta[i] * <floating>(1 / 6.)
+        inside = 0 if a[i] <= 0 else inside
+        delta[i] = 0 if a[i] >= 1 else inside
+
+
+cdef inline void exponential(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- exp(z)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        a[i] = exp(z[i])
+
+
+cdef inline void exponential_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
+    """delta <- delta a."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        delta[i] = delta[i] * a[i]
+
+
+cdef inline void activate(int kind, const floating* z, floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
+                          Py_ssize_t width) noexcept nogil:
+    """a <- f(z) for `rows` rows of n numbers, padded to `width`, `row` apart; LINEAR needs z is a."""
+    cdef Py_ssize_t size = rows * row
+    if kind == RELU:
+        relu(z, a, size)
+    elif kind == SOFTMAX:
+        softmax(z, a, row, rows, n, width)
+    elif kind == SIGMOID:
+        sigmoid(z, a, size)
+    elif kind == TANH:
+        tanh_(z, a, size)
+    elif kind == LEAKY_RELU:
+        leaky_relu(z, a, size)
+    elif kind == ELU:
+        scaled_elu(z, a, size, <floating>1, <floating>1)
+    elif kind == SELU:      # the fixed point of Klambauer et al. 2017
+        scaled_elu(z, a, size, <floating>1.0507009873554805, <floating>1.6732632423543772)
+    elif kind == GELU:
+        gelu(z, a, size)
+    elif kind == GELU_TANH:
+        gelu_tanh(z, a, size)
+    elif kind == SILU:
+        silu(z, a, size)
+    elif kind == SOFTPLUS:
+        softplus(z, a, size)
+    elif kind == SOFTSIGN:
+        softsign(z, a, size)
+    elif kind == MISH:
+        mish(z, a, size)
+    elif kind == HARD_SIGMOID:
+        hard_sigmoid(z, a, size)
+    elif kind == EXPONENTIAL:
+        exponential(z, a, size)
+
+
+cdef inline void activation_gradient(int kind, const floating* z, const floating* a, floating* delta, Py_ssize_t row,
+                                     Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """delta <- delta f'(z), a = f(z), in the layout of `activate`."""
+    cdef Py_ssize_t size = rows * row
+    if kind == RELU:
+        relu_gradient(a, delta, size)
+    elif kind == SOFTMAX:
+        softmax_gradient(a, delta, row, rows, n)
+    elif kind == SIGMOID:
+        sigmoid_gradient(a, delta, size)
+    elif kind == TANH:
+        tanh_gradient(a, delta, size)
+    elif kind == LEAKY_RELU:
+        leaky_relu_gradient(a, delta, size)
+    elif kind == ELU:
+        scaled_elu_gradient(a, delta, size, <floating>1, <floating>1)
+    elif kind == SELU:
+        scaled_elu_gradient(a, delta, size, <floating>1.0507009873554805, <floating>1.6732632423543772)
+    elif kind == GELU:
+        gelu_gradient(z, delta, size)
+    elif kind == GELU_TANH:
+        gelu_tanh_gradient(z, delta, size)
+    elif kind == SILU:
+        silu_gradient(z, delta, size)
+    elif kind == SOFTPLUS:
+        softplus_gradient(z, delta, size)
+    elif kind == SOFTSIGN:
+        softsign_gradient(z, delta, size)
+    elif kind == MISH:
+        mish_gradient(z, delta, size)
+    elif kind == HARD_SIGMOID:
+        hard_sigmoid_gradient(a, delta, size)
+    elif kind == EXPONENTIAL:
+        exponential_gradient(a, delta, size)

@@ -1,0 +1,39 @@
+"""Metrics of a row: reported, never differentiated, so they change no bit of training."""
+cimport cython
+from cython cimport floating
+from libc.stdint cimport int64_t
+from nnfast._core.mathf cimport fabs
+
+cdef enum Metric:
+    BINARY_ACCURACY
+    CATEGORICAL_ACCURACY
+    SPARSE_CATEGORICAL_ACCURACY
+    ABSOLUTE_ERROR
+    SQUARED_ERROR
+    N_METRICS
+
+
+cdef inline Py_ssize_t argmax(const floating* x, Py_ssize_t n) noexcept nogil:
+    """Place of the first largest number."""
+    cdef Py_ssize_t i, best = 0
+    for i in range(1, n):
+        best = i if x[i] > x[best] else best
+    return best
+
+
+cdef inline double metric_row(int kind, const floating* y, int64_t label, const floating* p, Py_ssize_t n) noexcept nogil:
+    """The metric of one row of predictions p; binary accuracy is at threshold 0.5, as Keras'."""
+    cdef Py_ssize_t i
+    cdef double total = 0
+    if kind == SPARSE_CATEGORICAL_ACCURACY:
+        return argmax(p, n) == label
+    if kind == CATEGORICAL_ACCURACY:
+        return argmax(p, n) == argmax(y, n)
+    for i in range(n):
+        if kind == BINARY_ACCURACY:
+            total += y[i] == (1 if p[i] > 0.5 else 0)
+        elif kind == ABSOLUTE_ERROR:
+            total += fabs(<double>p[i] - y[i])
+        else:
+            total += (<double>p[i] - y[i]) * (<double>p[i] - y[i])
+    return total / n

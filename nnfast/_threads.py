@@ -1,0 +1,146 @@
+"""How many threads, and the threads themselves: they live as long as one fit.
+
+A default of n threads is an upper bound.  A step must hold enough work to pay for its barriers, and a team in
+lockstep suffers when another process takes one of its cores; so ranges of batches are timed, one thread is tried
+beside the full team now and then, and the faster of the two goes on.  The results are the same bits either way.
+"""
+import os
+import threading
+import time
+
+from nnfast import _validation as check
+
+MOST = 64                       # threads of a team; MAX_THREADS of _core/network.pyx
+WORK_PER_THREAD = 2.5e6         # floating-point operations of a step that pay for one more thread in lockstep
+ROWS_WORK_PER_THREAD = 5e8      # the same for predict and evaluate, which start threads and share no step
+RANGE_SECONDS = 0.1             # a range of batches lasts about this long, so that Ctrl-C is seen in time
+FIRST_SECONDS = 0.01            # and the first ones less
+TRIAL_EVERY = 40                # ranges' time between trials of the other team size, in lengths of a trial
+
+
+def cpus():
+    """CPUs this process may use: its affinity, the quota of its control group, OMP_NUM_THREADS."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:
+        count = os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(count, int(limit)) if limit.isdigit() and int(limit) > 0 else count
+
+
+def most_threads(n_threads):
+    """Upper bound of threads, and whether the user set it."""
+    if n_threads is not None:
+        n_threads = check.size(n_threads, "n_threads")
+        if n_threads > MOST:
+            raise ValueError(f"n_threads must be at most {MOST}, got {n_threads}.")
+        return n_threads, True
+    wanted = os.environ.get("NNFAST_NUM_THREADS", "")
+    if wanted:
+        if not wanted.isdigit() or not 1 <= int(wanted) <= MOST:
+            raise ValueError(f"NNFAST_NUM_THREADS must be an integer in [1, {MOST}], got {wanted!r}. Unset it or set it to one.")
+        return int(wanted), False
+    return min(cpus(), MOST), False
+
+
+class Team:
+    """The threads of one fit, and the length of its next range.
+
+    Parameters
+    ----------
+    network : Network
+    n_threads : int or None
+        Exactly so many; None decides by work and by the clock.
+    work : float
+        Floating-point operations of one step.
+    pace : dict
+        Seconds per batch by team size, remembered from the last fit and written to.
+    """
+
+    def __init__(self, network, n_threads, work, pace):
+        self.network = network
+        self.most, self.fixed = most_threads(n_threads)
+        if not self.fixed:
+            self.most = max(1, min(self.most, int(work / WORK_PER_THREAD)))
+        self.work = work
+        self.pace = pace
+        self.trial_due = 0.0
+        self.helpers = []
+
+    def __enter__(self):
+        last = self.network.job()
+        for thread in range(1, self.most):
+            helper = threading.Thread(target=self.network.help, args=(thread, last), daemon=True, name=f"nnfast-{thread}")
+            try:
+                helper.start()
+            except RuntimeError:        # the system gives no more threads
+                break
+            self.helpers.append(helper)
+        self.most = 1 + len(self.helpers)
+        return self
+
+    def __exit__(self, *_):
+        self.network.dismiss()
+        for helper in self.helpers:
+            helper.join()
+
+    def next_range(self):
+        """Threads for the next range, and how many batches it should have."""
+        size = self.most
+        trial = False
+        if not self.fixed and self.most > 1:
+            missing = [n for n in (self.most, 1) if n not in self.pace]
+            if missing:
+                size, trial = missing[0], True
+            else:
+                size = min((self.most, 1), key=self.pace.get)
+                if time.perf_counter() > self.trial_due:
+                    size, trial = self.most + 1 - size, True
+        seconds = FIRST_SECONDS if trial or size not in self.pace else RANGE_SECONDS
+        pace = self.pace.get(size, self.work / 2e10)
+        return size, max(1, min(int(seconds / max(pace, 1e-9)), 1 << 40)), trial
+
+    def record(self, size, batches, seconds, trial):
+        """What a range took."""
+        self.pace[size] = seconds / batches
+        if trial:
+            self.trial_due = time.perf_counter() + TRIAL_EVERY * seconds
+
+
+def over_rows(function, rows, work, n_threads):
+    """Calls function(start, stop) for spans of the rows, in as many threads as pay; returns the results in order."""
+    most, fixed = most_threads(n_threads)
+    count = max(1, min(most, rows) if fixed else min(most, rows, int(rows * work / ROWS_WORK_PER_THREAD) + 1))
+    if count == 1:
+        return [function(0, rows)]
+    bounds = [rows * i // count for i in range(count + 1)]
+    results = [None] * count
+    errors = []
+
+    def run(i):
+        try:
+            results[i] = function(bounds[i], bounds[i + 1])
+        except BaseException as error:      # handed to the caller below
+            errors.append(error)
+
+    helpers = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(1, count)]
+    for i, helper in enumerate(helpers, 1):
+        try:
+            helper.start()
+        except RuntimeError:                # the system gives no more threads
+            helpers[i - 1] = None
+            run(i)
+    run(0)
+    for helper in helpers:
+        if helper is not None:
+            helper.join()
+    if errors:
+        raise errors[0]
+    return results

@@ -1,0 +1,193 @@
+"""Every check that a user can trip, and every error sentence: what must hold, what came, what to do."""
+import operator
+
+import numpy as np
+
+from nnfast._core import network
+
+LARGEST = 2**62             # numbers; above it a product of sizes leaves Py_ssize_t
+
+
+def unknown(what, name, valid):
+    """ValueError for a name that is not known, with the nearest ones that are."""
+    import difflib
+
+    near = difflib.get_close_matches(str(name).lower(), valid, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return ValueError(f"{what} must be one of the known names; got {name!r}. {hint}Known: {', '.join(sorted(valid))}.")
+
+
+def size(value, name, least=1):
+    """An integer of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.") from None
+    if number < least or isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")
+    if number > LARGEST:
+        raise ValueError(f"{name} must be below 2**62, got {number}: the sizes of such arrays overflow.")
+    return number
+
+
+def number(value, name, low=None, high=None, open_high=False):
+    """A finite float in [low, high], or [low, high) with `open_high`."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}.") from None
+    if (not np.isfinite(result) or (low is not None and result < low)
+            or (high is not None and (result > high or (open_high and result == high)))):
+        bounds = "finite" if low is None else f"at least {low}" if high is None else \
+            f"in [{low}, {high}{')' if open_high else ']'}"
+        raise ValueError(f"{name} must be {bounds}, got {value!r}.")
+    return result
+
+
+def dtype(value):
+    """The dtype of a model: float32 or float64."""
+    try:
+        result = np.dtype(value)
+    except TypeError:
+        result = None
+    if result not in (np.dtype("float32"), np.dtype("float64")):
+        raise ValueError(f'dtype must be "float32" or "float64", got {value!r}.')
+    return result
+
+
+def numeric(array, name):
+    """An array of a dtype the core reads, without a copy wherever that is possible."""
+    if type(array) is not np.ndarray or array.dtype.str[1:] not in network.SOURCES or not array.dtype.isnative:
+        try:
+            array = np.asarray(array)
+        except ValueError as error:
+            raise ValueError(f"{name} must be an array of numbers; NumPy could not make one: {error}. "
+                             f"Give every row the same length.") from None
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{name} must be an array of real numbers, got dtype {array.dtype}. "
+                             f"Convert it first, for instance with np.asarray({name}, dtype='float32').")
+        if array.dtype.str[1:] not in network.SOURCES or not array.dtype.isnative:
+            array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
+    if not array.flags.aligned:
+        array = array.copy()
+    return array
+
+
+def source(array):
+    """Code of the dtype for the core."""
+    return network.SOURCES[array.dtype.str[1:]]
+
+
+def matrix(x, name, columns=None, flatten=False):
+    """x as (rows, columns), without a copy wherever that is possible."""
+    x = numeric(x, name)
+    shape = x.shape
+    if x.ndim > 2 and flatten:
+        x = x.reshape(len(x), -1) if len(x) else x.reshape(0, int(np.prod(shape[1:])))
+    if x.ndim != 2:
+        if x.ndim > 2:
+            advice = f"Add nnfast.layers.Flatten() as first layer or reshape it with {name}.reshape(len({name}), -1)."
+        else:
+            advice = f"A single row is {name}.reshape(1, -1), a single column {name}.reshape(-1, 1)."
+        raise ValueError(f"{name} must be 2-D, (rows, columns); got shape {shape}. {advice}")
+    if columns is not None and x.shape[1] != columns:
+        raise ValueError(f"{name} must have {columns} columns, the width of the first layer; got shape {shape}.")
+    if x.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one column; got shape {shape}.")
+    return x
+
+
+def same_length(x, y, name_x="x", name_y="y"):
+    if len(x) != len(y):
+        raise ValueError(f"{name_x} and {name_y} must have the same number of rows; got {len(x)} and {len(y)}.")
+
+
+def at_least_one_row(x, name="x"):
+    if len(x) == 0:
+        raise ValueError(f"{name} must have at least one row; got shape {x.shape}.")
+
+
+def labels(y, classes, name="y"):
+    """Integer labels (n,) as int64, checked to lie in [0, classes)."""
+    y = numeric(y, name)
+    shape = y.shape
+    if y.ndim == 2 and shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        advice = (f"These look one-hot: use {name}.argmax(axis=1), or CategoricalCrossentropy."
+                  if y.ndim == 2 and shape[1] == classes else "Give one integer per row.")
+        raise ValueError(f"{name} must hold integer labels of shape (n,) for a sparse loss; got shape {shape}. {advice}")
+    if y.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(y) | (y != np.floor(y)))
+        if len(bad):
+            raise ValueError(f"{name} must hold integer labels for a sparse loss; row {bad[0]} holds {y[bad[0]]}.")
+    if len(y):
+        low, high = y.min(), y.max()
+        if low < 0 or high >= classes:
+            row = int(np.flatnonzero((y < 0) | (y >= classes))[0])
+            raise ValueError(f"{name} must hold labels in [0, {classes}), as the last layer has {classes} units; "
+                             f"row {row} holds {y[row]}. Renumber the classes from 0 or widen the last layer.")
+    return np.ascontiguousarray(y, dtype=np.int64)
+
+
+def targets(y, columns, name="y"):
+    """Targets as (n, columns) in their own dtype."""
+    y = numeric(y, name)
+    shape = y.shape
+    if y.ndim == 1 and columns == 1:
+        y = y.reshape(-1, 1)
+    if y.ndim != 2 or y.shape[1] != columns:
+        integers = y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)
+        advice = (f"For integer labels use SparseCategoricalCrossentropy, or make them one-hot with np.eye({columns})[{name}]."
+                  if integers else "Match the units of the last layer to the columns of y.")
+        raise ValueError(f"{name} must have shape (n, {columns}), as the last layer has {columns} "
+                         f"unit{'s' if columns > 1 else ''}; got shape {shape}. {advice}")
+    return y
+
+
+def weights(values, rows, name="sample_weight"):
+    """Weights of rows as float64 (n,), or None."""
+    if values is None:
+        return None
+    values = numeric(values, name)
+    shape = values.shape
+    if values.ndim == 2 and shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},), a number for each row; got shape {shape}.")
+    values = np.ascontiguousarray(values, dtype=np.float64)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"{name} must be finite; row {row} holds {values[row]}.")
+    return values
+
+
+def class_weights(weight, classes, sparse, y):
+    """Weights of rows from a dict class -> weight; a class that is missing counts 1."""
+    if not hasattr(weight, "items"):
+        raise TypeError(f"class_weight must be a dict from class to weight, got {weight!r}.")
+    table = np.ones(classes if classes > 1 else 2)
+    for key, value in weight.items():
+        try:
+            index = operator.index(key)
+        except TypeError:
+            raise TypeError(f"class_weight must have integers as keys, got {key!r}.") from None
+        if not 0 <= index < len(table):
+            raise ValueError(f"class_weight must have keys in [0, {len(table)}), got {index}.")
+        table[index] = number(value, f"class_weight[{index}]")
+    if sparse:
+        return table[y]
+    if classes > 1:
+        return table[y.argmax(axis=1)]
+    column = y[:, 0]
+    if not np.isin(column, (0, 1)).all():
+        raise ValueError("class_weight needs classes: with one output every y must be 0 or 1.")
+    return table[column.astype(np.int64)]
+
+
+def not_finite(array, row, name):
+    """ValueError for a row of data the core found NaN or infinity in."""
+    values = np.asarray(array[row])
+    column = int(np.flatnonzero(~np.isfinite(values))[0]) if not np.isfinite(values).all() else None
+    found = f"{values[column]} in column {column}" if column is not None else "a number beyond the range of the model's dtype"
+    return ValueError(f"{name} must be finite; row {row} holds {found}. Clean the data, for instance with np.nan_to_num.")

@@ -1,0 +1,45 @@
+"""Activations by name, and as functions of arrays.
+
+`Dense(84, activation="relu")` and `Dense(84, activation=nnfast.activations.relu)` mean the same.
+"""
+from nnfast import functional
+from nnfast._core import network
+from nnfast._validation import unknown
+
+__all__ = ["get", *sorted(network.ACTIVATIONS)]
+
+_ALIASES = {"swish": "silu"}
+
+globals().update({name: getattr(functional, name) for name in network.ACTIVATIONS})
+
+
+def get(identifier):
+    """Name of an activation.
+
+    Parameters
+    ----------
+    identifier : str, function of this module, or None
+        None is "linear".
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        For a name that is not known.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.activations.get(nnfast.activations.relu)
+    'relu'
+    """
+    if identifier is None:
+        return "linear"
+    name = getattr(identifier, "__name__", identifier)
+    name = _ALIASES.get(name, name)
+    if name not in network.ACTIVATIONS:
+        raise unknown("activation", name, network.ACTIVATIONS)
+    return name

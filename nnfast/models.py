@@ -1,0 +1,718 @@
+"""Sequential: Keras' words for the native network.
+
+Names, shapes, defaults, checks and progress live here; arithmetic lives in `_core`.
+
+    fit            checks once, builds the Network once
+      per epoch    order = shuffle                                   bits that depend on the seed alone
+        ranges     network.train_batches(...)                        about 0.1 s each, without the GIL
+        validation network.evaluate_rows(...)
+        History
+"""
+import threading
+import time
+
+import numpy as np
+
+from nnfast import _threads, initializers, layers, losses, metrics, optimizers
+from nnfast import _validation as check
+from nnfast._core import network as core
+from nnfast.callbacks import History
+
+__all__ = ["Sequential"]
+
+EVALUATE_ROWS = 65536           # rows whose losses are kept at once
+CODE_NAMES = {code: name for name, code in core.ACTIVATIONS.items()}
+
+
+class _Data:
+    """x, y and weights of a fit or an evaluation, checked and in the form the core reads."""
+
+    def __init__(self, model, x, y, sample_weight=None, class_weight=None, suffix=""):
+        loss, units = model._loss, model._units
+        self.x = check.matrix(x, f"x{suffix}", model._n_inputs, model._flatten)
+        if y is None:
+            raise ValueError(f"y{suffix} must be given: training and evaluation need targets.")
+        if loss._sparse:
+            self.y = check.labels(y, units, f"y{suffix}")
+            self.y_source = core.SOURCES["i8"]
+        else:
+            self.y = check.targets(y, units, f"y{suffix}")
+            self.y_source = check.source(self.y)
+        check.same_length(self.x, self.y, f"x{suffix}", f"y{suffix}")
+        check.at_least_one_row(self.x, f"x{suffix}")
+        self.x_source = check.source(self.x)
+        self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{suffix}")
+        if class_weight is not None:
+            rows = check.class_weights(class_weight, units, loss._sparse, self.y)
+            self.weights = rows if self.weights is None else self.weights * rows
+
+    def __len__(self):
+        return len(self.x)
+
+
+class Sequential:
+    """A stack of dense layers, trained natively.
+
+    Parameters
+    ----------
+    layers : list of layers, optional
+        With `Input` first the model is built at once, else by `build` or the first `fit`.
+    dtype : {"float32", "float64"}
+        Of the weights and of all arithmetic; sums of losses are always float64.
+    seed : int, optional
+        Of the first weights and of shuffling.  With a seed every run gives the same bits, for every number of threads.
+
+    Attributes
+    ----------
+    params : ndarray (count_params(),)
+        All weights in one vector, | W0 | b0 | W1 | b1 | ...; may be written to between calls.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> from nnfast.layers import Dense
+    >>> x = np.linspace(-1, 1, 64, dtype="float32").reshape(-1, 1)
+    >>> model = nnfast.Sequential([Dense(16, activation="tanh"), Dense(1)], seed=0)
+    >>> model.compile(optimizer=nnfast.optimizers.Adam(0.01), loss="mse")
+    >>> history = model.fit(x, x**2, epochs=200, verbose=0)
+    >>> history.history["loss"][-1] < 0.01
+    True
+    """
+
+    def __init__(self, layers=None, dtype="float32", seed=None):
+        self.dtype = check.dtype(dtype)
+        self.layers = []
+        self.optimizer = None
+        self._rng = np.random.default_rng(seed)
+        self._loss = None
+        self._metrics = []
+        self._network = None
+        self._n_inputs = None
+        self._flatten = False
+        self._units = None
+        self._epochs = 0
+        self._pace = {}
+        self._lock = threading.Lock()
+        for layer in layers if layers is not None else []:
+            self.add(layer)
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def add(self, layer):
+        """Adds a layer at the end; with `Input` first, building waits until it is needed."""
+        if not isinstance(layer, (layers.Input, layers.Flatten, layers.Dense, layers.Activation)):
+            raise TypeError(f"a layer must be one of nnfast.layers (Input, Flatten, Dense, Activation), got {layer!r}.")
+        if self._network is not None:
+            raise ValueError("the model is built: layers are added before build, fit or the first use. Make a new Sequential.")
+        if isinstance(layer, layers.Input) and self.layers:
+            raise ValueError("Input must be the first layer.")
+        if isinstance(layer, layers.Flatten) and any(isinstance(other, (layers.Dense, layers.Activation)) for other in self.layers):
+            raise ValueError("Flatten must stand before Dense and Activation: their output is flat.")
+        self.layers.append(layer)
+
+    @property
+    def built(self):
+        """Whether the weights exist."""
+        self._build_from_input()
+        return self._network is not None
+
+    def build(self, input_shape):
+        """Makes the weights.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            Shape of x with None for the rows, as in Keras: (None, 784), (None, 28, 28).
+        """
+        shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (None, input_shape)
+        if len(shape) > 1 and shape[0] is None:
+            shape = shape[1:]
+        shape = tuple(check.size(n, "each entry of input_shape after the rows") for n in shape)
+        with self._claim("build"):
+            self._build(shape)
+
+    def _build_from_input(self):
+        if self._network is None and self.layers and isinstance(self.layers[0], layers.Input) and len(self.layers) > 1:
+            self._build(self.layers[0].shape)
+
+    def _build(self, shape):
+        """The network for rows of this shape: plan, first weights, and what compile asked for."""
+        if self._network is not None:
+            if int(np.prod(shape)) != self._n_inputs:
+                raise ValueError(f"the model is built for {self._n_inputs} inputs, got shape {shape}. Make a new Sequential.")
+            return
+        declared = self.layers[0].shape if self.layers and isinstance(self.layers[0], layers.Input) else shape
+        if declared != shape and int(np.prod(declared)) != int(np.prod(shape)):
+            raise ValueError(f"x must have rows of shape {declared}, that of Input; got {shape}.")
+        flatten = any(isinstance(layer, layers.Flatten) for layer in self.layers)
+        if len(shape) != 1 and not flatten:
+            raise ValueError(f"rows of x must be 1-D, got shape {shape}. Add nnfast.layers.Flatten() as first layer.")
+        n_inputs = 1
+        for entry in shape:
+            n_inputs = check.size(n_inputs * entry, "the width of x")
+        plan, widths = [], [n_inputs]
+        for layer in self.layers:
+            if isinstance(layer, layers.Dense):
+                plan.append((layer.units, core.ACTIVATIONS[layer.activation], layer.use_bias))
+                widths.append(layer.units)
+                check.size(widths[-2] * (widths[-1] + 1) * 64, "the size of a layer")
+            elif isinstance(layer, layers.Activation):
+                code = core.ACTIVATIONS[layer.activation]
+                if plan and plan[-1][1] == core.ACTIVATIONS["linear"]:
+                    plan[-1] = (plan[-1][0], code, plan[-1][2])
+                else:
+                    plan.append((0, code, False))
+        if not plan:
+            raise ValueError("the model must have at least one Dense or Activation layer; add one.")
+        network = core.Network(n_inputs, plan, self.dtype.name)
+        dense = [layer for layer in self.layers if isinstance(layer, layers.Dense)]
+        for layer, (n_in, n_out, use_bias, start) in zip(dense, network.shapes):
+            for initializer, shape_, offset in [(layer.kernel_initializer, (n_in, n_out), start),
+                                                (layer.bias_initializer, (n_out,), start + n_in * n_out)][:1 + use_bias]:
+                values = np.asarray(initializer(shape_, self._rng))
+                if values.shape != shape_ or not np.isfinite(values).all():
+                    raise ValueError(f"{initializer!r} must give finite numbers of shape {shape_}; got shape {values.shape}.")
+                network.params[offset:offset + values.size] = values.ravel()
+        self._n_inputs, self._units, self._flatten = n_inputs, widths[-1], flatten
+        self._last_activation = CODE_NAMES[plan[-1][1]]
+        self._work = 2.0 * sum(n_in * n_out for n_in, n_out, _, _ in network.shapes)     # of a forward pass, per row
+        self._network = network
+        if self._loss is not None:
+            self._configure()
+
+    def compile(self, optimizer="adam", loss=None, metrics=None):
+        """Chooses how to train; the state of an optimizer before is dropped.
+
+        Parameters
+        ----------
+        optimizer : str or optimizer
+            Keras' default is "rmsprop"; ours is "adam".
+        loss : str or loss
+        metrics : str, metric, or list of them, optional
+        """
+        if loss is None:
+            raise ValueError("loss must be given: a name such as 'mse', or one of nnfast.losses.")
+        optimizer, loss, chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics)
+        with self._claim("compile"):
+            self._build_from_input()
+            before = self.optimizer, self._loss, self._metrics
+            self.optimizer, self._loss, self._metrics = optimizer, loss, chosen
+            if self._network is not None:
+                try:
+                    self._configure()
+                except ValueError:
+                    self.optimizer, self._loss, self._metrics = before
+                    raise
+
+    def _configure(self):
+        """What compile chose, told to the network; the optimizer starts anew."""
+        code, fused = self._loss._native(self._last_activation)
+        natives = [metric._native(self._units, self._loss._sparse) for metric in self._metrics]
+        self._network.set_loss(code, fused, natives)
+        self._set_optimizer()
+
+    def _set_optimizer(self):
+        self._kind, settings = self.optimizer._native()
+        self._network.set_optimizer(*core.OPTIMIZERS[self._kind], settings)
+
+    def _claim(self, what):
+        """The lock of one fit at a time."""
+        return _Claim(self._lock, what)
+
+    def _ready(self, x, flatten_only=False):
+        """Builds the model for x if it is not built."""
+        if self._loss is None:
+            raise RuntimeError("the model must be compiled first: model.compile(optimizer, loss, metrics).")
+        if self._network is None:
+            self._build_from_input()
+        if self._network is None:
+            x = check.numeric(x, "x")
+            if x.ndim < 2:
+                raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {x.shape}. A single column is x.reshape(-1, 1).")
+            self._build(tuple(check.size(n, "each axis of x after the rows") for n in x.shape[1:]))
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def fit(self, x, y=None, batch_size=None, epochs=1, verbose="auto", validation_split=0.0, validation_data=None,
+            shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, n_threads=None, nonfinite="raise"):
+        """Trains for a number of epochs; a second call goes on where the first ended.
+
+        Parameters
+        ----------
+        x : array (n, columns), or (n, ...) behind Flatten
+            Any strides and any real dtype, read where it lies: no copy is made.
+        y : array (n,) of integer labels for a sparse loss, else (n, outputs)
+        batch_size : int, optional
+            32 by default; the last batch may be smaller.
+        epochs : int
+            The epoch to end before, counted with `initial_epoch`, as in Keras.
+        verbose : {"auto", 0, 1, 2}
+            0 silent, 1 a bar and a line per epoch, 2 a line per epoch; "auto" is 1 on a terminal, else 2.
+        validation_split : float in [0, 1)
+            Share of the last rows that are kept out of training and evaluated after every epoch.
+        validation_data : (x, y) or (x, y, sample_weight), optional
+        shuffle : bool
+            New order of rows in every epoch.
+        class_weight : dict, optional
+            From class to weight, 1 where a class is missing.  With `sample_weight` both are multiplied (Keras refuses).
+        sample_weight : array (n,), optional
+            The loss of a batch is sum(weight * loss) / rows, as in Keras.
+        initial_epoch : int
+        n_threads : int, optional
+            Exactly so many.  By default as many as pay for this network on this machine now, at most its CPUs or
+            NNFAST_NUM_THREADS.  The results are the same bits for every number.
+        nonfinite : {"raise", "stop", "ignore"}
+            What a loss or gradient that is not finite does: raises FloatingPointError, ends the fit with a warning, or
+            nothing.  The first two put back the weights of the start of the range of batches it was met in.
+
+        Returns
+        -------
+        History
+            `.history`: dict of lists, an entry an epoch; `.epoch`.
+
+        Raises
+        ------
+        ValueError
+            For data that do not fit; NaN or infinity in x or y is met when its batch comes, which then changes nothing.
+        FloatingPointError
+            With nonfinite="raise".
+        RuntimeError
+            If the model is not compiled, or another thread trains it.
+        """
+        with self._claim("fit"):
+            epochs = check.size(epochs, "epochs", 0)
+            initial_epoch = check.size(initial_epoch, "initial_epoch", 0)
+            batch_size = check.size(32 if batch_size is None else batch_size, "batch_size")
+            if nonfinite not in ("raise", "stop", "ignore"):
+                raise check.unknown("nonfinite", nonfinite, ["raise", "stop", "ignore"])
+            self._ready(x)
+            data = _Data(self, x, y, sample_weight, class_weight)
+            validation = self._validation(data, validation_split, validation_data)
+            rows = len(data)
+            if validation_split and validation_data is None:
+                rows = len(data) - len(validation)
+            history = History()
+            reporter = _Reporter(verbose, epochs, -(-rows // batch_size))
+            order = np.arange(rows, dtype=np.int64) if shuffle else None
+            batch_size = min(batch_size, rows)
+            team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
+            with team, reporter:
+                for epoch in range(initial_epoch, epochs):
+                    reporter.begin(epoch)
+                    logs, stopped = self._epoch(data, rows, order, batch_size, team, nonfinite, epoch, reporter)
+                    if logs and validation is not None:
+                        logs.update({f"val_{name}": value for name, value in self._scores(validation, n_threads).items()})
+                    if logs:
+                        history.append(epoch, logs)
+                        reporter.end(epoch, logs)
+                    if stopped:
+                        break
+            return history
+
+    def _epoch(self, data, rows, order, batch_size, team, nonfinite, epoch, reporter):
+        """One epoch of ranges; its logs, and whether training must stop."""
+        network = self._network
+        self._follow_optimizer()
+        if order is not None:
+            core.shuffle(order, int(self._rng.integers(2**63)))
+        batches = -(-rows // batch_size)
+        sums = np.zeros(1 + len(self._metrics))
+        batch = 0
+        while batch < batches:
+            size, count, trial = team.next_range()
+            begin = time.perf_counter()
+            stop = min(batch + count, batches)
+            done, status, place = network.train_batches(
+                data.x, data.x_source, data.y, data.y_source, order, data.weights, rows, batch_size, batch, stop,
+                self.optimizer.learning_rate, sums, True, nonfinite != "ignore", size)
+            if status != core.DONE:
+                self._failed(data, status, place, nonfinite, epoch, done)
+                return {}, True
+            team.record(size, done - batch, time.perf_counter() - begin, trial)
+            batch = done
+            reporter.move(batch, sums[0] / min(batch * batch_size, rows))
+        return self._logs(sums, rows), False
+
+    def _failed(self, data, status, place, nonfinite, epoch, batch):
+        """What a range that stopped early means to the user."""
+        if status == core.BAD_INPUT:
+            raise check.not_finite(data.x, place, "x")
+        if status == core.BAD_TARGET:
+            raise check.not_finite(data.y, place, "y")
+        what = "loss" if status == core.BAD_LOSS else "gradient"
+        where = f"in epoch {epoch + 1}, batch {batch + 1}" if epoch is not None else "in this batch"
+        message = (f"the {what} became NaN or infinite {where}; the weights of shortly before are put back. "
+                   f"Lower the learning rate or scale the inputs; nonfinite='ignore' goes on regardless.")
+        if nonfinite == "raise":
+            raise FloatingPointError(message)
+        import warnings
+
+        warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+    def _follow_optimizer(self):
+        """Takes over hyper-parameters that were changed on the optimizer since compile."""
+        kind, settings = self.optimizer._native()
+        if kind != self._kind:
+            self._set_optimizer()
+        else:
+            self._network.set_settings(settings)
+
+    def _validation(self, data, split, given):
+        """The rows to evaluate after each epoch, or None."""
+        if given is not None:
+            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                raise ValueError("validation_data must be (x, y) or (x, y, sample_weight).")
+            return _Data(self, *given, suffix=" of validation_data")
+        split = check.number(split, "validation_split", 0, 1, open_high=True)
+        if split == 0:
+            return None
+        first = int(len(data) * (1 - split))
+        if first == 0 or first == len(data):
+            raise ValueError(f"validation_split={split} of {len(data)} rows leaves no row for "
+                             f"{'training' if first == 0 else 'validation'}. Choose another share.")
+        part = _Data.__new__(_Data)
+        part.x, part.y, part.x_source, part.y_source = data.x[first:], data.y[first:], data.x_source, data.y_source
+        part.weights = None if data.weights is None else data.weights[first:]
+        return part
+
+    def _logs(self, sums, rows):
+        logs = {"loss": float(sums[0] / rows)}
+        for metric, total in zip(self._metrics, sums[1:]):
+            logs[metric.name] = float(metric._finish(total / rows))
+        return logs
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One step on one batch, without a thread or a bar.
+
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight : as in `fit`
+        return_dict : bool
+
+        Returns
+        -------
+        float, list [loss, metrics...] if there are metrics, or dict
+            Of this batch, before the step.
+        """
+        with self._claim("train_on_batch"):
+            self._ready(x)
+            self._follow_optimizer()
+            return self._result(self._step(_Data(self, x, y, sample_weight, class_weight), True), return_dict)
+
+    def _step(self, data, update):
+        rows = len(data)
+        sums = np.zeros(1 + len(self._metrics))
+        _, status, place = self._network.train_batches(
+            data.x, data.x_source, data.y, data.y_source, None, data.weights, rows, rows, 0, 1,
+            self.optimizer.learning_rate, sums, update, True, 1)
+        if status != core.DONE:
+            self._failed(data, status, place, "raise", None, 0)
+        return self._logs(sums, rows)
+
+    def loss_and_gradients(self, x, y, sample_weight=None):
+        """Loss of these rows as one batch, and its gradient with respect to every weight array.
+
+        For checks, and for optimizers of your own: `model.params` is the vector to update.
+
+        Returns
+        -------
+        loss : float
+        gradients : list of arrays, shaped as `get_weights()`
+        """
+        with self._claim("loss_and_gradients"):
+            self._ready(x)
+            logs = self._step(_Data(self, x, y, sample_weight), False)
+            return logs["loss"], [part.copy() for part in self._views(self._network.grads)]
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
+
+    def _scores(self, data, n_threads):
+        """Loss and metrics of data, without a step; the sums run in the order of the rows."""
+        rows = len(data)
+        sums = np.zeros(1 + len(self._metrics))
+        for first in range(0, rows, EVALUATE_ROWS):
+            last = min(first + EVALUATE_ROWS, rows)
+            x, y = data.x[first:last], data.y[first:last]
+            values = np.empty((len(sums), last - first))
+
+            def evaluate(start, stop):
+                return self._network.evaluate_rows(x, data.x_source, y, data.y_source, start, stop, values)
+
+            for status, row in _threads.over_rows(evaluate, last - first, self._work, n_threads):
+                if status != core.DONE:
+                    raise check.not_finite(x if status == core.BAD_INPUT else y, row, "x" if status == core.BAD_INPUT else "y")
+            if data.weights is not None:
+                values[0] *= data.weights[first:last]
+            sums += values.sum(axis=1)
+        return self._logs(sums, rows)
+
+    def _result(self, logs, return_dict):
+        if return_dict:
+            return logs
+        return list(logs.values()) if self._metrics else logs["loss"]
+
+    def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, n_threads=None, return_dict=False):
+        """Loss and metrics of the model on data.
+
+        Parameters
+        ----------
+        x, y, sample_weight, n_threads : as in `fit`
+        batch_size : int, optional
+            Accepted as in Keras; the result does not depend on it.
+        verbose : {"auto", 0, 1, 2}
+            Other than 0 prints the result on a line.
+        return_dict : bool
+
+        Returns
+        -------
+        float, list [loss, metrics...] if there are metrics, or dict
+        """
+        if batch_size is not None:
+            check.size(batch_size, "batch_size")
+        with self._claim("evaluate"):
+            self._ready(x)
+            logs = self._scores(_Data(self, x, y, sample_weight), n_threads)
+        if _verbosity(verbose):
+            print(_line(logs))
+        return self._result(logs, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of one batch, without a step."""
+        with self._claim("test_on_batch"):
+            self._ready(x)
+            return self._result(self._scores(_Data(self, x, y, sample_weight), 1), return_dict)
+
+    def predict(self, x, batch_size=None, verbose=0, n_threads=None):
+        """Outputs of the last layer.  Any number of threads may call it on one model at once.
+
+        Parameters
+        ----------
+        x : array (n, columns), or (n, ...) behind Flatten
+        batch_size, verbose
+            Accepted as in Keras, without effect: nothing is printed, and the result does not depend on batches.
+        n_threads : int, optional
+
+        Returns
+        -------
+        array (n, outputs) of the dtype of the model
+
+        Examples
+        --------
+        >>> import numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.layers.Input(3), nnfast.layers.Dense(2)])
+        >>> model.predict(np.zeros((5, 3))).shape
+        (5, 2)
+        """
+        network = self._network
+        if network is None:
+            with self._claim("predict"):
+                self._build_from_input()
+            network = self._network
+            if network is None:
+                raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
+        x = check.matrix(x, "x", self._n_inputs, self._flatten)
+        rows = len(x)
+        out = np.empty((rows, self._units), self.dtype)
+        code = check.source(x)
+        if rows * self._work < _threads.ROWS_WORK_PER_THREAD and n_threads is None:
+            bad = network.predict_rows(x, code, 0, rows, out)
+        else:
+            found = _threads.over_rows(lambda start, stop: network.predict_rows(x, code, start, stop, out), rows, self._work, n_threads)
+            bad = next((row for row in found if row >= 0), -1)
+        if bad >= 0:
+            raise check.not_finite(x, bad, "x")
+        return out
+
+    # -- weights -----------------------------------------------------------------------------------------------------
+
+    def _built_network(self):
+        self._build_from_input()
+        if self._network is None:
+            raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
+        return self._network
+
+    @property
+    def params(self):
+        """All weights in one vector; writing to it changes the model."""
+        return self._built_network().params
+
+    def _views(self, vector):
+        """The weight arrays as views of a vector in the layout of params."""
+        views = []
+        for n_in, n_out, use_bias, start in self._built_network().shapes:
+            end = start + n_in * n_out
+            views.append(vector[start:end].reshape(n_in, n_out))
+            if use_bias:
+                views.append(vector[end:end + n_out])
+        return views
+
+    def get_weights(self):
+        """Copies of the weight arrays: kernel (n_in, n_out) and bias (n_out,) of each layer."""
+        return [view.copy() for view in self._views(self.params)]
+
+    def set_weights(self, weights):
+        """Sets the weight arrays, in the order and shapes of `get_weights`."""
+        with self._claim("set_weights"):
+            views = self._views(self.params)
+            weights = [check.numeric(array, f"weights[{i}]") for i, array in enumerate(weights)]
+            if [array.shape for array in weights] != [view.shape for view in views]:
+                raise ValueError(f"weights must have the shapes {[view.shape for view in views]}; "
+                                 f"got {[array.shape for array in weights]}.")
+            for i, array in enumerate(weights):
+                if not np.isfinite(array).all():
+                    raise ValueError(f"weights[{i}] must be finite; it holds NaN or infinity.")
+            for view, array in zip(views, weights):
+                view[...] = array
+
+    def count_params(self):
+        """Number of weights."""
+        return len(self.params)
+
+    def summary(self):
+        """Prints a table of the layers, their output shapes and parameters."""
+        self._build_from_input()
+        shapes = iter(self._network.shapes) if self._network is not None else None
+        rows, counts, seen, width = [], [], {}, None
+        if self._network is not None:
+            width = self._n_inputs
+        for layer in self.layers:
+            if isinstance(layer, layers.Input):
+                continue
+            kind = type(layer).__name__
+            number = seen.get(kind, 0)
+            seen[kind] = number + 1
+            name = kind.lower() + (f"_{number}" if number else "")
+            count = 0
+            if isinstance(layer, layers.Dense):
+                width = layer.units
+                if shapes is not None:
+                    n_in, n_out, use_bias, _ = next(shapes)
+                    count = (n_in + use_bias) * n_out
+            counts.append(count)
+            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", f"{count:,}" if shapes is not None or not isinstance(layer, layers.Dense) else "?"))
+        header = ("Layer (type)", "Output Shape", "Param #")
+        widths = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(3)]
+        rule = "-" * sum(widths)
+        print("Model: Sequential", rule, sep="\n")
+        for row in [header, *rows]:
+            print(f"{row[0]:<{widths[0]}}{row[1]:<{widths[1]}}{row[2]:>{widths[2]}}")
+            if row is header:
+                print("=" * sum(widths))
+        print(rule)
+        total = f"{sum(counts):,} ({sum(counts) * self.dtype.itemsize / 1024:,.2f} KB)" if shapes is not None else "known once built"
+        print(f"Total params: {total}")
+
+    def __repr__(self):
+        return f"Sequential({self.layers!r}, dtype={self.dtype.name!r})"
+
+    # -- copies ------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self):
+        with self._claim("copy"):
+            state = {name: value for name, value in self.__dict__.items() if name not in ("_network", "_lock", "_pace", "_kind")}
+            state["_rng"] = self._rng
+            if self._network is not None:
+                state["weights"] = np.array(self._network.params)
+                if self._loss is not None:
+                    state["slots"] = np.array(self._network.slots)
+                    state["steps"] = self._network.steps
+            return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        weights, slots, steps = state.pop("weights", None), state.pop("slots", None), state.pop("steps", None)
+        self.__dict__.update(state)
+        self._network, self._lock, self._pace = None, threading.Lock(), {}
+        if weights is not None:
+            rng, self._rng = self._rng, np.random.default_rng(0)
+            kept = self.layers
+            self.layers = [_without_initializers(layer) for layer in kept]
+            self._build(self._shape_of_rows())
+            self.layers, self._rng = kept, rng
+            self._network.params[:] = weights
+            if slots is not None:
+                self._network.slots[:] = slots
+                self._network.steps = steps
+
+    def _shape_of_rows(self):
+        first = self.layers[0]
+        return first.shape if isinstance(first, layers.Input) else (self._n_inputs,)
+
+
+def _without_initializers(layer):
+    return layers.Dense(layer.units, layer.activation, use_bias=layer.use_bias,
+                        kernel_initializer=initializers.Zeros()) if isinstance(layer, layers.Dense) else layer
+
+
+class _Claim:
+    """Holds the lock of a model, or says who has to wait."""
+
+    def __init__(self, lock, what):
+        self.lock, self.what = lock, what
+
+    def __enter__(self):
+        if not self.lock.acquire(blocking=False):
+            raise RuntimeError(f"{self.what} must wait: another thread is using this model. "
+                               f"Train copies of it (copy.deepcopy) to train at the same time.")
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+
+def _metrics(chosen):
+    chosen = [] if chosen is None else [chosen] if isinstance(chosen, (str, type, metrics.Metric)) else list(chosen)
+    chosen = [metrics.get(metric) for metric in chosen]
+    names = [metric.name for metric in chosen]
+    if len(set(names)) < len(names) or "loss" in names:
+        raise ValueError(f"metrics must have names that differ, and not 'loss'; got {names}.")
+    return chosen
+
+
+def _verbosity(verbose):
+    if verbose == "auto":
+        import sys
+
+        return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
+    if verbose in (0, 1, 2):
+        return int(verbose)
+    raise ValueError(f'verbose must be "auto", 0, 1 or 2, got {verbose!r}.')
+
+
+def _line(logs):
+    return " - ".join(f"{name}: {value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{name}: {value:.4e}"
+                      for name, value in logs.items())
+
+
+class _Reporter:
+    """What a fit prints: a bar that moves at the ends of ranges, and a line per epoch."""
+
+    def __init__(self, verbose, epochs, batches):
+        self.verbose, self.epochs, self.batches = _verbosity(verbose), epochs, batches
+        self.bar = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.close()
+
+    def begin(self, epoch):
+        self.started = time.perf_counter()
+        if self.verbose == 1:
+            from tqdm.auto import tqdm
+
+            self.bar = tqdm(total=self.batches, desc=f"Epoch {epoch + 1}/{self.epochs}", leave=False, unit="batch")
+
+    def move(self, batch, loss):
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss: {loss:.4f}", refresh=False)
+            self.bar.update(batch - self.bar.n)
+
+    def end(self, epoch, logs):
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+        if self.verbose:
+            seconds = time.perf_counter() - self.started
+            print(f"Epoch {epoch + 1}/{self.epochs} - {self.batches} batches - {seconds:.2f}s - {_line(logs)}", flush=True)

@@ -1,0 +1,56 @@
+"""Builds the native extensions; everything else about the package is in pyproject.toml.
+
+`network.pyx` is compiled once per CPU level from the same source.  Switches, as environment variables set to 1:
+NNFAST_DEBUG (assertions, no optimisation), NNFAST_SANITIZE (AddressSanitizer and UBSan).
+"""
+import os
+import platform
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+    "freethreading_compatible": False,
+}
+# -fno-math-errno and -fno-trapping-math let sqrt and selects become vector instructions and change no result;
+# -ffast-math would, and at link time it switches denormals off for the whole process of the user.
+FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
+LEVELS = {"base": []}
+if platform.machine().lower() in ("x86_64", "amd64"):
+    LEVELS = {
+        "v2": ["-march=x86-64-v2"],
+        "v3": ["-march=x86-64-v3"],
+        "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    }
+
+
+def switched_on(name):
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+compile_args, link_args = list(FLAGS), []
+if switched_on("NNFAST_DEBUG"):
+    compile_args = ["-O0", "-g", "-ffp-contract=fast"]
+if switched_on("NNFAST_SANITIZE"):
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+    compile_args = ["-O1", "-g", "-ffp-contract=fast", *sanitizers]
+    link_args = sanitizers[:1]
+
+
+def extension(name, source, flags=()):
+    [built] = cythonize(
+        [Extension(f"nnfast._core.{name}", [f"nnfast/_core/{source}.pyx"], extra_link_args=link_args)],
+        build_dir=f"build/cython-{name}",
+        compiler_directives=DIRECTIVES,
+    )
+    built.extra_compile_args = [*compile_args, *flags]      # set here: cythonize adds up those of one source
+    return built
+
+
+setup(ext_modules=[extension("cpu", "cpu")]
+      + [extension(f"network_{level}", "network", flags) for level, flags in LEVELS.items()])
