@@ -52,5 +52,7 @@ def extension(name, source, flags=()):
     return built
 
 
-setup(ext_modules=[extension("cpu", "cpu")]
-      + [extension(f"network_{level}", "network", flags) for level, flags in LEVELS.items()])
+setup(
+    ext_modules=[extension("cpu", "cpu"), *(extension(f"network_{level}", "network", flags) for level, flags in LEVELS.items())],
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)

@@ -121,13 +121,13 @@ def labels(y, classes, name="y"):
         bad = np.flatnonzero(~np.isfinite(y) | (y != np.floor(y)))
         if len(bad):
             raise ValueError(f"{name} must hold integer labels for a sparse loss; row {bad[0]} holds {y[bad[0]]}.")
-    if len(y):
-        low, high = y.min(), y.max()
-        if low < 0 or high >= classes:
-            row = int(np.flatnonzero((y < 0) | (y >= classes))[0])
-            raise ValueError(f"{name} must hold labels in [0, {classes}), as the last layer has {classes} units; "
-                             f"row {row} holds {y[row]}. Renumber the classes from 0 or widen the last layer.")
-    return np.ascontiguousarray(y, dtype=np.int64)
+    in_range = y.clip(-1, classes) if y.dtype.kind == "f" or y.dtype == np.uint64 else y      # what int64 can not hold
+    integers = np.ascontiguousarray(in_range, dtype=np.int64)
+    row = network.first_outside(integers, classes)
+    if row >= 0:
+        raise ValueError(f"{name} must hold labels in [0, {classes}), as the last layer has {classes} units; "
+                         f"row {row} holds {y[row]}. Renumber the classes from 0 or widen the last layer.")
+    return integers
 
 
 def targets(y, columns, name="y"):

@@ -1,8 +1,7 @@
 """Layers: frozen descriptions of a network, without any arithmetic."""
 from dataclasses import dataclass
 
-from nnfast import _validation as check
-from nnfast import activations, initializers
+from nnfast import _validation as check, activations, initializers
 
 __all__ = ["Activation", "Dense", "Flatten", "Input"]
 

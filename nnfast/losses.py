@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnfast import _validation as check
-from nnfast import functional
+from nnfast import _validation as check, functional
 from nnfast._core import network
 
 __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "MeanAbsoluteError", "MeanSquaredError",

@@ -13,8 +13,7 @@ import time
 
 import numpy as np
 
-from nnfast import _threads, initializers, layers, losses, metrics, optimizers
-from nnfast import _validation as check
+from nnfast import _threads, _validation as check, initializers, layers, losses, metrics, optimizers
 from nnfast._core import network as core
 from nnfast.callbacks import History
 
@@ -431,20 +430,24 @@ class Sequential:
         rows = len(data)
         sums = np.zeros(1 + len(self._metrics))
         for first in range(0, rows, EVALUATE_ROWS):
-            last = min(first + EVALUATE_ROWS, rows)
-            x, y = data.x[first:last], data.y[first:last]
-            values = np.empty((len(sums), last - first))
-
-            def evaluate(start, stop):
-                return self._network.evaluate_rows(x, data.x_source, y, data.y_source, start, stop, values)
-
-            for status, row in _threads.over_rows(evaluate, last - first, self._work, n_threads):
-                if status != core.DONE:
-                    raise check.not_finite(x if status == core.BAD_INPUT else y, row, "x" if status == core.BAD_INPUT else "y")
-            if data.weights is not None:
-                values[0] *= data.weights[first:last]
-            sums += values.sum(axis=1)
+            sums += self._row_scores(data, slice(first, first + EVALUATE_ROWS), n_threads).sum(axis=1)
         return self._logs(sums, rows)
+
+    def _row_scores(self, data, part, n_threads):
+        """Weighted loss and metrics of each row of a part of the data: (1 + metrics, rows)."""
+        x, y = data.x[part], data.y[part]
+        values = np.empty((1 + len(self._metrics), len(x)))
+
+        def evaluate(start, stop):
+            return self._network.evaluate_rows(x, data.x_source, y, data.y_source, start, stop, values)
+
+        for status, row in _threads.over_rows(evaluate, len(x), self._work, n_threads):
+            if status != core.DONE:
+                array, name = (data.x, "x") if status == core.BAD_INPUT else (data.y, "y")
+                raise check.not_finite(array, part.start + row, name)
+        if data.weights is not None:
+            values[0] *= data.weights[part]
+        return values
 
     def _result(self, logs, return_dict):
         if return_dict:
@@ -589,7 +592,8 @@ class Sequential:
                     n_in, n_out, use_bias, _ = next(shapes)
                     count = (n_in + use_bias) * n_out
             counts.append(count)
-            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", f"{count:,}" if shapes is not None or not isinstance(layer, layers.Dense) else "?"))
+            known = shapes is not None or not isinstance(layer, layers.Dense)
+            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", f"{count:,}" if known else "?"))
         header = ("Layer (type)", "Output Shape", "Param #")
         widths = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(3)]
         rule = "-" * sum(widths)

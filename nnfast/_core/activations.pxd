@@ -1,8 +1,9 @@
 """Activations and their gradients, side by side.
 
-An elementwise activation is `f(z) -> a`, in place where z is a, and
-`f_gradient(z, a, delta)`: delta <- delta * f'(z).  It writes the derivative
-from whichever of z and a is cheaper; `keeps_input` says which need z.
+An elementwise activation is `f(a)`, in place (with two pointers that may be
+one the compiler must be ready for overlap, and its loop does one number at a
+time), and `f_gradient(z or a, delta)`: delta <- delta * f'(z).  It makes the
+derivative from whichever of z and a is cheaper; `keeps_input` says which need z.
 Both run over whole blocks of the workspace, padding included: what stands in
 the padding has no meaning and does no harm.  softmax works row by row.
 
@@ -10,7 +11,6 @@ To add one: a kernel and its gradient here, a name in `Activation`, a line in
 `activate`, `activation_gradient` and `ACTIVATIONS` (network.pyx), and its
 NumPy formula in tests/reference.py.
 """
-cimport cython
 from cython cimport floating
 from nnfast._core.mathf cimport exp, expm1, tanh, sigmoid as logistic, softplus as soft, erf, fabs, sum_row, max_row
 
@@ -42,11 +42,11 @@ cdef inline bint keeps_input(int kind) noexcept nogil:
     return kind == GELU or kind == GELU_TANH or kind == SILU or kind == MISH or kind == SOFTPLUS or kind == SOFTSIGN
 
 
-cdef inline void relu(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- max(z, 0)."""
+cdef inline void relu(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- max(a, 0)."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = 0 if z[i] <= 0 else z[i]
+        a[i] = 0 if a[i] <= 0 else a[i]
 
 
 cdef inline void relu_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -56,11 +56,11 @@ cdef inline void relu_gradient(const floating* a, floating* delta, Py_ssize_t si
         delta[i] = 0 if a[i] <= 0 else delta[i]
 
 
-cdef inline void sigmoid(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- 1 / (1 + exp(-z))."""
+cdef inline void sigmoid(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- 1 / (1 + exp(-a))."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = logistic(z[i])
+        a[i] = logistic(a[i])
 
 
 cdef inline void sigmoid_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -70,11 +70,11 @@ cdef inline void sigmoid_gradient(const floating* a, floating* delta, Py_ssize_t
         delta[i] = delta[i] * (a[i] * (1 - a[i]))
 
 
-cdef inline void tanh_(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- tanh(z)."""
+cdef inline void tanh_(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- tanh(a)."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = tanh(z[i])
+        a[i] = tanh(a[i])
 
 
 cdef inline void tanh_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -84,15 +84,15 @@ cdef inline void tanh_gradient(const floating* a, floating* delta, Py_ssize_t si
         delta[i] = delta[i] * (1 - a[i] * a[i])
 
 
-cdef inline void softmax(const floating* z, floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
+cdef inline void softmax(floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
                          Py_ssize_t width) noexcept nogil:
-    """a <- exp(z - max z) / sum exp(z - max z), by rows."""
+    """a <- exp(a - max a) / sum exp(a - max a), by rows."""
     cdef Py_ssize_t r, i
     cdef floating largest, total
     for r in range(rows):
-        largest = max_row(z + r * row, n)
+        largest = max_row(a + r * row, n)
         for i in range(width):
-            a[r * row + i] = exp(z[r * row + i] - largest)
+            a[r * row + i] = exp(a[r * row + i] - largest)
         total = 1 / sum_row(a + r * row, n)
         for i in range(width):
             a[r * row + i] = a[r * row + i] * total
@@ -111,12 +111,12 @@ cdef inline void softmax_gradient(const floating* a, floating* delta, Py_ssize_t
             delta[r * row + i] = a[r * row + i] * (delta[r * row + i] - dot)
 
 
-cdef inline void leaky_relu(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- z if z > 0 else 0.2 z."""
+cdef inline void leaky_relu(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- a if a > 0 else 0.2 a."""
     cdef floating slope = LEAKY_SLOPE_PERCENT / 100.
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = z[i] * slope if z[i] <= 0 else z[i]
+        a[i] = a[i] * slope if a[i] <= 0 else a[i]
 
 
 cdef inline void leaky_relu_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -127,13 +127,13 @@ cdef inline void leaky_relu_gradient(const floating* a, floating* delta, Py_ssiz
         delta[i] = delta[i] * slope if a[i] <= 0 else delta[i]
 
 
-cdef inline void scaled_elu(const floating* z, floating* a, Py_ssize_t size, floating scale, floating alpha) noexcept nogil:
-    """a <- scale z if z > 0 else scale alpha (exp(z) - 1)."""
+cdef inline void scaled_elu(floating* a, Py_ssize_t size, floating scale, floating alpha) noexcept nogil:
+    """a <- scale a if a > 0 else scale alpha (exp(a) - 1)."""
     cdef Py_ssize_t i
     cdef floating below
     for i in range(size):
-        below = alpha * expm1(z[i])
-        a[i] = scale * (z[i] if z[i] > 0 else below)
+        below = alpha * expm1(a[i])
+        a[i] = scale * (a[i] if a[i] > 0 else below)
 
 
 cdef inline void scaled_elu_gradient(const floating* a, floating* delta, Py_ssize_t size, floating scale,
@@ -146,12 +146,12 @@ cdef inline void scaled_elu_gradient(const floating* a, floating* delta, Py_ssiz
         delta[i] = delta[i] * (scale if a[i] > 0 else below)
 
 
-cdef inline void gelu(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- z Phi(z), Phi the normal distribution function (Hendrycks and Gimpel 2016)."""
+cdef inline void gelu(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- a Phi(a), Phi the normal distribution function (Hendrycks and Gimpel 2016)."""
     cdef floating root_half = 0.7071067811865476
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = z[i] * (<floating>0.5 * (1 + erf(z[i] * root_half)))
+        a[i] = a[i] * (<floating>0.5 * (1 + erf(a[i] * root_half)))
 
 
 cdef inline void gelu_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -168,11 +168,11 @@ cdef inline floating gelu_tanh_inner(floating z) noexcept nogil:
     return tanh(<floating>0.7978845608028654 * (z + <floating>0.044715 * z * z * z))
 
 
-cdef inline void gelu_tanh(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3)))."""
+cdef inline void gelu_tanh(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = <floating>0.5 * z[i] * (1 + gelu_tanh_inner(z[i]))
+        a[i] = <floating>0.5 * a[i] * (1 + gelu_tanh_inner(a[i]))
 
 
 cdef inline void gelu_tanh_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -185,11 +185,11 @@ cdef inline void gelu_tanh_gradient(const floating* z, floating* delta, Py_ssize
                                * <floating>0.7978845608028654 * (1 + <floating>0.134145 * z[i] * z[i]))
 
 
-cdef inline void silu(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- z sigmoid(z)."""
+cdef inline void silu(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- a sigmoid(a)."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = z[i] * logistic(z[i])
+        a[i] = a[i] * logistic(a[i])
 
 
 cdef inline void silu_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -201,11 +201,11 @@ cdef inline void silu_gradient(const floating* z, floating* delta, Py_ssize_t si
         delta[i] = delta[i] * (s * (1 + z[i] * (1 - s)))
 
 
-cdef inline void softplus(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- log(1 + exp(z))."""
+cdef inline void softplus(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- log(1 + exp(a))."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = soft(z[i])
+        a[i] = soft(a[i])
 
 
 cdef inline void softplus_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -215,11 +215,11 @@ cdef inline void softplus_gradient(const floating* z, floating* delta, Py_ssize_
         delta[i] = delta[i] * logistic(z[i])
 
 
-cdef inline void softsign(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- z / (1 + |z|)."""
+cdef inline void softsign(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- a / (1 + |a|)."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = z[i] / (1 + fabs(z[i]))
+        a[i] = a[i] / (1 + fabs(a[i]))
 
 
 cdef inline void softsign_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -231,11 +231,11 @@ cdef inline void softsign_gradient(const floating* z, floating* delta, Py_ssize_
         delta[i] = delta[i] / (w * w)
 
 
-cdef inline void mish(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- z tanh(log(1 + exp(z))) (Misra 2019)."""
+cdef inline void mish(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- a tanh(log(1 + exp(a))) (Misra 2019)."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = z[i] * tanh(soft(z[i]))
+        a[i] = a[i] * tanh(soft(a[i]))
 
 
 cdef inline void mish_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -247,12 +247,12 @@ cdef inline void mish_gradient(const floating* z, floating* delta, Py_ssize_t si
         delta[i] = delta[i] * (t + z[i] * (1 - t * t) * logistic(z[i]))
 
 
-cdef inline void hard_sigmoid(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- min(max(z/6 + 1/2, 0), 1)."""
+cdef inline void hard_sigmoid(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- min(max(a/6 + 1/2, 0), 1)."""
     cdef floating line
     cdef Py_ssize_t i
     for i in range(size):
-        line = z[i] * <floating>(1 / 6.) + <floating>0.5
+        line = a[i] * <floating>(1 / 6.) + <floating>0.5
         line = 0 if line <= 0 else line
         a[i] = 1 if line >= 1 else line
 
@@ -267,11 +267,11 @@ cdef inline void hard_sigmoid_gradient(const floating* a, floating* delta, Py_ss
         delta[i] = 0 if a[i] >= 1 else inside
 
 
-cdef inline void exponential(const floating* z, floating* a, Py_ssize_t size) noexcept nogil:
-    """a <- exp(z)."""
+cdef inline void exponential(floating* a, Py_ssize_t size) noexcept nogil:
+    """a <- exp(a)."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = exp(z[i])
+        a[i] = exp(a[i])
 
 
 cdef inline void exponential_gradient(const floating* a, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -281,40 +281,40 @@ cdef inline void exponential_gradient(const floating* a, floating* delta, Py_ssi
         delta[i] = delta[i] * a[i]
 
 
-cdef inline void activate(int kind, const floating* z, floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
+cdef inline void activate(int kind, floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
                           Py_ssize_t width) noexcept nogil:
-    """a <- f(z) for `rows` rows of n numbers, padded to `width`, `row` apart; LINEAR needs z is a."""
+    """a <- f(a) for `rows` rows of n numbers, padded to `width`, `row` apart; LINEAR needs a is a."""
     cdef Py_ssize_t size = rows * row
     if kind == RELU:
-        relu(z, a, size)
+        relu(a, size)
     elif kind == SOFTMAX:
-        softmax(z, a, row, rows, n, width)
+        softmax(a, row, rows, n, width)
     elif kind == SIGMOID:
-        sigmoid(z, a, size)
+        sigmoid(a, size)
     elif kind == TANH:
-        tanh_(z, a, size)
+        tanh_(a, size)
     elif kind == LEAKY_RELU:
-        leaky_relu(z, a, size)
+        leaky_relu(a, size)
     elif kind == ELU:
-        scaled_elu(z, a, size, <floating>1, <floating>1)
+        scaled_elu(a, size, <floating>1, <floating>1)
     elif kind == SELU:      # the fixed point of Klambauer et al. 2017
-        scaled_elu(z, a, size, <floating>1.0507009873554805, <floating>1.6732632423543772)
+        scaled_elu(a, size, <floating>1.0507009873554805, <floating>1.6732632423543772)
     elif kind == GELU:
-        gelu(z, a, size)
+        gelu(a, size)
     elif kind == GELU_TANH:
-        gelu_tanh(z, a, size)
+        gelu_tanh(a, size)
     elif kind == SILU:
-        silu(z, a, size)
+        silu(a, size)
     elif kind == SOFTPLUS:
-        softplus(z, a, size)
+        softplus(a, size)
     elif kind == SOFTSIGN:
-        softsign(z, a, size)
+        softsign(a, size)
     elif kind == MISH:
-        mish(z, a, size)
+        mish(a, size)
     elif kind == HARD_SIGMOID:
-        hard_sigmoid(z, a, size)
+        hard_sigmoid(a, size)
     elif kind == EXPONENTIAL:
-        exponential(z, a, size)
+        exponential(a, size)
 
 
 cdef inline void activation_gradient(int kind, const floating* z, const floating* a, floating* delta, Py_ssize_t row,

@@ -4,7 +4,6 @@ The array is read where it lies, in any strides and any of the dtypes below, so
 no copy of a data set is ever made.  NaN and infinity are found while the row is
 in the cache.
 """
-cimport cython
 from cython cimport floating
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from nnfast._core.mathf cimport fabs, INFINITY

@@ -18,7 +18,6 @@ To add one: a kernel here, a name in `Loss`, a line in `loss_rows` and in
 `LOSSES` (network.pyx), a class in nnfast/losses.py, its NumPy formula in
 tests/reference.py.
 """
-cimport cython
 from cython cimport floating
 from libc.stdint cimport int64_t
 from nnfast._core.mathf cimport exp, log, log1p, fabs, sum_row, max_row

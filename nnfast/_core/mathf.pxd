@@ -10,7 +10,6 @@ log(1 + f) = 2 atanh(s), s = f / (2 + f), on 1 + f in [sqrt(1/2), sqrt(2)),
 to the term below half a unit in the last place.  The split of ln(2) in a high
 part with trailing zeros and a rest is that of Cody and Waite (1980).
 """
-cimport cython
 from cython cimport floating
 from libc.stdint cimport uint32_t, uint64_t
 from libc.math cimport sqrt as sqrt64, sqrtf as sqrt32, fabs as fabs64, fabsf as fabs32, \
@@ -84,12 +83,12 @@ cdef inline floating scale_by_power_of_two(floating x, floating shifted) noexcep
 cdef inline floating exp_series(floating r) noexcept nogil:
     """(exp(r) - 1 - r) / r^2 for |r| <= ln(2)/2: sum r^i / (i + 2)!"""
     if floating is float:
-        return (<float>(1/2.) + r * (<float>(1/6.) + r * (<float>(1/24.) + r * (<float>(1/120.)
-                + r * (<float>(1/720.) + r * <float>(1/5040.))))))
+        return (<float>(1/2.) + r * (<float>(1/6.) + r * (<float>(1/24.) + r * (
+            <float>(1/120.) + r * (<float>(1/720.) + r * <float>(1/5040.))))))
     else:
-        return (1/2. + r * (1/6. + r * (1/24. + r * (1/120. + r * (1/720. + r * (1/5040. + r * (1/40320.
-                + r * (1/362880. + r * (1/3628800. + r * (1/39916800. + r * (1/479001600.
-                + r * (1/6227020800.))))))))))))
+        return (1/2. + r * (1/6. + r * (1/24. + r * (1/120. + r * (1/720. + r * (1/5040. + r * (
+            1/40320. + r * (1/362880. + r * (1/3628800. + r * (1/39916800. + r * (
+                1/479001600. + r * (1/6227020800.))))))))))))
 
 
 cdef inline floating exp(floating x) noexcept nogil:
@@ -155,8 +154,8 @@ cdef inline floating log(floating x) noexcept nogil:
         f = from_bits64((v & <uint64_t>0xFFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD) - 1
         s = f / (2 + f)
         z = s * s
-        series = z * (2/3. + z * (2/5. + z * (2/7. + z * (2/9. + z * (2/11. + z * (2/13. + z * (2/15.
-                 + z * (2/17. + z * (2/19. + z * (2/21.))))))))))
+        series = z * (2/3. + z * (2/5. + z * (2/7. + z * (2/9. + z * (2/11. + z * (2/13. + z * (
+            2/15. + z * (2/17. + z * (2/19. + z * (2/21.))))))))))
         result = e * 6.93147180369123816490e-01 + (f - (s * (f - series) - e * 1.90821492927058770002e-10))
     result = result if x < <floating>INFINITY else x
     result = <floating>NAN if x < 0 else result
@@ -166,7 +165,9 @@ cdef inline floating log(floating x) noexcept nogil:
 cdef inline floating log1p(floating x) noexcept nogil:
     """log(1 + x) for x >= -1/2: log(w) x / (w - 1) takes back the rounding of w = 1 + x."""
     cdef floating w = 1 + x
-    return x if w == 1 else log(w) * (x / (w - 1))
+    cdef floating result = log(w) * (x / (w - 1))
+    result = result if x < <floating>INFINITY else x
+    return x if w == 1 else result
 
 
 cdef inline floating tanh(floating x) noexcept nogil:

@@ -18,7 +18,6 @@ keep K_BLOCK rows of a B panel in the first-level cache while all rows of A
 pass by.  Packing A as well was measured to cost more than it gains, because
 rows of the workspace are an odd number of cache lines apart (`padded_row` below).
 """
-cimport cython
 from cython cimport floating
 from nnfast._core.vectors cimport (
     vec, f32_vec, f64_vec, ZERO_F32, ZERO_F64, PANEL_BYTES, height, columns, MAX_ROWS, interleave_low, interleave_high,
@@ -36,7 +35,7 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
     cdef vec left[TILE_ROWS]
     cdef vec right[TILE_ROWS]
     cdef vec b_left, b_right, zero
-    cdef Py_ssize_t r, p
+    cdef Py_ssize_t r, _
     if (floating is float and vec is f32_vec) or (floating is double and vec is f64_vec):
         if vec is f32_vec:
             zero = ZERO_F32
@@ -51,7 +50,7 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
                 if sizeof(columns) == 2:
                     right[r] = (<vec*>(c + r * c_row))[1]
             r += 1
-        for p in range(k):
+        for _ in range(k):
             b_left = (<vec*>b)[0]
             if sizeof(columns) == 2:
                 b_right = (<vec*>b)[1]

@@ -1,5 +1,4 @@
 """Metrics of a row: reported, never differentiated, so they change no bit of training."""
-cimport cython
 from cython cimport floating
 from libc.stdint cimport int64_t
 from nnfast._core.mathf cimport fabs

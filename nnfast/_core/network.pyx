@@ -21,7 +21,6 @@ No gradient per thread and no reduction between threads, and each number is one 
 
 This file is compiled once per CPU level; `nnfast._core` picks one.
 """
-cimport cython
 from cython cimport floating
 from cpython.buffer cimport PyObject_GetBuffer, PyBuffer_Release, PyBUF_STRIDED_RO, PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE
 from cpython.exc cimport PyErr_CheckSignals
@@ -44,6 +43,7 @@ from nnfast._core.optimizers cimport optimizer_step, all_finite, SGD, MOMENTUM, 
 from nnfast._core.gather cimport (
     gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
 from nnfast._core cimport mathf
+from nnfast._core.vectors cimport prefetch
 from nnfast._core.team cimport Team, uint32, uint64, load, wait, set as set_word, barrier, flush_denormals, restore_mode
 
 import numpy as np
@@ -104,6 +104,7 @@ cdef enum:
     GROUP_ROWS = 16         # threads share rows of [W; b] in groups of whole registers
     SPAN_ROWS = 256         # rows taken through all layers together
     BATCH_ROWS = 8192       # rows of a batch in the workspace at once; longer batches accumulate their gradient
+    PREFETCH_BYTES = 8192   # rows this far ahead in the order are on their way to the cache while one is read
     FAR = 2048              # bytes between rows of W from which panels of it pay
     SLACK = 64              # numbers after the parameters that a register may read past the last row
 
@@ -197,9 +198,18 @@ cdef inline Py_ssize_t row_at(const Plan* p, Py_ssize_t place) noexcept nogil:
 cdef inline Py_ssize_t gather(const Plan* p, const Work* work, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
                               const floating* tag) noexcept nogil:
     """Rows of x from `place` of the order on, into rows first... of the workspace; place of the first bad one, or -1."""
-    cdef Py_ssize_t i, bad = -1
+    cdef Py_ssize_t i, line, bad = -1
+    cdef Py_ssize_t size = p.x.step * p.n_inputs            # bytes of a row, if its numbers adjoin
+    cdef Py_ssize_t ahead = max(<Py_ssize_t>2, PREFETCH_BYTES // max(<Py_ssize_t>1, size)) if 0 < p.x.step <= 8 else p.n_rows
+    cdef const char* coming
     cdef floating* out
     for i in range(rows):
+        if place + i + ahead < p.n_rows:
+            coming = p.x.data + row_at(p, place + i + ahead) * p.x.row
+            line = 0
+            while line < size:
+                prefetch(coming + line)
+                line += 64
         out = at(work, 0, p.input_stride, first + i, tag)
         if not gather_row(p.x.source, p.x.data + row_at(p, place + i) * p.x.row, p.x.step, out, p.n_inputs) and bad < 0:
             bad = place + i
@@ -216,9 +226,9 @@ cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t first, Py_s
     cdef Py_ssize_t stride = p.input_stride, r, panel = panel_width(tag)
     cdef floating* z
     cdef floating* out
-    cdef int l
-    for l in range(p.n_layers):
-        layer = p.layers + l
+    cdef int index
+    for index in range(p.n_layers):
+        layer = p.layers + index
         z = at(work, layer.z, layer.stride, first, tag)
         out = at(work, layer.a, layer.stride, first, tag)
         if layer.k == 0:
@@ -229,9 +239,11 @@ cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t first, Py_s
         else:
             b = <const floating*>p.params + layer.kernel
             product(a, stride, 1, b, layer.n_out, panel, z, layer.stride, rows, layer.width, layer.k, False)
-        if l < p.n_layers - 1 or last_activation:
-            activate(layer.activation, z, out, layer.stride, rows, layer.n_out, layer.width)
-        if l < p.n_layers - 1:
+        if z != out:
+            memcpy(out, z, rows * layer.stride * sizeof(floating))
+        if index < p.n_layers - 1 or last_activation:
+            activate(layer.activation, out, layer.stride, rows, layer.n_out, layer.width)
+        if index < p.n_layers - 1:
             for r in range(rows):
                 out[r * layer.stride + layer.n_out] = 1
         a = out
@@ -272,7 +284,7 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
     if p.n_metrics > 0:
         if p.fused:
             memcpy(delta, p_row, rows * last.stride * sizeof(floating))
-            activate(last.activation, delta, delta, last.stride, rows, last.n_out, last.width)
+            activate(last.activation, delta, last.stride, rows, last.n_out, last.width)
             measure(p, y, last.stride, labels, delta, last.stride, values + values_row, values_row, rows)
         else:
             measure(p, y, last.stride, labels, p_row, last.stride, values + values_row, values_row, rows)
@@ -289,7 +301,7 @@ cdef inline void backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_
     cdef floating* out
     cdef floating factor = scale
     cdef Py_ssize_t r, i, panel = panel_width(tag)
-    cdef int l
+    cdef int index
     for r in range(rows):
         if p.weights != NULL:
             factor = scale * p.weights[row_at(p, place + r)]
@@ -298,8 +310,8 @@ cdef inline void backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_
     if not p.fused:
         activation_gradient(layer.activation, at(&p.work, layer.z, layer.stride, first, tag),
                             at(&p.work, layer.a, layer.stride, first, tag), delta, layer.stride, rows, layer.n_out)
-    for l in range(p.n_layers - 1, 0, -1):
-        layer = p.layers + l
+    for index in range(p.n_layers - 1, 0, -1):
+        layer = p.layers + index
         before = layer - 1
         out = at(&p.work, before.delta, before.stride, first, tag)
         if layer.k == 0:
@@ -354,16 +366,16 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
 cdef inline void share(Plan* p, int size) noexcept nogil:
     """Each thread's rows of each [W; b]: equal work, whole groups."""
     cdef Py_ssize_t total = 0, base, groups, cost, end
-    cdef int l, t
-    for l in range(p.n_layers):
-        total += (p.layers[l].k + GROUP_ROWS - 1) // GROUP_ROWS * p.layers[l].width
+    cdef int index, t
+    for index in range(p.n_layers):
+        total += (p.layers[index].k + GROUP_ROWS - 1) // GROUP_ROWS * p.layers[index].width
     base = 0
-    for l in range(p.n_layers):
-        groups = (p.layers[l].k + GROUP_ROWS - 1) // GROUP_ROWS
-        cost = p.layers[l].width
+    for index in range(p.n_layers):
+        groups = (p.layers[index].k + GROUP_ROWS - 1) // GROUP_ROWS
+        cost = p.layers[index].width
         for t in range(size + 1):       # thread t has the groups whose work begins in its part of the total
             end = (total * t // size - base + cost - 1) // cost
-            p.shares[t * p.n_layers + l] = min(p.layers[l].k, GROUP_ROWS * max(<Py_ssize_t>0, min(groups, end)))
+            p.shares[t * p.n_layers + index] = min(p.layers[index].k, GROUP_ROWS * max(<Py_ssize_t>0, min(groups, end)))
         base += groups * cost
 
 
@@ -380,16 +392,16 @@ cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, P
     """This thread's rows of each [W; b]: gradient over `rows` rows of the workspace, and step."""
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
     cdef Py_ssize_t r, last, stride = p.input_stride, offset = 0
-    cdef int l
-    for l in range(p.n_layers):
-        r = first[l]
-        last = first[p.n_layers + l]
+    cdef int index
+    for index in range(p.n_layers):
+        r = first[index]
+        last = first[p.n_layers + index]
         while r < last:
-            update_rows(p, p.layers + l, at(&p.work, offset, stride, 0, tag), stride, r, min(last, r + BLOCK_ROWS),
+            update_rows(p, p.layers + index, at(&p.work, offset, stride, 0, tag), stride, r, min(last, r + BLOCK_ROWS),
                         rows, more, final, step, thread)
             r += BLOCK_ROWS
-        offset = p.layers[l].a
-        stride = p.layers[l].stride
+        offset = p.layers[index].a
+        stride = p.layers[index].stride
 
 
 cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, double scale, int thread,
@@ -439,14 +451,14 @@ cdef void copy_share(char* out, const char* source, Py_ssize_t size, int thread,
 
 cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexcept nogil:
     """Batches start..stop, in lockstep with the other threads of the job."""
-    cdef Py_ssize_t batch, place, rows, part, done, l, item = sizeof(floating)
+    cdef Py_ssize_t batch, place, rows, part, done, index, item = sizeof(floating)
     cdef uint64 mode = flush_denormals()
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
     if p.check and p.update:
         copy_share(p.backup, p.params, p.n_params * item, thread, size)
         copy_share(p.backup + p.n_params * item, p.slots, p.n_slots * p.n_params * item, thread, size)
-    for l in range(p.n_layers):
-        repack(p, p.layers + l, p.work.packed, first[l], first[p.n_layers + l], tag)
+    for index in range(p.n_layers):
+        repack(p, p.layers + index, p.work.packed, first[index], first[p.n_layers + index], tag)
     barrier(&p.team, size)
     for batch in range(p.start, p.stop):
         place = batch * p.batch_size
@@ -585,7 +597,7 @@ cdef class Network:
         cdef Plan* p = <Plan*>allocate(sizeof(Plan))
         cdef Layer* layer
         cdef Py_ssize_t units
-        cdef int l
+        cdef int index
         if p == NULL:
             raise MemoryError()
         memset(p, 0, sizeof(Plan))
@@ -599,17 +611,17 @@ cdef class Network:
         if p.layers == NULL or p.shares == NULL:
             raise MemoryError()
         self.shapes = []
-        for l in range(p.n_layers):
-            layer = p.layers + l
-            units, layer.activation, use_bias = layers[l]
+        for index in range(p.n_layers):
+            layer = p.layers + index
+            units, layer.activation, use_bias = layers[index]
             layer.n_in = n_inputs
             layer.n_out = units or n_inputs
             layer.k = n_inputs + bool(use_bias) if units else 0
             layer.kernel = p.n_params
             if p.is_double:
-                place_layer(p, layer, l, <double*>NULL)
+                place_layer(p, layer, index, <double*>NULL)
             else:
-                place_layer(p, layer, l, <float*>NULL)
+                place_layer(p, layer, index, <float*>NULL)
             if units:
                 self.shapes.append((n_inputs, units, bool(use_bias), p.n_params))
             p.n_params += layer.k * layer.n_out
@@ -670,7 +682,7 @@ cdef class Network:
         """Memory for batches of `rows` rows: made at first need, kept after."""
         cdef Plan* p = self.plan
         cdef Py_ssize_t item = 8 if p.is_double else 4, widest = 0
-        cdef int l
+        cdef int index
         rows = min(rows, <Py_ssize_t>BATCH_ROWS)
         if rows > p.work.capacity:
             release(p.work.memory)
@@ -683,8 +695,8 @@ cdef class Network:
         if p.work.packed == NULL:
             p.work.packed = <char*>allocate((p.packed_size + SLACK) * item)
         if p.scratch == NULL:
-            for l in range(p.n_layers):
-                widest = max(widest, p.layers[l].width)
+            for index in range(p.n_layers):
+                widest = max(widest, p.layers[index].width)
             p.scratch_size = (BLOCK_ROWS * widest * item + 4095) // 4096 * 4096 + 64
             p.scratch = <char*>allocate(MAX_THREADS * p.scratch_size)
         if p.work.packed == NULL or p.scratch == NULL:
@@ -734,7 +746,7 @@ cdef class Network:
             raise ValueError(f"the number of threads must lie in [1, {MAX_THREADS}], got {size}")
         if start < 0 or batch_size < 1 or start >= stop or (stop - 1) * batch_size >= n_rows or len(sums) < 1 + p.n_metrics:
             raise ValueError("the range of batches must lie in the rows given")
-        if (order is not None and len(order) < n_rows) or (weights is not None and len(weights) < len(x)) or len(y) < len(x):
+        if n_rows > (len(x) if order is None else len(order)) or (weights is not None and len(weights) < len(x)) or len(y) < len(x):
             raise ValueError("x, y, order and weights must have a row each for every row")
         if update and self.slots is None:
             raise ValueError("the network has no optimizer")
@@ -900,7 +912,7 @@ cdef class Network:
         """A workspace of the caller's own for a forward pass; panels only where they pay."""
         cdef Plan* p = self.plan
         cdef Py_ssize_t item = 8 if p.is_double else 4
-        cdef int l
+        cdef int index
         work.capacity = min(rows, <Py_ssize_t>SPAN_ROWS)
         work.memory = <char*>allocate(work.capacity * p.forward_size * item + 64)
         work.packed = NULL
@@ -911,19 +923,19 @@ cdef class Network:
             if work.packed == NULL:
                 release(work.memory)
                 raise MemoryError("no memory for the panels of the weights")
-            for l in range(p.n_layers):
-                if p.layers[l].panels >= 0:
+            for index in range(p.n_layers):
+                if p.layers[index].panels >= 0:
                     if p.is_double:
-                        repack(p, p.layers + l, work.packed, 0, p.layers[l].k, <double*>NULL)
+                        repack(p, p.layers + index, work.packed, 0, p.layers[index].k, <double*>NULL)
                     else:
-                        repack(p, p.layers + l, work.packed, 0, p.layers[l].k, <float*>NULL)
+                        repack(p, p.layers + index, work.packed, 0, p.layers[index].k, <float*>NULL)
         return 0
 
 
-cdef inline void place_layer(Plan* p, Layer* layer, int l, const floating* tag) noexcept:
+cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* tag) noexcept:
     """Strides and offsets of a layer in the workspace and among the panels."""
     cdef Py_ssize_t item = sizeof(floating)
-    if l == 0:
+    if index == 0:
         p.input_stride = padded_row(p.n_inputs, tag)
         p.forward_size = p.input_stride
     layer.width = padded(layer.n_out, tag)
@@ -935,7 +947,7 @@ cdef inline void place_layer(Plan* p, Layer* layer, int l, const floating* tag) 
         layer.z = p.forward_size
         p.forward_size += layer.stride
     layer.transposed = -1
-    if l > 0 and layer.k > 0:
+    if index > 0 and layer.k > 0:
         layer.transposed = p.packed_size
         p.packed_size += transposed_size(layer.n_in, layer.n_out, tag)
     layer.panels = -1
@@ -947,18 +959,30 @@ cdef inline void place_layer(Plan* p, Layer* layer, int l, const floating* tag) 
 
 cdef inline void place_deltas(Plan* p, const floating* tag) noexcept:
     """Offsets of the deltas, the last layer's first; behind it a block for its targets."""
-    cdef int l
+    cdef int index
     p.train_size = p.forward_size
-    for l in range(p.n_layers - 1, -1, -1):
-        p.layers[l].delta = p.train_size
-        p.train_size += p.layers[l].stride
-        if l == p.n_layers - 1:
-            p.train_size += p.layers[l].stride
+    for index in range(p.n_layers - 1, -1, -1):
+        p.layers[index].delta = p.train_size
+        p.train_size += p.layers[index].stride
+        if index == p.n_layers - 1:
+            p.train_size += p.layers[index].stride
             p.forward_size = p.train_size
 
 
 cdef char* address(object array) except NULL:
     return <char*><size_t>array.ctypes.data
+
+
+def first_outside(const int64_t[::1] labels, Py_ssize_t classes):
+    """Place of the first label that is not in [0, classes), or -1; NumPy's min and max cost a small step its time."""
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(labels.shape[0]):
+            if not 0 <= labels[i] < classes:
+                break
+        else:
+            i = -1
+    return i
 
 
 def shuffle(int64_t[::1] order, uint64_t seed):
@@ -1021,9 +1045,8 @@ def apply_activation(int kind, const floating[:, ::1] z, floating[:, ::1] a):
     if z.shape[0] == 0 or z.shape[1] == 0:
         return
     with nogil:
-        if kind == LINEAR:
-            memmove(&a[0, 0], &z[0, 0], z.shape[0] * z.shape[1] * sizeof(floating))
-        activate(kind, &z[0, 0], &a[0, 0], z.shape[1], z.shape[0], z.shape[1], z.shape[1])
+        memmove(&a[0, 0], &z[0, 0], z.shape[0] * z.shape[1] * sizeof(floating))
+        activate(kind, &a[0, 0], z.shape[1], z.shape[0], z.shape[1], z.shape[1])
 
 
 def apply_activation_gradient(int kind, const floating[:, ::1] z, const floating[:, ::1] a, floating[:, ::1] delta):

@@ -7,7 +7,6 @@ Scalars arrive as double and become the dtype of the model once, above the loop.
 To add one: a kernel here, a name in `Optimizer`, a line in `optimizer_step` and
 `OPTIMIZERS` (network.pyx), a class in nnfast/optimizers.py.
 """
-cimport cython
 from cython cimport floating
 from libc.math cimport sqrt as sqrt64
 from nnfast._core.mathf cimport sqrt, fabs, power, INFINITY

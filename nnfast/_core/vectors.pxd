@@ -76,7 +76,7 @@ cdef extern from *:
       #define nn_interleave_high(a, b) _Generic((a), \\
           nn_f32: nn_interleave_f32, nn_f64: nn_interleave_f64)((a), (b), sizeof(a) / sizeof((a)[0]) / 2)
     #endif
-    #define nn_prefetch(p) __builtin_prefetch((p), 0, 2)
+    #define nn_prefetch(p) __builtin_prefetch((p), 0, 3)
 
     #define NN_SIZE(n) typedef struct { char size[n]; } nn_##n;
     NN_SIZE(1) NN_SIZE(2) NN_SIZE(3) NN_SIZE(4) NN_SIZE(5) NN_SIZE(6) NN_SIZE(7)

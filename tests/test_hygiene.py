@@ -1,0 +1,168 @@
+"""What a good citizen of the user's process does: imports little, allocates nothing, leaves modes and data alone."""
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnfast
+
+ROOT = Path(__file__).parent.parent
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc or preloads a library")
+
+
+def run(code, *arguments, **environment):
+    """Standard output of a Python program in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], capture_output=True, text=True,
+                          env={**os.environ, **environment}, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_loads_numpy_and_little_more():
+    heavy = "{'scipy', 'sklearn', 'matplotlib', 'pandas', 'tqdm', 'difflib'}"
+    assert run(f"import sys, nnfast; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
+
+
+def test_denormals_are_kept_outside_of_native_calls():
+    assert run("""
+        import numpy as np, nnfast
+        model = nnfast.Sequential([nnfast.Dense(8, "relu"), nnfast.Dense(2)], seed=0)
+        model.compile("adam", "mse")
+        model.fit(np.ones((64, 4)), np.ones((64, 2)), verbose=0, n_threads=2)
+        model.predict(np.ones((64, 4)))
+        print(np.float32(1e-40) * np.float32(1) != 0)
+    """).strip() == "True"
+
+
+COUNTER = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stddef.h>
+static long count;
+long allocations(void) { return count; }
+#define WRAP(type, name, parameters, arguments) \\
+    type name parameters { \\
+        static type (*next) parameters; \\
+        if (!next) next = dlsym(RTLD_NEXT, #name); \\
+        __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED); \\
+        return next arguments; \\
+    }
+WRAP(void*, malloc, (size_t n), (n))
+WRAP(void*, realloc, (void* p, size_t n), (p, n))
+WRAP(void*, aligned_alloc, (size_t a, size_t n), (a, n))
+"""
+
+
+@linux
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_step_allocates_nothing(tmp_path, n_threads):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    (tmp_path / "counter.c").write_text(COUNTER)
+    library = tmp_path / "counter.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", tmp_path / "counter.c", "-o", library, "-ldl"], check=True)
+    one, many = map(int, run("""
+        import ctypes, sys, threading
+        import numpy as np, nnfast
+        allocations = ctypes.CDLL(None).allocations
+        size = int(sys.argv[1])
+        model = nnfast.Sequential([nnfast.Input(20), nnfast.Dense(64, "gelu"), nnfast.Dense(3, "softmax")], seed=0)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics="acc")
+        x, y, order = np.ones((3200, 20), "f4"), np.zeros(3200, "i8"), np.arange(3200)
+        network, core, sums = model._network, nnfast._core.network, np.zeros(2)
+        helper = threading.Thread(target=network.help, args=(1, network.job()))
+        helper.start()
+        def steps(count):
+            before = allocations()
+            network.train_batches(x, core.SOURCES["f4"], y, core.SOURCES["i8"], order, None, 3200, 32, 0, count, 0.001, sums, True, True, size)
+            return allocations() - before
+        steps(100)
+        print(steps(1), steps(100))
+        network.dismiss()
+        helper.join()
+    """, n_threads, LD_PRELOAD=str(library)).split())
+    assert many == one, f"{many - one} allocations in 99 steps"
+
+
+@linux
+@pytest.mark.parametrize("kind", ["memory", "read-only", "fortran", "memmap"])
+def test_training_makes_no_copy_of_the_data(tmp_path, kind):
+    raised = int(run("""
+        import sys
+        import numpy as np, nnfast
+        kind, path, shape = sys.argv[1], sys.argv[2], (60000, 784)
+        def peak():
+            return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+        model = nnfast.Sequential([nnfast.Dense(84, "relu"), nnfast.Dense(10, "softmax")], seed=0)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics="acc")
+        if kind == "memmap":
+            np.memmap(path, np.uint8, "w+", shape=shape).flush()
+            x = np.memmap(path, np.uint8, "r", shape=shape)
+            x.sum()                                             # its pages count as memory of the process
+        else:
+            x = np.ones(shape, np.uint8, order="F" if kind == "fortran" else "C")
+            x.flags.writeable = kind != "read-only"
+        y = np.zeros(60000, np.uint8)
+        before = peak()
+        model.fit(x, y, batch_size=256, epochs=1, verbose=0)
+        print(peak() - before)
+    """, kind, tmp_path / "x"))
+    assert raised < 30_000, f"{raised} KiB over the data"
+
+
+def test_a_pickle_holds_no_name_of_a_cpu_level():
+    model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3, "tanh")], seed=0)
+    model.compile("adam", "mse", metrics=["mae"])
+    assert b"network_" not in pickle.dumps(model)
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).params, model.params)
+
+
+def test_a_cpu_level_that_is_not_there_is_refused():
+    done = subprocess.run([sys.executable, "-c", "import nnfast"], capture_output=True, text=True, env={**os.environ, "NNFAST_CPU": "v9"})
+    assert done.returncode != 0 and "NNFAST_CPU must name" in done.stderr
+
+
+@pytest.mark.parametrize("level", nnfast._core.LEVELS)
+def test_every_cpu_level_can_be_asked_for(level):
+    assert level in run("import nnfast; nnfast.show_config()", NNFAST_CPU=level)
+
+
+def test_silence_means_no_output(capfd):
+    model = nnfast.Sequential([nnfast.Dense(2)], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 3)), np.ones((8, 2)), verbose=0)
+    model.evaluate(np.ones((8, 3)), np.ones((8, 2)), verbose=0)
+    model.predict(np.ones((8, 3)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_line_per_epoch_and_a_bar_are_printed(capfd):
+    model = nnfast.Sequential([nnfast.Dense(2)], seed=0)
+    model.compile("sgd", "mse", metrics="mae")
+    model.fit(np.ones((8, 3)), np.ones((8, 2)), epochs=3, verbose=1, validation_split=0.5)
+    out, bar = capfd.readouterr()
+    assert re.findall(r"Epoch (\d)/3 - .* - loss: .* - mae: .* - val_loss: .* - val_mae: ", out) == ["1", "2", "3"]
+    assert "Epoch 3/3" in bar
+
+
+def test_commands_of_the_package_run():
+    assert "CPU level" in subprocess.run([sys.executable, "-m", "nnfast", "info"], capture_output=True, text=True, check=True).stdout
+    pytest.importorskip("sklearn")
+    table = subprocess.run([sys.executable, "-m", "nnfast", "demo"], capture_output=True, text=True, check=True).stdout
+    assert "66,790" in table and "GFLOP/s" in table and "scikit-learn" in table
+
+
+def test_source_has_no_kernel_that_takes_the_gil_back():
+    """A nogil function without noexcept asks for the GIL after every call."""
+    for path in (ROOT / "nnfast" / "_core").glob("*.p*x*"):
+        if path.suffix in (".pyx", ".pxd"):
+            for line in path.read_text().splitlines():
+                assert not re.search(r"cdef .*\) nogil", line) or "noexcept" in line, f"{path.name}: {line}"

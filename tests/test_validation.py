@@ -1,0 +1,252 @@
+"""Bad input gets an error that says what must hold, what came and what to do, and loses nothing."""
+import threading
+
+import numpy as np
+import pytest
+
+import nnfast
+from nnfast.layers import Activation, Dense, Flatten, Input
+
+
+def model(outputs=3, activation="softmax", loss="sparse_categorical_crossentropy", inputs=4, dtype="float32", **options):
+    made = nnfast.Sequential([Input(inputs), Dense(5, "relu"), Dense(outputs, activation)], dtype=dtype, seed=0)
+    made.compile("adam", loss, **options)
+    return made
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((50, 4)).astype("float32"), rng.integers(0, 3, 50)
+
+
+def refused(call, *words, error=ValueError):
+    """The call raises `error` with a message that holds every word."""
+    with pytest.raises(error) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value), str(caught.value)
+
+
+def test_wrong_rank_and_width_are_refused(data):
+    x, y = data
+    net = model()
+    refused(lambda: net.fit(x[:, :3], y), "4 columns", "(50, 3)")
+    refused(lambda: net.fit(x[0], y), "2-D", "reshape(1, -1)")
+    refused(lambda: net.fit(x.reshape(50, 2, 2), y), "2-D", "Flatten", "(50, 2, 2)")
+    refused(lambda: net.predict(x[:, :3]), "4 columns")
+    refused(lambda: net.fit(np.float32(3), y), "2-D")
+
+
+@pytest.mark.parametrize("label, words", [(-1, "-1"), (3, "3"), (2**40, "1099511627776")])
+def test_label_out_of_range_is_refused_with_its_row(data, label, words):
+    x, y = data
+    y = y.copy()
+    y[17] = label
+    before = (net := model()).get_weights()
+    refused(lambda: net.fit(x, y), "[0, 3)", "row 17", words)
+    assert all(np.array_equal(a, b) for a, b in zip(before, net.get_weights(), strict=True))
+
+
+def test_labels_that_are_no_integers_are_refused(data):
+    x, y = data
+    refused(lambda: model().fit(x, y + 0.5), "integer labels", "row 0")
+    refused(lambda: model().fit(x, np.where(np.arange(50) == 9, np.nan, y)), "row 9", "nan")
+    refused(lambda: model().fit(x, np.where(np.arange(50) == 9, 1e300, y)), "row 9")
+    refused(lambda: model().fit(x, np.full(50, 2**63, np.uint64)), "row 0")
+
+
+def test_one_hot_and_integers_are_told_apart(data):
+    x, y = data
+    refused(lambda: model().fit(x, np.eye(3)[y]), "one-hot", "argmax", "CategoricalCrossentropy")
+    refused(lambda: model(loss="categorical_crossentropy").fit(x, y), "SparseCategoricalCrossentropy", "np.eye(3)")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_input_that_is_not_finite_is_named_and_its_batch_changes_nothing(data, value, dtype):
+    x, y = data
+    x = x.astype(dtype)
+    bad = x.copy()
+    bad[33, 2] = value
+    net, same = model(), model()
+    refused(lambda: net.fit(bad, y, batch_size=10, shuffle=False, verbose=0), "x must be finite", "row 33", "column 2")
+    same.fit(x[:30], y[:30], batch_size=10, shuffle=False, verbose=0)
+    assert np.array_equal(net.params, same.params)
+    net.fit(x, y, epochs=2, verbose=0)
+    for call in (net.predict, lambda x: net.evaluate(x, y, verbose=0), lambda x: net.train_on_batch(x, y), lambda x: net.loss_and_gradients(x, y)):
+        refused(lambda call=call: call(bad), "row 33")
+
+
+def test_row_is_named_in_the_callers_order_when_shuffled(data):
+    x, y = data
+    x = x.copy()
+    x[41, 0] = np.nan
+    refused(lambda: model().fit(x, y, batch_size=7, verbose=0), "row 41", "column 0")
+
+
+def test_target_that_is_not_finite_is_named(data):
+    x, _ = data
+    y = np.zeros((50, 1))
+    y[12] = np.nan
+    net = model(1, None, "mse")
+    refused(lambda: net.fit(x, y, shuffle=False, verbose=0), "y must be finite", "row 12")
+    refused(lambda: net.evaluate(x, y, verbose=0), "row 12")
+
+
+def test_number_beyond_float32_is_refused_by_a_float32_model(data):
+    x, y = data
+    x = x.astype("float64")
+    x[5, 1] = 1e200
+    refused(lambda: model().fit(x, y, verbose=0), "row 5", "beyond the range")
+    model(dtype="float64").fit(x / 1e200, y, verbose=0)
+
+
+def test_lengths_must_agree(data):
+    x, y = data
+    refused(lambda: model().fit(x, y[:49]), "same number of rows", "50", "49")
+    refused(lambda: model().fit(x, y, sample_weight=np.ones(49)), "sample_weight", "(50,)")
+    refused(lambda: model().fit(x, y, sample_weight=np.full(50, np.nan)), "finite", "row 0")
+
+
+def test_no_rows_are_refused_for_training_and_give_no_rows_of_predictions(data):
+    x, y = data
+    net = model()
+    refused(lambda: net.fit(x[:0], y[:0]), "at least one row")
+    refused(lambda: net.evaluate(x[:0], y[:0]), "at least one row")
+    assert net.predict(x[:0]).shape == (0, 3)
+
+
+def test_unknown_names_are_answered_with_near_ones():
+    refused(lambda: Dense(3, activation="rellu"), "'rellu'", "Did you mean 'relu'")
+    refused(lambda: model(loss="categorical_crosentropy"), "Did you mean", "categorical_crossentropy")
+    refused(lambda: nnfast.Sequential([Input(3), Dense(1)]).compile("adamm", "mse"), "'adamm'", "'adam'")
+    refused(lambda: model(metrics=["accuraci"]), "accuracy")
+    refused(lambda: Dense(3, kernel_initializer="glorot"), "initializer")
+    refused(lambda: model().fit(np.zeros((4, 4)), [0, 1, 2, 0], nonfinite="rais"), "'raise'")
+
+
+@pytest.mark.parametrize("name, value", [("batch_size", 0), ("batch_size", -3), ("epochs", -1), ("initial_epoch", -1), ("n_threads", 0), ("n_threads", 65)])
+def test_sizes_must_be_positive(data, name, value):
+    refused(lambda: model().fit(*data, **{name: value}), name, str(value))
+
+
+@pytest.mark.parametrize("name", ["batch_size", "epochs", "n_threads"])
+def test_sizes_must_be_integers(data, name):
+    refused(lambda: model().fit(*data, **{name: 2.5}), name, "2.5", error=TypeError)
+
+
+@pytest.mark.parametrize("units", [0, -1, True])
+def test_units_must_be_positive(units):
+    refused(lambda: Dense(units), "units")
+
+
+def test_sizes_that_overflow_are_refused():
+    refused(lambda: Dense(2**70), "units", "2**62")
+    refused(lambda: nnfast.Sequential([Dense(2**40)]).build((None, 2**40)), "overflow")
+    refused(lambda: nnfast.Sequential([Flatten(), Dense(2)]).build((None, 2**40, 2**40)), "overflow")
+
+
+def test_memory_that_is_not_there_is_an_error_not_a_crash():
+    with pytest.raises(MemoryError):
+        nnfast.Sequential([Dense(2**22)]).build((None, 2**22))
+
+
+@pytest.mark.parametrize("x", [np.array([["a", "b"]]), np.array([[object(), 1]]), np.array([[1j, 2]]), [[1, 2], [3]], np.array([["2020-01-01"]], "M8[D]")])
+def test_data_that_are_no_numbers_are_refused(x):
+    refused(lambda: model(inputs=2).predict(x), "must be an array of")
+
+
+def test_second_fit_from_another_thread_is_refused(data):
+    net = model()
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((20000, 4)), rng.integers(0, 3, 20000)
+    first = threading.Thread(target=lambda: net.fit(x, y, epochs=60, verbose=0, n_threads=1))
+    first.start()
+    try:
+        while not net._lock.locked() and first.is_alive():
+            pass
+        refused(lambda: net.fit(x, y, verbose=0), "another thread", "deepcopy", error=RuntimeError)
+        assert net.predict(x[:3]).shape == (3, 3)       # prediction needs no lock
+    finally:
+        first.join()
+    net.fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_loss_that_turns_non_finite_raises_and_puts_the_weights_back(data, kind):
+    x, y = data
+    optimizer = {"sgd": nnfast.optimizers.SGD(1e30), "adam": nnfast.optimizers.Adam(1e38)}[kind]
+    net = nnfast.Sequential([Input(4), Dense(5, "relu"), Dense(5, "relu"), Dense(1)], seed=0)
+    net.compile(optimizer, "mse")
+    refused(lambda: net.fit(x, y, batch_size=5, epochs=50, verbose=0), "epoch", "batch", "learning rate", error=FloatingPointError)
+    assert np.isfinite(net.params).all()
+    with pytest.warns(RuntimeWarning, match="NaN or infinite"):
+        net.fit(x, y, batch_size=5, epochs=50, verbose=0, nonfinite="stop")
+    assert np.isfinite(net.params).all()
+    assert len(net.fit(x, y, batch_size=5, epochs=4, verbose=0, nonfinite="ignore").epoch) == 4
+    assert not np.isfinite(net.params).all()
+
+
+def test_use_before_compile_or_build_says_what_to_call(data):
+    net = nnfast.Sequential([Dense(3)])
+    refused(lambda: net.fit(*data), "compile", error=RuntimeError)
+    refused(lambda: net.predict(data[0]), "build", error=RuntimeError)
+    refused(lambda: net.params, "build", error=RuntimeError)
+    refused(lambda: net.compile("sgd"), "loss must be given")
+
+
+def test_layers_that_do_not_fit_are_refused():
+    refused(lambda: nnfast.Sequential([Dense(3), Flatten()]), "Flatten must stand before")
+    refused(lambda: nnfast.Sequential([Dense(3), Input(3)]), "Input must be the first")
+    refused(lambda: nnfast.Sequential(["dense"]), "nnfast.layers", error=TypeError)
+    refused(lambda: nnfast.Sequential([Flatten()]).build((None, 3)), "at least one Dense")
+    refused(lambda: model().add(Activation("relu")), "is built")
+    refused(lambda: Input(()), "Input needs")
+
+
+def test_optimizer_arguments_are_checked():
+    for wrong in ({"learning_rate": -1}, {"learning_rate": float("nan")}, {"beta_1": 1}, {"beta_2": -0.1}, {"epsilon": -1}):
+        refused(lambda wrong=wrong: nnfast.optimizers.Adam(**wrong), next(iter(wrong)))
+    refused(lambda: nnfast.optimizers.SGD(momentum=1.5), "momentum")
+    refused(lambda: nnfast.optimizers.SGD("fast"), "learning_rate", error=TypeError)
+
+
+def test_validation_arguments_are_checked(data):
+    for split in (1, -0.1, float("nan")):
+        refused(lambda split=split: model().fit(*data, validation_split=split), "validation_split")
+    refused(lambda: model().fit(*data, validation_split=0.999), "no row for training")
+    refused(lambda: model().fit(*data, validation_data=data[0]), "validation_data must be")
+    refused(lambda: model().fit(*data, validation_data=(data[0], data[1][:3])), "of validation_data")
+
+
+def test_weights_to_set_must_fit():
+    net = model()
+    refused(lambda: net.set_weights(net.get_weights()[:-1]), "shapes")
+    refused(lambda: net.set_weights([w * np.nan for w in net.get_weights()]), "finite")
+
+
+def test_class_weight_is_checked(data):
+    refused(lambda: model().fit(*data, class_weight={3: 1.0}), "[0, 3)")
+    refused(lambda: model().fit(*data, class_weight={0: np.inf}), "class_weight[0]")
+    refused(lambda: model().fit(*data, class_weight=[1, 2, 3]), "dict", error=TypeError)
+
+
+def test_metrics_must_fit_the_targets_and_have_names_of_their_own():
+    refused(lambda: model(metrics=["mse"]), "targets of the shape")
+    refused(lambda: model(metrics=["acc", "acc"]), "names that differ")
+
+
+def test_core_refuses_ranges_and_arrays_that_do_not_fit(data):
+    core = nnfast._core.network
+    net = model()
+    x, y = data
+    sums = np.zeros(1)
+    good = [x, core.SOURCES["f4"], y, core.SOURCES["i8"], None, None, 50, 10, 0, 5, 0.1, sums, True, True, 1]
+    assert net._network.train_batches(*good)[0] == 5
+    for place, wrong in [(0, x[:, :3]), (0, x.astype("f8")), (2, y[:40]), (4, np.zeros(3, np.int64)), (5, np.ones(3)), (6, 60), (8, -1), (9, 6),
+                         (11, np.zeros(0)), (14, 0), (14, 65)]:
+        arguments = list(good)
+        arguments[place] = wrong
+        with pytest.raises(ValueError):
+            net._network.train_batches(*arguments)

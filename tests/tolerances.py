@@ -1,0 +1,27 @@
+"""How far a result may lie from its reference: the one table of the tests.
+
+Each entry is (relative, absolute) for float32 and float64.
+"""
+import numpy as np
+
+ULPS = 3                    # of the functions of mathf.pxd, in units in the last place
+
+TABLE = {
+    #                   float32         float64
+    "activation":     ((2e-6, 2e-6), (1e-14, 1e-14)),     # f(z) and delta f'(z) of moderate z
+    "loss":           ((2e-6, 2e-6), (1e-13, 1e-13)),     # of a row, and its gradient
+    "optimizer":      ((1e-6, 1e-7), (1e-14, 1e-15)),     # a few steps
+    "gradient":       ((2e-4, 2e-5), (1e-11, 1e-13)),     # through a network
+    "training":       ((1e-4, 1e-4), (1e-10, 1e-10)),     # twenty steps
+    "prediction":     ((2e-5, 2e-5), (1e-12, 1e-12)),     # and scores
+    "levels":         ((1e-4, 1e-4), (1e-10, 1e-10)),     # CPU levels with and without fused multiply-add
+    "loop":           (None, (1e-12, 1e-12)),             # the loop written by hand
+    "difference":     (None, (1e-6, 1e-8)),               # central finite differences
+}
+STEP = 1e-5                 # of central finite differences
+
+
+def assert_close(actual, expected, what, dtype=np.float64):
+    """Compares with the entry `what` of the table for a dtype."""
+    relative, absolute = TABLE[what][np.dtype(dtype) == np.float64]
+    np.testing.assert_allclose(actual, expected, rtol=relative, atol=absolute)
