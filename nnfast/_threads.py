@@ -32,7 +32,7 @@ def cpus():
     except (OSError, ValueError):
         pass
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return min(count, int(limit)) if limit.isdigit() and int(limit) > 0 else count
+    return min(count, int(limit)) if limit.isdecimal() and int(limit) > 0 else count
 
 
 def most_threads(n_threads):
@@ -44,7 +44,7 @@ def most_threads(n_threads):
         return n_threads, True
     wanted = os.environ.get("NNFAST_NUM_THREADS", "")
     if wanted:
-        if not wanted.isdigit() or not 1 <= int(wanted) <= MOST:
+        if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
             raise ValueError(f"NNFAST_NUM_THREADS must be an integer in [1, {MOST}], got {wanted!r}. Unset it or set it to one.")
         return int(wanted), False
     return min(cpus(), MOST), False

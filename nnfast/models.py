@@ -618,6 +618,7 @@ class Sequential:
             if self._network is not None:
                 state["weights"] = np.array(self._network.params)
                 if self._loss is not None:
+                    self._follow_optimizer()
                     state["slots"] = np.array(self._network.slots)
                     state["steps"] = self._network.steps
             return state

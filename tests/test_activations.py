@@ -4,8 +4,7 @@ import pytest
 import reference
 from tolerances import STEP, assert_close
 
-from nnfast import activations
-from nnfast import functional as F
+from nnfast import activations, functional as F
 from nnfast._core import network as core
 
 DTYPES = [np.float32, np.float64]

@@ -4,8 +4,7 @@ import pytest
 import reference
 from tolerances import STEP, assert_close
 
-from nnfast import functional as F
-from nnfast import losses
+from nnfast import functional as F, losses
 from nnfast._core import network as core
 
 DTYPES = [np.float32, np.float64]
@@ -293,7 +292,7 @@ def test_integer_predictions_become_float(loss):
 @every_class
 def test_name_and_repr_lead_back_to_the_loss(loss):
     assert losses.get(loss) is loss
-    assert eval(repr(loss), vars(losses)) == loss       # noqa: S307
+    assert eval(repr(loss), vars(losses)) == loss
     assert losses.get(type(loss).__name__) == type(loss)()
 
 

@@ -4,8 +4,7 @@ import pytest
 import reference
 from tolerances import assert_close
 
-from nnfast import functional as F
-from nnfast import optimizers
+from nnfast import functional as F, optimizers
 from nnfast._core import network as core
 
 DTYPES = [np.float32, np.float64]
@@ -146,4 +145,4 @@ def test_arguments_that_do_not_fit_are_an_error_and_change_nothing(call):
     optimizers.Adam(0.1, beta_1=0.5, beta_2=0.6, epsilon=1e-3),
 ], ids=repr)
 def test_repr_makes_the_optimizer_again(optimizer):
-    assert eval(repr(optimizer), vars(optimizers)) == optimizer       # noqa: S307
+    assert eval(repr(optimizer), vars(optimizers)) == optimizer

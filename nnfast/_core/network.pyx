@@ -39,7 +39,7 @@ from nnfast._core.losses cimport (
     SPARSE_CATEGORICAL_CROSSENTROPY, SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS)
 from nnfast._core.metrics cimport (
     metric_row, BINARY_ACCURACY, CATEGORICAL_ACCURACY, SPARSE_CATEGORICAL_ACCURACY, ABSOLUTE_ERROR, SQUARED_ERROR)
-from nnfast._core.optimizers cimport optimizer_step, all_finite, SGD, MOMENTUM, NESTEROV, ADAM
+from nnfast._core.optimizers cimport optimizer_step, step_rate, all_finite, SGD, MOMENTUM, NESTEROV, ADAM
 from nnfast._core.gather cimport (
     gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
 from nnfast._core cimport mathf
@@ -163,6 +163,7 @@ cdef struct Plan:
     bint fused                  # the loss works on z of the last layer
     int n_metrics
     int metrics[MAX_METRICS]
+    bint ordinal                # no metric needs more of the outputs than their order, which softmax keeps
     int optimizer
     double settings[MAX_SETTINGS]
     double learning_rate
@@ -180,7 +181,9 @@ cdef struct Plan:
     Py_ssize_t stop
     double* sums                # loss and metrics of all rows so far
     Py_ssize_t done             # first batch not trained on
-    int status[MAX_THREADS]
+    # what each thread met: written in one half, read after that half's barrier only, so that all threads read the same
+    int rows_status[MAX_THREADS]
+    int weights_status[MAX_THREADS]
     Py_ssize_t place[MAX_THREADS]
     Team team
 
@@ -282,7 +285,7 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
                 bad = place + i
         labels = NULL
     if p.n_metrics > 0:
-        if p.fused:
+        if p.fused and not (p.ordinal and last.activation == SOFTMAX):
             memcpy(delta, p_row, rows * last.stride * sizeof(floating))
             activate(last.activation, delta, last.stride, rows, last.n_out, last.width)
             measure(p, y, last.stride, labels, delta, last.stride, values + values_row, values_row, rows)
@@ -335,7 +338,7 @@ cdef inline void repack(const Plan* p, const Layer* layer, char* packed, Py_ssiz
 
 
 cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_t a_stride, Py_ssize_t first, Py_ssize_t last,
-                             Py_ssize_t rows, bint more, bint final, Py_ssize_t step, int thread) noexcept nogil:
+                             Py_ssize_t rows, bint more, bint final, double rate, int thread) noexcept nogil:
     """Rows first..last of [W; b]: d[W; b] = [a 1]^T delta, added to grads if `more`; if `final` the optimizer's step."""
     cdef floating* gradient = <floating*>(p.scratch + thread * p.scratch_size)
     cdef Py_ssize_t offset = layer.kernel + first * layer.n_out
@@ -354,12 +357,12 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
                 memmove(gradient + r * layer.n_out + i, gradient + r * layer.width + i, 64)
                 i += 64 // <Py_ssize_t>sizeof(floating)
     if p.check and not all_finite(gradient, size):
-        p.status[thread] = STATUS_BAD_GRADIENT
+        p.weights_status[thread] = STATUS_BAD_GRADIENT
     if not final or not p.update:
         memcpy(grads, gradient, size * sizeof(floating))
     if final and p.update:
         optimizer_step(p.optimizer, <floating*>p.params + offset, gradient, <floating*>p.slots + offset, p.n_params,
-                       size, p.settings, p.learning_rate, step)
+                       size, p.settings, rate)
         repack(p, layer, p.work.packed, first, last, gradient)
 
 
@@ -379,15 +382,15 @@ cdef inline void share(Plan* p, int size) noexcept nogil:
         base += groups * cost
 
 
-cdef inline bint failed(const Plan* p, int size) noexcept nogil:
+cdef inline bint failed(const int* status, int size) noexcept nogil:
     cdef int t
     for t in range(size):
-        if p.status[t] != STATUS_DONE:
+        if status[t] != STATUS_DONE:
             return True
     return False
 
 
-cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, Py_ssize_t step, int thread,
+cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, double rate, int thread,
                               const floating* tag) noexcept nogil:
     """This thread's rows of each [W; b]: gradient over `rows` rows of the workspace, and step."""
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
@@ -398,7 +401,7 @@ cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, P
         last = first[p.n_layers + index]
         while r < last:
             update_rows(p, p.layers + index, at(&p.work, offset, stride, 0, tag), stride, r, min(last, r + BLOCK_ROWS),
-                        rows, more, final, step, thread)
+                        rows, more, final, rate, thread)
             r += BLOCK_ROWS
         offset = p.layers[index].a
         stride = p.layers[index].stride
@@ -412,19 +415,19 @@ cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize
         rows = min(last - first, <Py_ssize_t>SPAN_ROWS)
         bad = gather(p, &p.work, place, first, rows, tag)
         if bad >= 0:
-            p.status[thread] = STATUS_BAD_INPUT
+            p.rows_status[thread] = STATUS_BAD_INPUT
             p.place[thread] = bad
             return
         forward(p, &p.work, first, rows, not p.fused, tag)
         bad = score(p, &p.work, place, first, rows, True, p.values + first, p.work.capacity, tag)
         if bad >= 0:
-            p.status[thread] = STATUS_BAD_TARGET
+            p.rows_status[thread] = STATUS_BAD_TARGET
             p.place[thread] = bad
             return
         if p.check:
             for r in range(first, first + rows):
                 if not (-INFINITY < p.values[r] < INFINITY):
-                    p.status[thread] = STATUS_BAD_LOSS
+                    p.rows_status[thread] = STATUS_BAD_LOSS
                     p.place[thread] = place + r - first
                     return
         backward(p, place, first, rows, scale, tag)
@@ -452,7 +455,7 @@ cdef void copy_share(char* out, const char* source, Py_ssize_t size, int thread,
 cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexcept nogil:
     """Batches start..stop, in lockstep with the other threads of the job."""
     cdef Py_ssize_t batch, place, rows, part, done, index, item = sizeof(floating)
-    cdef uint64 mode = flush_denormals()
+    cdef double rate
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
     if p.check and p.update:
         copy_share(p.backup, p.params, p.n_params * item, thread, size)
@@ -463,35 +466,35 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
     for batch in range(p.start, p.stop):
         place = batch * p.batch_size
         rows = min(p.batch_size, p.n_rows - place)
+        rate = step_rate(p.optimizer, p.settings, p.learning_rate, p.steps + batch - p.start + 1)
         done = 0
         while done < rows:
             part = min(rows - done, <Py_ssize_t>BATCH_ROWS)
             rows_half(p, place + done + part * thread // size, part * thread // size, part * (thread + 1) // size,
                       1. / rows, thread, tag)
             barrier(&p.team, size)
-            if failed(p, size):
-                break
+            if failed(p.rows_status, size):
+                return
             if thread == 0:
                 add_up(p, place + done, part)
-                if rows > BATCH_ROWS and interrupted():
-                    p.status[0] = STATUS_INTERRUPTED
-            weights_half(p, part, done > 0, done + part == rows, p.steps + batch - p.start + 1, thread, tag)
+                if done + part < rows and interrupted():
+                    p.weights_status[0] = STATUS_INTERRUPTED
+            weights_half(p, part, done > 0, done + part == rows, rate, thread, tag)
             barrier(&p.team, size)
-            if failed(p, size):
-                break
+            if failed(p.weights_status, size):
+                return
             done += part
-        if failed(p, size):
-            break
         if thread == 0:
             p.done = batch + 1
-    restore_mode(mode)
 
 
 cdef void run(Plan* p, int thread, int size) noexcept nogil:
+    cdef uint64 mode = flush_denormals()
     if p.is_double:
         train(p, thread, size, <double*>NULL)
     else:
         train(p, thread, size, <float*>NULL)
+    restore_mode(mode)
     barrier(&p.team, size)              # nobody looks at the plan any more
 
 
@@ -661,6 +664,7 @@ cdef class Network:
         self.plan.n_metrics = len(metrics)
         for i, metric in enumerate(metrics):
             self.plan.metrics[i] = metric
+        self.plan.ordinal = not set(metrics) - {CATEGORICAL_ACCURACY, SPARSE_CATEGORICAL_ACCURACY}
         self._values = None
 
     def set_optimizer(self, int optimizer, Py_ssize_t n_slots, list settings):
@@ -768,8 +772,8 @@ cdef class Network:
         finally:
             PyBuffer_Release(&x_buffer)
         for t in range(size):
-            if p.status[t] != STATUS_DONE:
-                status = p.status[t]
+            status = p.rows_status[t] or p.weights_status[t]
+            if status != STATUS_DONE:
                 if status == STATUS_INTERRUPTED:
                     raise _pending.pop()
                 if (status == STATUS_BAD_LOSS or status == STATUS_BAD_GRADIENT) and update:
@@ -796,7 +800,7 @@ cdef class Network:
         p.sums = &sums[0]
         p.check = check
         for t in range(size):
-            p.status[t] = STATUS_DONE
+            p.rows_status[t] = p.weights_status[t] = STATUS_DONE
         share(p, size)
         with nogil:
             if size > 1:
@@ -1094,7 +1098,7 @@ def apply_optimizer(int kind, floating[::1] params, const floating[::1] grads, f
         return
     with nogil:
         optimizer_step(kind, &params[0], &grads[0], &slots[0, 0] if needed else NULL, params.shape[0], params.shape[0],
-                       values, learning_rate, step)
+                       values, step_rate(kind, values, learning_rate, step))
 
 
 def apply_math(name, const floating[::1] x, floating[::1] out):

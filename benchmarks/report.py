@@ -1,0 +1,92 @@
+"""What the scripts share: the machine, its threads and who else uses it; timing in turns; tables."""
+import os
+import platform
+import sys
+import time
+
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY",
+           "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+
+
+def environment(threads):
+    """The environment of a fair measurement: so many threads, and each library's own choice of kernels.
+
+    A BLAS told to use the kernels of an older CPU (OPENBLAS_CORETYPE=Haswell) has half its speed on a new one.
+    """
+    own = {name: value for name, value in os.environ.items() if name not in KERNELS}
+    return own | dict.fromkeys(POOLS, str(threads))
+
+
+def one_thread():
+    """Starts this process anew in `environment(1)`, which a BLAS reads when NumPy is imported."""
+    env = environment(1)
+    if env != os.environ:
+        os.execve(sys.executable, sys.orig_argv, env)
+
+
+def cpus():
+    """CPUs this process may use, in order."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def machine():
+    """One line about the machine and Python."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            model = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {len(cpus())} CPUs, {platform.system()}, Python {platform.python_version()}"
+
+
+def others():
+    """Now, and the CPU seconds of all processes but this one and the ones it has waited for; None without /proc."""
+    try:
+        with open("/proc/stat") as file:
+            user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    except OSError:
+        return None
+    used = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return time.perf_counter(), used - sum(os.times()[:4])
+
+
+def meanwhile(begin):
+    """A line that says how much of the machine others used since `begin`, an earlier answer of `others`."""
+    if begin is None:
+        return "Whether other processes kept the machine busy is not known here."
+    now, used = others()
+    return (f"Other processes used {max(0.0, (used - begin[1]) / (now - begin[0])):.2f} CPUs meanwhile: "
+            f"figures of a machine that is not quiet mean little.")
+
+
+def fastest(calls, repeats, seconds):
+    """Fastest mean time of each call over spans of about so many seconds, in turns."""
+    counts = []
+    for call in calls:
+        call()
+        begin = time.perf_counter()
+        call()
+        counts.append(max(1, int(seconds / (time.perf_counter() - begin))))
+    best = [float("inf")] * len(calls)
+    for _ in range(repeats):
+        for i, call in enumerate(calls):
+            begin = time.perf_counter()
+            for _ in range(counts[i]):
+                call()
+            best[i] = min(best[i], (time.perf_counter() - begin) / counts[i])
+    return best
+
+
+def table(header, rows):
+    """A Markdown table: the first column to the left, the others to the right."""
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for first, *rest in [cells[0], rule, *cells[1:]]:
+        padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        lines.append(f"| {' | '.join(padded)} |")
+    return "\n".join(lines)

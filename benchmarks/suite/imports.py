@@ -1,0 +1,11 @@
+"""Import times, asv's form."""
+
+
+class FreshProcess:
+    """What does the import cost in a fresh process, beside NumPy alone?"""
+
+    params = ["numpy", "nnfast"]
+    param_names = ["module"]
+
+    def timeraw_import(self, module):
+        return f"import {module}"
