@@ -1,21 +1,25 @@
 """How many threads, and the threads themselves: they live as long as one fit.
 
-A default of n threads is an upper bound.  A step must hold enough work to pay for its barriers, and a team in
-lockstep suffers when another process takes one of its cores; so ranges of batches are timed, one thread is tried
-beside the full team now and then, and the faster of the two goes on.  The results are the same bits either way.
+A number that the user gives is kept, unless a step has too little work to be shared at all.  The default is an upper
+bound: a step must hold enough work to pay for its barriers, and a team in lockstep suffers when another process takes
+one of its cores; so ranges of batches are timed, one thread is tried beside the full team now and then, and the faster
+of the two goes on.  The results are the same bits either way.
 """
 import os
 import threading
 import time
 
 from nnfast import _validation as check
+from nnfast._core import network
 
-MOST = 64                       # threads of a team; MAX_THREADS of _core/network.pyx
-WORK_PER_THREAD = 2.5e6         # floating-point operations of a step that pay for one more thread in lockstep
+MOST = network.MOST_THREADS
+LEAST_WORK = 1e5                # floating-point operations of a step for each thread: less is done in 1 microsecond, a barrier's time
+WORK_PER_THREAD = 2.5e6         # the same for the default: enough to gain by another thread
 ROWS_WORK_PER_THREAD = 5e8      # the same for predict and evaluate, which start threads and share no step
 RANGE_SECONDS = 0.1             # a range of batches lasts about this long, so that Ctrl-C is seen in time
 FIRST_SECONDS = 0.01            # and the first ones less
-TRIAL_EVERY = 40                # ranges' time between trials of the other team size, in lengths of a trial
+FIRST_SPEED = 2e10              # operations a second that the first range counts on
+TRIAL_EVERY = 40                # lengths of a trial between trials of the other team size: they cost 2 % at most
 
 
 def cpus():
@@ -46,8 +50,17 @@ def most_threads(n_threads):
     if wanted:
         if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
             raise ValueError(f"NNFAST_NUM_THREADS must be an integer in [1, {MOST}], got {wanted!r}. Unset it or set it to one.")
-        return int(wanted), False
+        return min(int(wanted), cpus()), False
     return min(cpus(), MOST), False
+
+
+class Pace:
+    """What a model has seen of its speed, kept between its fits."""
+
+    def __init__(self, work=None):
+        self.work = work        # of the steps it was seen with
+        self.seconds = {}       # per batch, by size of the team: the last range of each
+        self.trial_due = 0.0    # when the other size is tried again
 
 
 class Team:
@@ -57,61 +70,75 @@ class Team:
     ----------
     network : Network
     n_threads : int or None
-        Exactly so many; None decides by work and by the clock.
+        So many, if the work of a step can be shared; None decides by work and by the clock.
     work : float
         Floating-point operations of one step.
-    pace : dict
-        Seconds per batch by team size, remembered from the last fit and written to.
+    pace : Pace
+        Of the model; a step of another size makes it forget.
     """
 
     def __init__(self, network, n_threads, work, pace):
         self.network = network
         self.most, self.fixed = most_threads(n_threads)
-        if not self.fixed:
-            self.most = max(1, min(self.most, int(work / WORK_PER_THREAD)))
+        each = LEAST_WORK if self.fixed else WORK_PER_THREAD
+        self.most = max(1, min(self.most, int(work / each) if each else self.most))
         self.work = work
+        if pace.work != work:
+            pace.__init__(work)
         self.pace = pace
-        self.trial_due = 0.0
         self.helpers = []
 
     def __enter__(self):
         last = self.network.job()
-        for thread in range(1, self.most):
-            helper = threading.Thread(target=self.network.help, args=(thread, last), daemon=True, name=f"nnfast-{thread}")
-            try:
+        try:
+            for thread in range(1, self.most):
+                helper = threading.Thread(target=self.network.help, args=(thread, last), daemon=True, name=f"nnfast-{thread}")
+                self.helpers.append(helper)
                 helper.start()
-            except RuntimeError:        # the system gives no more threads
-                break
-            self.helpers.append(helper)
+        except RuntimeError:            # the system gives no more threads
+            self.helpers.pop()
+        except BaseException:           # Ctrl-C while they start
+            self.__exit__()
+            raise
         self.most = 1 + len(self.helpers)
         return self
 
     def __exit__(self, *_):
+        """Ends the helpers; a Ctrl-C meanwhile waits until they have ended, for the next fit counts on it."""
         self.network.dismiss()
-        for helper in self.helpers:
-            helper.join()
+        interrupt = None
+        while self.helpers:
+            try:
+                if self.helpers[-1].ident is not None:
+                    self.helpers[-1].join()
+                self.helpers.pop()
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def next_range(self):
-        """Threads for the next range, and how many batches it should have."""
-        size = self.most
-        trial = False
+        """Threads for the next range, how many batches it should have, and whether it is a trial."""
+        known = self.pace.seconds
+        size, trial = self.most, False
         if not self.fixed and self.most > 1:
-            missing = [n for n in (self.most, 1) if n not in self.pace]
+            sizes = (self.most, 1)
+            missing = [n for n in sizes if n not in known]
             if missing:
                 size, trial = missing[0], True
             else:
-                size = min((self.most, 1), key=self.pace.get)
-                if time.perf_counter() > self.trial_due:
+                size = min(sizes, key=known.get)
+                if time.perf_counter() > self.pace.trial_due:
                     size, trial = self.most + 1 - size, True
-        seconds = FIRST_SECONDS if trial or size not in self.pace else RANGE_SECONDS
-        pace = self.pace.get(size, self.work / 2e10)
-        return size, max(1, min(int(seconds / max(pace, 1e-9)), 1 << 40)), trial
+        seconds = FIRST_SECONDS if trial or size not in known else RANGE_SECONDS
+        per_batch = max(known.get(size, self.work / FIRST_SPEED), 1e-9)
+        return size, max(1, int(seconds / per_batch)), trial
 
     def record(self, size, batches, seconds, trial):
         """What a range took."""
-        self.pace[size] = seconds / batches
+        self.pace.seconds[size] = seconds / batches
         if trial:
-            self.trial_due = time.perf_counter() + TRIAL_EVERY * seconds
+            self.pace.trial_due = time.perf_counter() + TRIAL_EVERY * seconds
 
 
 def over_rows(function, rows, work, n_threads):

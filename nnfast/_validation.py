@@ -98,11 +98,13 @@ def matrix(x, name, columns=None, flatten=False):
 
 
 def same_length(x, y, name_x="x", name_y="y"):
+    """A row of y for each row of x."""
     if len(x) != len(y):
         raise ValueError(f"{name_x} and {name_y} must have the same number of rows; got {len(x)} and {len(y)}.")
 
 
 def at_least_one_row(x, name="x"):
+    """Something to train on."""
     if len(x) == 0:
         raise ValueError(f"{name} must have at least one row; got shape {x.shape}.")
 
@@ -185,9 +187,9 @@ def class_weights(weight, classes, sparse, y):
     return table[column.astype(np.int64)]
 
 
-def not_finite(array, row, name):
-    """ValueError for a row of data the core found NaN or infinity in."""
+def not_finite(array, row, name, first=0):
+    """ValueError for a row the core met NaN or infinity in; the caller's arrays begin `first` rows before."""
     values = np.asarray(array[row])
     column = int(np.flatnonzero(~np.isfinite(values))[0]) if not np.isfinite(values).all() else None
     found = f"{values[column]} in column {column}" if column is not None else "a number beyond the range of the model's dtype"
-    return ValueError(f"{name} must be finite; row {row} holds {found}. Clean the data, for instance with np.nan_to_num.")
+    return ValueError(f"{name} must be finite; row {first + row} holds {found}. Clean the data, for instance with np.nan_to_num.")

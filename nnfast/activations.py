@@ -38,8 +38,7 @@ def get(identifier):
     """
     if identifier is None:
         return "linear"
-    name = getattr(identifier, "__name__", identifier)
-    name = _ALIASES.get(name, name)
-    if name not in network.ACTIVATIONS:
-        raise unknown("activation", name, network.ACTIVATIONS)
+    name = _ALIASES.get(identifier, identifier) if isinstance(identifier, str) else getattr(identifier, "__name__", None)
+    if name not in network.ACTIVATIONS or not (isinstance(identifier, str) or identifier is getattr(functional, name)):
+        raise unknown("activation", identifier, network.ACTIVATIONS)
     return name

@@ -1,6 +1,6 @@
 """The low-level face: dense layers, activations, losses and optimizer steps on plain NumPy arrays.
 
-Every function takes float32 or float64 (other real dtypes become float64), works on rows along the last axis and
+Every function takes float32 or float64 (integers become float64, float16 float32), works on rows along the last axis and
 returns NumPy arrays; `out=` names the array to write to, which must be C-contiguous and of the result's shape and
 dtype. For each activation `f(z)` there is `f_gradient(z, delta)` = delta * f'(z); for each loss `l(y_true, y_pred)`,
 a value per sample, there is `l_gradient(y_true, y_pred)`, the gradient of each sample's value.
@@ -147,6 +147,8 @@ def dense_backward(x, kernel, delta, out=None):
     if delta.shape != (x.shape[0], kernel.shape[1]):
         raise ValueError(f"delta must have shape {(x.shape[0], kernel.shape[1])}, that of x @ kernel; got {delta.shape}.")
     d_x, d_kernel, d_bias = out if out is not None else (None, None, None)
+    if any(np.may_share_memory(given, array) for given in (d_x, d_kernel, d_bias) if given is not None for array in (x, kernel, delta)):
+        raise ValueError("out must hold arrays of their own: x, kernel and delta are read after the first of them is written.")
     d_bias = _result(d_bias, (kernel.shape[1],), x.dtype)
     ones = np.ones((1, len(x)), x.dtype)
     _matmul(ones, delta, d_bias.reshape(1, -1))
@@ -167,6 +169,7 @@ def _activation(name, code):
             raise ValueError(f"delta must have the shape of z, {z.shape}; got {delta.shape}.")
         out = _result(out, z.shape, z.dtype)
         a = activation(z)
+        z = z.copy() if np.may_share_memory(z, out) else z
         out[...] = delta
         network.apply_activation_gradient(code, _rows(z), _rows(a), _rows(out))
         return out

@@ -8,7 +8,7 @@ __all__ = ["Activation", "Dense", "Flatten", "Input"]
 
 @dataclass(frozen=True)
 class Input:
-    """The shape of one row of x; a model that begins with it is built at once.
+    """The shape of one row of x: a model that begins with it needs no data to be built.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ class _Crossentropy(Loss):
                 import warnings
 
                 warnings.warn(f"{type(self).__name__}(from_logits=True) after {last_activation}: the logits before the "
-                              f"{last_activation} are used. Drop from_logits=True or the activation.", stacklevel=5)
+                              f"{last_activation} are used. Drop from_logits=True or the activation.", stacklevel=4)
             return network.LOSSES[f"{self._kernel}_logits"], True
         return network.LOSSES[self._kernel + ("_logits" if self.from_logits else "")], False
 
@@ -234,7 +234,8 @@ def get(identifier):
     if isinstance(identifier, Loss):
         return identifier
     name = getattr(identifier, "__name__", identifier)
+    ours = isinstance(identifier, str) or identifier in _NAMES.values() or identifier is getattr(functional, str(name), None)
     for candidate in (name, str(name).lower()):
-        if candidate in _NAMES:
+        if ours and candidate in _NAMES:
             return _NAMES[candidate]()
     raise check.unknown("loss", identifier, _NAMES)

@@ -8,6 +8,7 @@ Names, shapes, defaults, checks and progress live here; arithmetic lives in `_co
         validation network.evaluate_rows(...)
         History
 """
+import copy
 import threading
 import time
 
@@ -20,33 +21,47 @@ from nnfast.callbacks import History
 __all__ = ["Sequential"]
 
 EVALUATE_ROWS = 65536           # rows whose losses are kept at once
+SLICE_WORK = 1e10               # floating-point operations of a native call of evaluate and predict, 0.1 s
 CODE_NAMES = {code: name for name, code in core.ACTIVATIONS.items()}
 
 
 class _Data:
     """x, y and weights of a fit or an evaluation, checked and in the form the core reads."""
 
-    def __init__(self, model, x, y, sample_weight=None, class_weight=None, suffix=""):
+    def __init__(self, model, x, y, sample_weight=None, class_weight=None, of=""):
         loss, units = model._loss, model._units
-        self.x = check.matrix(x, f"x{suffix}", model._n_inputs, model._flatten)
+        self.of, self.first = of, 0
+        self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
         if y is None:
-            raise ValueError(f"y{suffix} must be given: training and evaluation need targets.")
+            raise ValueError(f"y{of} must be given: training and evaluation need targets.")
         if loss._sparse:
-            self.y = check.labels(y, units, f"y{suffix}")
+            self.y = check.labels(y, units, f"y{of}")
             self.y_source = core.SOURCES["i8"]
         else:
-            self.y = check.targets(y, units, f"y{suffix}")
+            self.y = check.targets(y, units, f"y{of}")
             self.y_source = check.source(self.y)
-        check.same_length(self.x, self.y, f"x{suffix}", f"y{suffix}")
-        check.at_least_one_row(self.x, f"x{suffix}")
+        check.same_length(self.x, self.y, f"x{of}", f"y{of}")
+        check.at_least_one_row(self.x, f"x{of}")
         self.x_source = check.source(self.x)
-        self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{suffix}")
+        self.sample_weights = self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{of}")
         if class_weight is not None:
             rows = check.class_weights(class_weight, units, loss._sparse, self.y)
             self.weights = rows if self.weights is None else self.weights * rows
 
     def __len__(self):
         return len(self.x)
+
+    def rest(self, first):
+        """The rows from `first` on, for validation: without weights of classes, as in Keras."""
+        part = copy.copy(self)
+        part.x, part.y, part.first = self.x[first:], self.y[first:], first
+        part.weights = None if self.sample_weights is None else self.sample_weights[first:]
+        return part
+
+    def not_finite(self, status, row):
+        """The error for a row in which the core met NaN or infinity."""
+        array, name = (self.x, "x") if status == core.BAD_INPUT else (self.y, "y")
+        return check.not_finite(array, row, f"{name}{self.of}", self.first)
 
 
 class Sequential:
@@ -55,7 +70,7 @@ class Sequential:
     Parameters
     ----------
     layers : list of layers, optional
-        With `Input` first the model is built at once, else by `build` or the first `fit`.
+        With `Input` first the model is built as soon as its weights are asked for, else by `build` or the first `fit`.
     dtype : {"float32", "float64"}
         Of the weights and of all arithmetic; sums of losses are always float64.
     seed : int, optional
@@ -89,8 +104,7 @@ class Sequential:
         self._n_inputs = None
         self._flatten = False
         self._units = None
-        self._epochs = 0
-        self._pace = {}
+        self._pace = _threads.Pace()
         self._lock = threading.Lock()
         for layer in layers if layers is not None else []:
             self.add(layer)
@@ -172,12 +186,12 @@ class Sequential:
                 if values.shape != shape_ or not np.isfinite(values).all():
                     raise ValueError(f"{initializer!r} must give finite numbers of shape {shape_}; got shape {values.shape}.")
                 network.params[offset:offset + values.size] = values.ravel()
-        self._n_inputs, self._units, self._flatten = n_inputs, widths[-1], flatten
-        self._last_activation = CODE_NAMES[plan[-1][1]]
+        last_activation = CODE_NAMES[plan[-1][1]]
+        if self._loss is not None:
+            self._configure(network, self.optimizer, self._loss, self._metrics, widths[-1], last_activation)
+        self._n_inputs, self._units, self._flatten, self._last_activation = n_inputs, widths[-1], flatten, last_activation
         self._work = 2.0 * sum(n_in * n_out for n_in, n_out, _, _ in network.shapes)     # of a forward pass, per row
         self._network = network
-        if self._loss is not None:
-            self._configure()
 
     def compile(self, optimizer="adam", loss=None, metrics=None):
         """Chooses how to train; the state of an optimizer before is dropped.
@@ -194,31 +208,38 @@ class Sequential:
         optimizer, loss, chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics)
         with self._claim("compile"):
             self._build_from_input()
-            before = self.optimizer, self._loss, self._metrics
-            self.optimizer, self._loss, self._metrics = optimizer, loss, chosen
             if self._network is not None:
-                try:
-                    self._configure()
-                except ValueError:
-                    self.optimizer, self._loss, self._metrics = before
-                    raise
+                self._configure(self._network, optimizer, loss, chosen, self._units, self._last_activation)
+            self.optimizer, self._loss, self._metrics = optimizer, loss, chosen
 
-    def _configure(self):
-        """What compile chose, told to the network; the optimizer starts anew."""
-        code, fused = self._loss._native(self._last_activation)
-        natives = [metric._native(self._units, self._loss._sparse) for metric in self._metrics]
-        self._network.set_loss(code, fused, natives)
-        self._set_optimizer()
+    def _configure(self, network, optimizer, loss, chosen, units, last_activation):
+        """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
+        code, fused = loss._native(last_activation)
+        natives = [metric._native(units, loss._sparse) for metric in chosen]
+        self._set_optimizer(network, optimizer)
+        network.set_loss(code, fused, natives)
 
-    def _set_optimizer(self):
-        self._kind, settings = self.optimizer._native()
-        self._network.set_optimizer(*core.OPTIMIZERS[self._kind], settings)
+    def _set_optimizer(self, network, optimizer):
+        kind, settings = optimizer._native()
+        network.set_optimizer(*core.OPTIMIZERS[kind], settings)
+        self._kind = kind
 
     def _claim(self, what):
         """The lock of one fit at a time."""
         return _Claim(self._lock, what)
 
-    def _ready(self, x, flatten_only=False):
+    def _data(self, x, y, sample_weight=None, class_weight=None):
+        """The data, checked; builds the model for x if it is not built, and takes that back if the data do not fit."""
+        before = self._network, copy.deepcopy(self._rng) if self._network is None else None
+        try:
+            self._ready(x)
+            return _Data(self, x, y, sample_weight, class_weight)
+        except BaseException:
+            if before[0] is None:
+                self._network, self._rng = before
+            raise
+
+    def _ready(self, x):
         """Builds the model for x if it is not built."""
         if self._loss is None:
             raise RuntimeError("the model must be compiled first: model.compile(optimizer, loss, metrics).")
@@ -258,11 +279,12 @@ class Sequential:
             The loss of a batch is sum(weight * loss) / rows, as in Keras.
         initial_epoch : int
         n_threads : int, optional
-            Exactly so many.  By default as many as pay for this network on this machine now, at most its CPUs or
-            NNFAST_NUM_THREADS.  The results are the same bits for every number.
+            So many, or fewer where a step has too little work to be shared.  By default as many as pay for this network
+            on this machine now, at most its CPUs and NNFAST_NUM_THREADS.  The results are the same bits for every number.
         nonfinite : {"raise", "stop", "ignore"}
             What a loss or gradient that is not finite does: raises FloatingPointError, ends the fit with a warning, or
-            nothing.  The first two put back the weights of the start of the range of batches it was met in.
+            nothing.  The first two put back the weights of up to 0.1 s before: how many batches that is depends on the
+            machine.
 
         Returns
         -------
@@ -284,8 +306,7 @@ class Sequential:
             batch_size = check.size(32 if batch_size is None else batch_size, "batch_size")
             if nonfinite not in ("raise", "stop", "ignore"):
                 raise check.unknown("nonfinite", nonfinite, ["raise", "stop", "ignore"])
-            self._ready(x)
-            data = _Data(self, x, y, sample_weight, class_weight)
+            data = self._data(x, y, sample_weight, class_weight)
             validation = self._validation(data, validation_split, validation_data)
             rows = len(data)
             if validation_split and validation_data is None:
@@ -334,10 +355,8 @@ class Sequential:
 
     def _failed(self, data, status, place, nonfinite, epoch, batch):
         """What a range that stopped early means to the user."""
-        if status == core.BAD_INPUT:
-            raise check.not_finite(data.x, place, "x")
-        if status == core.BAD_TARGET:
-            raise check.not_finite(data.y, place, "y")
+        if status in (core.BAD_INPUT, core.BAD_TARGET):
+            raise data.not_finite(status, place)
         what = "loss" if status == core.BAD_LOSS else "gradient"
         where = f"in epoch {epoch + 1}, batch {batch + 1}" if epoch is not None else "in this batch"
         message = (f"the {what} became NaN or infinite {where}; the weights of shortly before are put back. "
@@ -346,13 +365,13 @@ class Sequential:
             raise FloatingPointError(message)
         import warnings
 
-        warnings.warn(message, RuntimeWarning, stacklevel=5)
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     def _follow_optimizer(self):
         """Takes over hyper-parameters that were changed on the optimizer since compile."""
         kind, settings = self.optimizer._native()
         if kind != self._kind:
-            self._set_optimizer()
+            self._set_optimizer(self._network, self.optimizer)
         else:
             self._network.set_settings(settings)
 
@@ -361,7 +380,7 @@ class Sequential:
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
                 raise ValueError("validation_data must be (x, y) or (x, y, sample_weight).")
-            return _Data(self, *given, suffix=" of validation_data")
+            return _Data(self, *given, of=" of validation_data")
         split = check.number(split, "validation_split", 0, 1, open_high=True)
         if split == 0:
             return None
@@ -369,10 +388,7 @@ class Sequential:
         if first == 0 or first == len(data):
             raise ValueError(f"validation_split={split} of {len(data)} rows leaves no row for "
                              f"{'training' if first == 0 else 'validation'}. Choose another share.")
-        part = _Data.__new__(_Data)
-        part.x, part.y, part.x_source, part.y_source = data.x[first:], data.y[first:], data.x_source, data.y_source
-        part.weights = None if data.weights is None else data.weights[first:]
-        return part
+        return data.rest(first)
 
     def _logs(self, sums, rows):
         logs = {"loss": float(sums[0] / rows)}
@@ -394,9 +410,9 @@ class Sequential:
             Of this batch, before the step.
         """
         with self._claim("train_on_batch"):
-            self._ready(x)
+            data = self._data(x, y, sample_weight, class_weight)
             self._follow_optimizer()
-            return self._result(self._step(_Data(self, x, y, sample_weight, class_weight), True), return_dict)
+            return self._result(self._step(data, True), return_dict)
 
     def _step(self, data, update):
         rows = len(data)
@@ -419,19 +435,23 @@ class Sequential:
         gradients : list of arrays, shaped as `get_weights()`
         """
         with self._claim("loss_and_gradients"):
-            self._ready(x)
-            logs = self._step(_Data(self, x, y, sample_weight), False)
+            logs = self._step(self._data(x, y, sample_weight), False)
             return logs["loss"], [part.copy() for part in self._views(self._network.grads)]
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 
     def _scores(self, data, n_threads):
-        """Loss and metrics of data, without a step; the sums run in the order of the rows."""
+        """Loss and metrics of data, without a step: sums of slices that depend on the network alone, not on threads."""
         rows = len(data)
         sums = np.zeros(1 + len(self._metrics))
-        for first in range(0, rows, EVALUATE_ROWS):
-            sums += self._row_scores(data, slice(first, first + EVALUATE_ROWS), n_threads).sum(axis=1)
+        for part in self._slices(rows):
+            sums += self._row_scores(data, part, n_threads).sum(axis=1)
         return self._logs(sums, rows)
+
+    def _slices(self, rows):
+        """Slices of rows that take about 0.1 s, so that Ctrl-C is seen between them."""
+        count = max(1, min(EVALUATE_ROWS, int(SLICE_WORK / max(self._work, 1))))
+        return [slice(first, min(first + count, rows)) for first in range(0, rows, count)]
 
     def _row_scores(self, data, part, n_threads):
         """Weighted loss and metrics of each row of a part of the data: (1 + metrics, rows)."""
@@ -443,8 +463,7 @@ class Sequential:
 
         for status, row in _threads.over_rows(evaluate, len(x), self._work, n_threads):
             if status != core.DONE:
-                array, name = (data.x, "x") if status == core.BAD_INPUT else (data.y, "y")
-                raise check.not_finite(array, part.start + row, name)
+                raise data.not_finite(status, part.start + row)
         if data.weights is not None:
             values[0] *= data.weights[part]
         return values
@@ -473,8 +492,7 @@ class Sequential:
         if batch_size is not None:
             check.size(batch_size, "batch_size")
         with self._claim("evaluate"):
-            self._ready(x)
-            logs = self._scores(_Data(self, x, y, sample_weight), n_threads)
+            logs = self._scores(self._data(x, y, sample_weight), n_threads)
         if _verbosity(verbose):
             print(_line(logs))
         return self._result(logs, return_dict)
@@ -482,8 +500,7 @@ class Sequential:
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch, without a step."""
         with self._claim("test_on_batch"):
-            self._ready(x)
-            return self._result(self._scores(_Data(self, x, y, sample_weight), 1), return_dict)
+            return self._result(self._scores(self._data(x, y, sample_weight), 1), return_dict)
 
     def predict(self, x, batch_size=None, verbose=0, n_threads=None):
         """Outputs of the last layer.  Any number of threads may call it on one model at once.
@@ -517,13 +534,18 @@ class Sequential:
         rows = len(x)
         out = np.empty((rows, self._units), self.dtype)
         code = check.source(x)
-        if rows * self._work < _threads.ROWS_WORK_PER_THREAD and n_threads is None:
+        if rows * self._work < _threads.ROWS_WORK_PER_THREAD and n_threads is None:     # the way of a single row, kept short
             bad = network.predict_rows(x, code, 0, rows, out)
-        else:
-            found = _threads.over_rows(lambda start, stop: network.predict_rows(x, code, start, stop, out), rows, self._work, n_threads)
-            bad = next((row for row in found if row >= 0), -1)
-        if bad >= 0:
-            raise check.not_finite(x, bad, "x")
+            if bad >= 0:
+                raise check.not_finite(x, bad, "x")
+            return out
+        for part in self._slices(rows):
+            def predict(start, stop, first=part.start):
+                return network.predict_rows(x, code, first + start, first + stop, out)
+
+            for bad in _threads.over_rows(predict, part.stop - part.start, self._work, n_threads):
+                if bad >= 0:
+                    raise check.not_finite(x, bad, "x")
         return out
 
     # -- weights -----------------------------------------------------------------------------------------------------
@@ -614,7 +636,6 @@ class Sequential:
     def __getstate__(self):
         with self._claim("copy"):
             state = {name: value for name, value in self.__dict__.items() if name not in ("_network", "_lock", "_pace", "_kind")}
-            state["_rng"] = self._rng
             if self._network is not None:
                 state["weights"] = np.array(self._network.params)
                 if self._loss is not None:
@@ -627,7 +648,7 @@ class Sequential:
         state = dict(state)
         weights, slots, steps = state.pop("weights", None), state.pop("slots", None), state.pop("steps", None)
         self.__dict__.update(state)
-        self._network, self._lock, self._pace = None, threading.Lock(), {}
+        self._network, self._lock, self._pace = None, threading.Lock(), _threads.Pace()
         if weights is not None:
             rng, self._rng = self._rng, np.random.default_rng(0)
             kept = self.layers

@@ -166,3 +166,12 @@ def test_source_has_no_kernel_that_takes_the_gil_back():
         if path.suffix in (".pyx", ".pxd"):
             for line in path.read_text().splitlines():
                 assert not re.search(r"cdef .*\) nogil", line) or "noexcept" in line, f"{path.name}: {line}"
+
+
+def test_float_kernels_have_no_bare_constants():
+    """In C `1 - a` is a double where a is a float: it takes the whole expression, and half the lanes, with it."""
+    for name in ("mathf.pxd", "activations.pxd", "optimizers.pxd"):
+        for line in (ROOT / "nnfast" / "_core" / name).read_text().splitlines():
+            code = line.split("#")[0]
+            if re.match(r" {4,}(return|\w+(\[i\])? =) ", code) and "LANES" not in code and "bits" not in code:
+                assert not re.search(r"(?<![\w.>/])\d+ [-+*/] [a-z(]|[a-z)\]] [-+*/] \d+\b(?!\.)", code), f"{name}: {line}"

@@ -67,7 +67,7 @@ cdef inline void sigmoid_gradient(const floating* a, floating* delta, Py_ssize_t
     """delta <- delta a (1 - a)."""
     cdef Py_ssize_t i
     for i in range(size):
-        delta[i] = delta[i] * (a[i] * (1 - a[i]))
+        delta[i] = delta[i] * (a[i] * (<floating>1 - a[i]))
 
 
 cdef inline void tanh_(floating* a, Py_ssize_t size) noexcept nogil:
@@ -81,7 +81,7 @@ cdef inline void tanh_gradient(const floating* a, floating* delta, Py_ssize_t si
     """delta <- delta (1 - a^2)."""
     cdef Py_ssize_t i
     for i in range(size):
-        delta[i] = delta[i] * (1 - a[i] * a[i])
+        delta[i] = delta[i] * (<floating>1 - a[i] * a[i])
 
 
 cdef inline void softmax(floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
@@ -93,7 +93,7 @@ cdef inline void softmax(floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_
         largest = max_row(a + r * row, n)
         for i in range(width):
             a[r * row + i] = exp(a[r * row + i] - largest)
-        total = 1 / sum_row(a + r * row, n)
+        total = <floating>1 / sum_row(a + r * row, n)
         for i in range(width):
             a[r * row + i] = a[r * row + i] * total
 
@@ -151,7 +151,7 @@ cdef inline void gelu(floating* a, Py_ssize_t size) noexcept nogil:
     cdef floating root_half = 0.7071067811865476
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = a[i] * (<floating>0.5 * (1 + erf(a[i] * root_half)))
+        a[i] = a[i] * (<floating>0.5 * (<floating>1 + erf(a[i] * root_half)))
 
 
 cdef inline void gelu_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -159,30 +159,30 @@ cdef inline void gelu_gradient(const floating* z, floating* delta, Py_ssize_t si
     cdef floating root_half = 0.7071067811865476, density = 0.3989422804014327
     cdef Py_ssize_t i
     for i in range(size):
-        delta[i] = delta[i] * (<floating>0.5 * (1 + erf(z[i] * root_half))
+        delta[i] = delta[i] * (<floating>0.5 * (<floating>1 + erf(z[i] * root_half))
                                + z[i] * density * exp(<floating>-0.5 * z[i] * z[i]))
 
 
-cdef inline floating gelu_tanh_inner(floating z) noexcept nogil:
-    """tanh(sqrt(2/pi) (z + 0.044715 z^3))."""
-    return tanh(<floating>0.7978845608028654 * (z + <floating>0.044715 * z * z * z))
+cdef inline floating gelu_tanh_share(floating z) noexcept nogil:
+    """(1 + tanh(u)) / 2 = sigmoid(2 u), u = sqrt(2/pi) (z + 0.044715 z^3): without the cancellation at tanh = -1."""
+    return logistic(<floating>1.5957691216057308 * (z + <floating>0.044715 * z * z * z))
 
 
 cdef inline void gelu_tanh(floating* a, Py_ssize_t size) noexcept nogil:
     """a <- a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = <floating>0.5 * a[i] * (1 + gelu_tanh_inner(a[i]))
+        a[i] = a[i] * gelu_tanh_share(a[i])
 
 
 cdef inline void gelu_tanh_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
-    """delta <- delta ((1 + t)/2 + z/2 (1 - t^2) sqrt(2/pi) (1 + 3 * 0.044715 z^2)), t the tanh above."""
-    cdef floating t
+    """delta <- delta (s + z s (1 - s) 2 sqrt(2/pi) (1 + 3 * 0.044715 z^2)), s = (1 + tanh) / 2 as above."""
+    cdef floating s
     cdef Py_ssize_t i
     for i in range(size):
-        t = gelu_tanh_inner(z[i])
-        delta[i] = delta[i] * (<floating>0.5 * (1 + t) + <floating>0.5 * z[i] * (1 - t * t)
-                               * <floating>0.7978845608028654 * (1 + <floating>0.134145 * z[i] * z[i]))
+        s = gelu_tanh_share(z[i])
+        delta[i] = delta[i] * (s + z[i] * s * (<floating>1 - s) * <floating>1.5957691216057308
+                               * (<floating>1 + <floating>0.134145 * z[i] * z[i]))
 
 
 cdef inline void silu(floating* a, Py_ssize_t size) noexcept nogil:
@@ -198,7 +198,7 @@ cdef inline void silu_gradient(const floating* z, floating* delta, Py_ssize_t si
     cdef Py_ssize_t i
     for i in range(size):
         s = logistic(z[i])
-        delta[i] = delta[i] * (s * (1 + z[i] * (1 - s)))
+        delta[i] = delta[i] * (s * (<floating>1 + z[i] * (<floating>1 - s)))
 
 
 cdef inline void softplus(floating* a, Py_ssize_t size) noexcept nogil:
@@ -219,7 +219,7 @@ cdef inline void softsign(floating* a, Py_ssize_t size) noexcept nogil:
     """a <- a / (1 + |a|)."""
     cdef Py_ssize_t i
     for i in range(size):
-        a[i] = a[i] / (1 + fabs(a[i]))
+        a[i] = a[i] / (<floating>1 + fabs(a[i]))
 
 
 cdef inline void softsign_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
@@ -227,7 +227,7 @@ cdef inline void softsign_gradient(const floating* z, floating* delta, Py_ssize_
     cdef floating w
     cdef Py_ssize_t i
     for i in range(size):
-        w = 1 + fabs(z[i])
+        w = <floating>1 + fabs(z[i])
         delta[i] = delta[i] / (w * w)
 
 
@@ -244,7 +244,7 @@ cdef inline void mish_gradient(const floating* z, floating* delta, Py_ssize_t si
     cdef Py_ssize_t i
     for i in range(size):
         t = tanh(soft(z[i]))
-        delta[i] = delta[i] * (t + z[i] * (1 - t * t) * logistic(z[i]))
+        delta[i] = delta[i] * (t + z[i] * (<floating>1 - t * t) * logistic(z[i]))
 
 
 cdef inline void hard_sigmoid(floating* a, Py_ssize_t size) noexcept nogil:

@@ -19,7 +19,6 @@ cdef enum Source:
     UINT16
     UINT32
     UINT64
-    N_SOURCES
 
 ctypedef fused number:
     float

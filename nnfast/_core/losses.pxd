@@ -113,7 +113,7 @@ cdef inline void binary_crossentropy_logits(const floating* y, Py_ssize_t y_row,
             e = exp(-fabs(z[i]))
             total += <double>(z[i] if z[i] > 0 else 0) - <double>z[i] * y[i] + log1p(e)
             if delta != NULL:
-                probability = (e if z[i] < 0 else 1) / (1 + e)
+                probability = (e if z[i] < 0 else <floating>1) / (<floating>1 + e)
                 delta[i] = (probability - y[i]) / n
         value[r] = total / n
         y += y_row

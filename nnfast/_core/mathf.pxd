@@ -4,6 +4,9 @@ Written so that a loop over them becomes one loop over registers: selects in
 place of branches, bit patterns in place of conversions.  A C library's exp is
 a call per number, and its vector versions need -ffast-math and a newer glibc.
 
+Constants are cast to `floating`: a bare 1 is a double in C and would take the
+whole expression, and half the lanes, with it (tests/test_hygiene.py).
+
 Within 3 units in the last place of the exact value (tests/test_mathf.py); NaN
 goes through.  Series: exp(r) = sum r^i / i! on |r| <= ln(2)/2, and
 log(1 + f) = 2 atanh(s), s = f / (2 + f), on 1 + f in [sqrt(1/2), sqrt(2)),
@@ -59,10 +62,6 @@ cdef inline floating erf(floating x) noexcept nogil:
         return erf64(x)
 
 
-cdef inline bint is_finite(floating x) noexcept nogil:
-    return fabs(x) < <floating>INFINITY
-
-
 cdef inline floating scale_by_power_of_two(floating x, floating shifted) noexcept nogil:
     """x 2^n, where `shifted` is n + 1.5 * 2^(bits of the fraction): its low bits are n.
 
@@ -107,7 +106,7 @@ cdef inline floating exp(floating x) noexcept nogil:
         n = x * 1.4426950408889634 + shift
         r = x - (n - shift) * 6.93147180369123816490e-01
         r = r - (n - shift) * 1.90821492927058770002e-10
-    return scale_by_power_of_two(1 + (r + r * r * exp_series(r)), n)
+    return scale_by_power_of_two(<floating>1 + (r + r * r * exp_series(r)), n)
 
 
 cdef inline floating expm1(floating x) noexcept nogil:
@@ -128,7 +127,7 @@ cdef inline floating expm1(floating x) noexcept nogil:
         r = x - (n - shift) * 6.93147180369123816490e-01
         r = r - (n - shift) * 1.90821492927058770002e-10
     power = scale_by_power_of_two(<floating>0.5, n)     # half of it: 2^128 does not fit
-    return 2 * (power * (r + r * r * exp_series(r)) + (power - <floating>0.5))
+    return <floating>2 * (power * (r + r * r * exp_series(r)) + (power - <floating>0.5))
 
 
 cdef inline floating log(floating x) noexcept nogil:
@@ -140,9 +139,9 @@ cdef inline floating log(floating x) noexcept nogil:
         scaled = x * <float>8388608.0 if x < <float>1.17549435e-38 else x       # 2^23: out of the denormals
         u = bits32(scaled) - <uint32_t>0x3F3504F3 + <uint32_t>0x3F800000
         e = from_bits32(<uint32_t>0x4B400000 + (u >> 23)) - <float>(12582912.0 + 127)
-        e = e - 23 if x < <float>1.17549435e-38 else e
-        f = from_bits32((u & <uint32_t>0x7FFFFF) + <uint32_t>0x3F3504F3) - 1
-        s = f / (2 + f)
+        e = e - <floating>23 if x < <float>1.17549435e-38 else e
+        f = from_bits32((u & <uint32_t>0x7FFFFF) + <uint32_t>0x3F3504F3) - <floating>1
+        s = f / (<floating>2 + f)
         z = s * s
         series = z * (<float>(2/3.) + z * (<float>(2/5.) + z * (<float>(2/7.) + z * <float>(2/9.))))
         result = e * <float>0.693359375 + (f - (s * (f - series) - e * <float>-2.12194440054690583e-4))
@@ -151,8 +150,8 @@ cdef inline floating log(floating x) noexcept nogil:
         v = bits64(scaled) - <uint64_t>0x3FE6A09E667F3BCD + <uint64_t>0x3FF0000000000000
         e = from_bits64(<uint64_t>0x4338000000000000 + (v >> 52)) - (6755399441055744.0 + 1023)
         e = e - 54 if x < 2.2250738585072014e-308 else e
-        f = from_bits64((v & <uint64_t>0xFFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD) - 1
-        s = f / (2 + f)
+        f = from_bits64((v & <uint64_t>0xFFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD) - <floating>1
+        s = f / (<floating>2 + f)
         z = s * s
         series = z * (2/3. + z * (2/5. + z * (2/7. + z * (2/9. + z * (2/11. + z * (2/13. + z * (
             2/15. + z * (2/17. + z * (2/19. + z * (2/21.))))))))))
@@ -164,8 +163,8 @@ cdef inline floating log(floating x) noexcept nogil:
 
 cdef inline floating log1p(floating x) noexcept nogil:
     """log(1 + x) for x >= -1/2: log(w) x / (w - 1) takes back the rounding of w = 1 + x."""
-    cdef floating w = 1 + x
-    cdef floating result = log(w) * (x / (w - 1))
+    cdef floating w = <floating>1 + x
+    cdef floating result = log(w) * (x / (w - <floating>1))
     result = result if x < <floating>INFINITY else x
     return x if w == 1 else result
 
@@ -175,12 +174,12 @@ cdef inline floating tanh(floating x) noexcept nogil:
     cdef floating size = fabs(x)
     cdef floating e
     size = 20 if size > 20 else size
-    e = expm1(2 * size)
-    return copysign(e / (e + 2), x)
+    e = expm1(<floating>2 * size)
+    return copysign(e / (e + <floating>2), x)
 
 
 cdef inline floating sigmoid(floating x) noexcept nogil:
-    return 1 / (1 + exp(-x))
+    return <floating>1 / (<floating>1 + exp(-x))
 
 
 cdef inline floating softplus(floating x) noexcept nogil:
@@ -224,7 +223,7 @@ cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline floating max_row(const floating* x, Py_ssize_t n) noexcept nogil:
-    """Largest of n >= 1 numbers; NaN is passed over."""
+    """Largest of n >= 1 numbers, if none is NaN."""
     cdef floating partial[LANES]
     cdef floating largest = x[0]
     cdef Py_ssize_t i = 0, lane

@@ -14,9 +14,9 @@ the registers change when a number is made, never its bits.
 there are no masks; what stands in the padding of C has no meaning.
 
 The register tile is MAX_ROWS x 2 registers, k innermost.  The loops around it
-keep K_BLOCK rows of a B panel in the first-level cache while all rows of A
-pass by.  Packing A as well was measured to cost more than it gains, because
-rows of the workspace are an odd number of cache lines apart (`padded_row` below).
+keep K_BLOCK rows of a B panel near while all rows of A pass by.  A is not
+packed: its rows lie an odd number of cache lines apart (`padded_row` below),
+and the callers take so few rows at a time that they stay in the cache.
 """
 from cython cimport floating
 from nnfast._core.vectors cimport (
@@ -24,7 +24,7 @@ from nnfast._core.vectors cimport (
     n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14)
 
 cdef enum:
-    K_BLOCK = 256       # x 128 bytes of B: two thirds of a 48 KiB first-level cache
+    K_BLOCK = 1024      # x 128 bytes of B; at 256, which fits the first-level cache, C comes and goes too often (6 % at 1024 columns)
     TILE_ROWS = 14      # room for the tallest tile of any CPU level
 
 
@@ -221,10 +221,15 @@ cdef inline void pack_transposed(const floating* w, Py_ssize_t n_in, Py_ssize_t 
         pack_transposed_rows(w, n_in, n_out, first, last, panels, <f64_vec*>NULL)
 
 
+cdef inline Py_ssize_t whole_panels(Py_ssize_t n, const floating* tag) noexcept nogil:
+    """Columns of the panels that a product of n padded columns reads: a panel may be narrower than the padding."""
+    cdef Py_ssize_t panel = panel_width(tag)
+    return (padded(n, tag) + panel - 1) // panel * panel
+
+
 cdef inline Py_ssize_t transposed_size(Py_ssize_t n_in, Py_ssize_t n_out, const floating* tag) noexcept nogil:
     """Numbers in the panels of W^T."""
-    cdef Py_ssize_t panel = panel_width(tag)
-    return (n_in + panel - 1) // panel * panel * padded(n_out, tag)
+    return whole_panels(n_in, tag) * padded(n_out, tag)
 
 
 cdef inline void pack(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_ssize_t k, Py_ssize_t n,
@@ -247,5 +252,4 @@ cdef inline void pack(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_
 
 cdef inline Py_ssize_t packed_size(Py_ssize_t k, Py_ssize_t n, const floating* tag) noexcept nogil:
     """Numbers in the panels of B (k, n)."""
-    cdef Py_ssize_t panel = panel_width(tag)
-    return (n + panel - 1) // panel * panel * k
+    return whole_panels(n, tag) * k

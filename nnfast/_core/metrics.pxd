@@ -9,7 +9,6 @@ cdef enum Metric:
     SPARSE_CATEGORICAL_ACCURACY
     ABSOLUTE_ERROR
     SQUARED_ERROR
-    N_METRICS
 
 
 cdef inline Py_ssize_t argmax(const floating* x, Py_ssize_t n) noexcept nogil:

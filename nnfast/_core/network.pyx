@@ -7,7 +7,7 @@
     slots      state of the optimizer, each slot in the layout of params
     grads      the same layout; written only when something asks for the whole gradient
     packed     panels of W^T, and of W where rows of W are far apart
-    workspace  | x | z1 a1 | z2 a2 | ... | delta of the last layer | delta of the one before | ...
+    workspace  | x | z1 a1 | z2 a2 | ... | delta of the last layer | its targets | delta of the layer before | ...
                each block `capacity` rows; a row is padded (`padded_row`) and holds a 1 after its last number
 
 A step has two halves, and a barrier after each:
@@ -71,7 +71,6 @@ SOURCES = {
     "f4": FLOAT32, "f8": FLOAT64, "i1": INT8, "i2": INT16, "i4": INT32, "i8": INT64,
     "u1": UINT8, "u2": UINT16, "u4": UINT32, "u8": UINT64, "b1": UINT8,
 }
-DONE, BAD_INPUT, BAD_TARGET, BAD_LOSS, BAD_GRADIENT, INTERRUPTED = range(6)
 
 cdef extern from *:
     """
@@ -102,11 +101,16 @@ cdef enum:
     MAX_SETTINGS = 4
     BLOCK_ROWS = 64         # rows of [W; b] whose gradient is made, applied and repacked in one go
     GROUP_ROWS = 16         # threads share rows of [W; b] in groups of whole registers
-    SPAN_ROWS = 256         # rows taken through all layers together
+    SPAN_ROWS = 192         # rows at most that are taken through all layers together: their activations stay in the cache
     BATCH_ROWS = 8192       # rows of a batch in the workspace at once; longer batches accumulate their gradient
     PREFETCH_BYTES = 8192   # rows this far ahead in the order are on their way to the cache while one is read
     FAR = 2048              # bytes between rows of W from which panels of it pay
     SLACK = 64              # numbers after the parameters that a register may read past the last row
+
+
+DONE, BAD_INPUT, BAD_TARGET = STATUS_DONE, STATUS_BAD_INPUT, STATUS_BAD_TARGET
+BAD_LOSS, BAD_GRADIENT = STATUS_BAD_LOSS, STATUS_BAD_GRADIENT
+MOST_THREADS = MAX_THREADS
 
 
 cdef struct Layer:
@@ -144,7 +148,7 @@ cdef struct Plan:
     Layer* layers
     Py_ssize_t n_inputs
     Py_ssize_t input_stride
-    Py_ssize_t forward_size     # of a workspace row, for a forward pass
+    Py_ssize_t forward_size     # of a workspace row, for a forward pass and its loss
     Py_ssize_t train_size       # and for training
     Py_ssize_t packed_size
     Py_ssize_t n_params
@@ -154,8 +158,9 @@ cdef struct Plan:
     char* grads
     char* backup
     Py_ssize_t* shares          # (threads + 1, n_layers): first row of each thread
-    char* scratch               # BLOCK_ROWS padded rows for each thread
+    char* scratch               # padded rows of a block for each thread
     Py_ssize_t scratch_size
+    int scratch_threads
     double* values              # (1 + n_metrics, capacity): loss and metrics of each row of the batch
     Work work
     # what a job is about
@@ -268,7 +273,7 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
                              bint gradient, double* values, Py_ssize_t values_row, const floating* tag) noexcept nogil:
     """Loss and metrics of rows first..., and with `gradient` the delta of the last layer; place of a bad target, or -1.
 
-    y is gathered into the delta of the last layer but one, or behind it: `targets` of the workspace.
+    y is gathered into the block behind that delta.
     """
     cdef Layer* last = p.layers + p.n_layers - 1
     cdef floating* p_row = at(work, last.z if p.fused else last.a, last.stride, first, tag)
@@ -337,17 +342,23 @@ cdef inline void repack(const Plan* p, const Layer* layer, char* packed, Py_ssiz
         pack(w, layer.n_out, 1, layer.k, layer.n_out, first, last, <floating*>packed + layer.panels)
 
 
+cdef inline void spoil(Plan* p, int thread) noexcept nogil:
+    """A gradient, or a weight after its step, is not finite."""
+    if p.weights_status[thread] == STATUS_DONE:
+        p.weights_status[thread] = STATUS_BAD_GRADIENT
+
+
 cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_t a_stride, Py_ssize_t first, Py_ssize_t last,
                              Py_ssize_t rows, bint more, bint final, double rate, int thread) noexcept nogil:
     """Rows first..last of [W; b]: d[W; b] = [a 1]^T delta, added to grads if `more`; if `final` the optimizer's step."""
     cdef floating* gradient = <floating*>(p.scratch + thread * p.scratch_size)
     cdef Py_ssize_t offset = layer.kernel + first * layer.n_out
     cdef Py_ssize_t size = (last - first) * layer.n_out
-    cdef floating* grads = <floating*>p.grads + offset
+    cdef floating* grads = <floating*>p.grads
     cdef Py_ssize_t r, i
     if more:
         for r in range(last - first):
-            memcpy(gradient + r * layer.width, grads + r * layer.n_out, layer.n_out * sizeof(floating))
+            memcpy(gradient + r * layer.width, grads + offset + r * layer.n_out, layer.n_out * sizeof(floating))
     product(a + first, 1, a_stride, at(&p.work, layer.delta, layer.stride, 0, gradient), layer.stride,
             panel_width(gradient), gradient, layer.width, last - first, layer.width, rows, more)
     if layer.width != layer.n_out:      # close up the padding: in place, rows only move down
@@ -356,13 +367,15 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
             while i < layer.width:
                 memmove(gradient + r * layer.n_out + i, gradient + r * layer.width + i, 64)
                 i += 64 // <Py_ssize_t>sizeof(floating)
-    if p.check and not all_finite(gradient, size):
-        p.weights_status[thread] = STATUS_BAD_GRADIENT
     if not final or not p.update:
-        memcpy(grads, gradient, size * sizeof(floating))
+        if p.check and not all_finite(gradient, size):
+            spoil(p, thread)
+        memcpy(grads + offset, gradient, size * sizeof(floating))
     if final and p.update:
         optimizer_step(p.optimizer, <floating*>p.params + offset, gradient, <floating*>p.slots + offset, p.n_params,
                        size, p.settings, rate)
+        if p.check and not all_finite(<floating*>p.params + offset, size):      # as every step of a bad gradient leaves them
+            spoil(p, thread)
         repack(p, layer, p.work.packed, first, last, gradient)
 
 
@@ -394,15 +407,16 @@ cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, d
                               const floating* tag) noexcept nogil:
     """This thread's rows of each [W; b]: gradient over `rows` rows of the workspace, and step."""
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
-    cdef Py_ssize_t r, last, stride = p.input_stride, offset = 0
+    cdef Py_ssize_t r, end, last, stride = p.input_stride, offset = 0
     cdef int index
     for index in range(p.n_layers):
         r = first[index]
         last = first[p.n_layers + index]
         while r < last:
-            update_rows(p, p.layers + index, at(&p.work, offset, stride, 0, tag), stride, r, min(last, r + BLOCK_ROWS),
-                        rows, more, final, rate, thread)
-            r += BLOCK_ROWS
+            end = r + BLOCK_ROWS if last - r >= BLOCK_ROWS + GROUP_ROWS else last       # no block for the bias alone
+            update_rows(p, p.layers + index, at(&p.work, offset, stride, 0, tag), stride, r, end, rows, more, final,
+                        rate, thread)
+            r = end
         offset = p.layers[index].a
         stride = p.layers[index].stride
 
@@ -410,9 +424,9 @@ cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, d
 cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, double scale, int thread,
                            const floating* tag) noexcept nogil:
     """Rows first..last of the workspace, from `place` of the order on: forward, loss, backward."""
-    cdef Py_ssize_t rows, r, bad
-    while first < last:
-        rows = min(last - first, <Py_ssize_t>SPAN_ROWS)
+    cdef Py_ssize_t spans = (last - first + SPAN_ROWS - 1) // SPAN_ROWS, rows, r, bad
+    for spans in range(spans, 0, -1):
+        rows = (last - first + spans - 1) // spans
         bad = gather(p, &p.work, place, first, rows, tag)
         if bad >= 0:
             p.rows_status[thread] = STATUS_BAD_INPUT
@@ -669,24 +683,24 @@ cdef class Network:
 
     def set_optimizer(self, int optimizer, Py_ssize_t n_slots, list settings):
         """The optimizer, with its state at zero."""
-        self.plan.optimizer = optimizer
-        self.plan.n_slots = n_slots
-        self.plan.steps = 0
+        cdef Plan* p = self.plan
+        slots = aligned_zeros(n_slots * p.n_params, self.dtype).reshape(n_slots, p.n_params)
+        cdef char* memory = address(slots)
         self.set_settings(settings)
-        self.slots = aligned_zeros(n_slots * self.plan.n_params, self.dtype).reshape(n_slots, self.plan.n_params)
-        self.plan.slots = address(self.slots)
         self._backup = None
+        self.slots, p.slots, p.n_slots, p.optimizer, p.steps = slots, memory, n_slots, optimizer, 0
 
     def set_settings(self, list settings):
         """New hyper-parameters for the same optimizer; its state stays."""
         for i, value in enumerate(settings):
             self.plan.settings[i] = value
 
-    cdef int prepare(self, Py_ssize_t rows, bint whole_gradient, bint backup) except -1:
+    cdef int prepare(self, Py_ssize_t rows, int size, bint whole_gradient, bint backup) except -1:
         """Memory for batches of `rows` rows: made at first need, kept after."""
         cdef Plan* p = self.plan
         cdef Py_ssize_t item = 8 if p.is_double else 4, widest = 0
         cdef int index
+        cdef bint long = rows > BATCH_ROWS
         rows = min(rows, <Py_ssize_t>BATCH_ROWS)
         if rows > p.work.capacity:
             release(p.work.memory)
@@ -698,22 +712,28 @@ cdef class Network:
             self._values = None
         if p.work.packed == NULL:
             p.work.packed = <char*>allocate((p.packed_size + SLACK) * item)
-        if p.scratch == NULL:
+        if p.scratch_threads < size:
+            release(p.scratch)
+            p.scratch_threads = 0
             for index in range(p.n_layers):
                 widest = max(widest, p.layers[index].width)
-            p.scratch_size = (BLOCK_ROWS * widest * item + 4095) // 4096 * 4096 + 64
-            p.scratch = <char*>allocate(MAX_THREADS * p.scratch_size)
+            p.scratch_size = ((BLOCK_ROWS + GROUP_ROWS) * widest * item + 4095) // 4096 * 4096 + 64
+            p.scratch = <char*>allocate(size * p.scratch_size)
+            p.scratch_threads = size if p.scratch != NULL else 0
         if p.work.packed == NULL or p.scratch == NULL:
             raise MemoryError("no memory for the panels of the weights")
-        if self._values is None:
-            self._values = np.zeros((1 + p.n_metrics) * p.work.capacity)
-            p.values = <double*>address(self._values)
-        if self.grads is None and (whole_gradient or rows == BATCH_ROWS):
-            self.grads = aligned_zeros(p.n_params, self.dtype)
-            p.grads = address(self.grads)
+        if self._values is None:        # an attribute is set last: it says that the pointer is good
+            values = np.zeros((1 + p.n_metrics) * p.work.capacity)
+            p.values = <double*>address(values)
+            self._values = values
+        if self.grads is None and (whole_gradient or long):
+            grads = aligned_zeros(p.n_params, self.dtype)
+            p.grads = address(grads)
+            self.grads = grads
         if self._backup is None and backup:
-            self._backup = aligned_zeros((1 + p.n_slots) * p.n_params, self.dtype)
-            p.backup = address(self._backup)
+            memory = aligned_zeros((1 + p.n_slots) * p.n_params, self.dtype)
+            p.backup = address(memory)
+            self._backup = memory
         return 0
 
     def train_batches(self, x, int x_source, y, int y_source, const int64_t[::1] order, const double[::1] weights,
@@ -754,7 +774,7 @@ cdef class Network:
             raise ValueError("x, y, order and weights must have a row each for every row")
         if update and self.slots is None:
             raise ValueError("the network has no optimizer")
-        self.prepare(min(batch_size, n_rows), not update, check and update)
+        self.prepare(min(batch_size, n_rows), size, not update, check and update)
         p.update = update
         open_rows(x, x_source, p.n_inputs, &p.x, &x_buffer)
         try:
@@ -771,11 +791,11 @@ cdef class Network:
                     PyBuffer_Release(&y_buffer)
         finally:
             PyBuffer_Release(&x_buffer)
+        if p.weights_status[0] == STATUS_INTERRUPTED:
+            raise _pending.pop()
         for t in range(size):
             status = p.rows_status[t] or p.weights_status[t]
             if status != STATUS_DONE:
-                if status == STATUS_INTERRUPTED:
-                    raise _pending.pop()
                 if (status == STATUS_BAD_LOSS or status == STATUS_BAD_GRADIENT) and update:
                     p.steps -= p.done - start
                     self.params[:] = self._backup[:p.n_params]
@@ -801,6 +821,7 @@ cdef class Network:
         p.check = check
         for t in range(size):
             p.rows_status[t] = p.weights_status[t] = STATUS_DONE
+            p.place[t] = start * batch_size
         share(p, size)
         with nogil:
             if size > 1:
@@ -849,6 +870,7 @@ cdef class Network:
         self.borrow(&work, stop - start)
         own.order = NULL
         own.labels = NULL
+        own.n_rows = stop
         try:
             open_rows(x, x_source, p.n_inputs, &own.x, &x_buffer)
             try:
@@ -890,6 +912,7 @@ cdef class Network:
             return -1
         self.borrow(&work, stop - start)
         own.order = NULL
+        own.n_rows = stop
         try:
             open_rows(x, x_source, p.n_inputs, &own.x, &x_buffer)
             try:
@@ -1009,11 +1032,15 @@ def shuffle(int64_t[::1] order, uint64_t seed):
             order[j] = kept
 
 
-def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out):
-    """out <- a @ b; arrays of any strides that are whole numbers of items."""
+def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, Py_ssize_t repeats=1):
+    """out <- a @ b; arrays of any strides that are whole numbers of items.
+
+    `repeats` makes the product so many times of panels packed once, as training does: for benchmarks.
+    """
     cdef Py_ssize_t item = sizeof(floating), rows = a.shape[0], k = a.shape[1], n = b.shape[1]
     cdef Py_ssize_t width = padded(n, <const floating*>NULL), panel = panel_width(<const floating*>NULL)
-    cdef Py_ssize_t first, count, r, j
+    cdef Py_ssize_t span = SPAN_ROWS if a.strides[1] <= a.strides[0] else BLOCK_ROWS      # as in training
+    cdef Py_ssize_t first, count, r, j, _
     if b.shape[0] != k or out.shape[0] != rows or out.shape[1] != n:
         raise ValueError("the shapes of a, b and out must be (m, k), (k, n) and (m, n)")
     if rows == 0 or n == 0:
@@ -1030,9 +1057,10 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out):
             pack(&b[0, 0], b.strides[0] // item, b.strides[1] // item, k, n, 0, k, panels)
             first = 0
             while first < rows:
-                count = min(rows - first, <Py_ssize_t>SPAN_ROWS)
-                product(&a[first, 0], a.strides[0] // item, a.strides[1] // item, panels, panel, k * panel,
-                        c, width, count, width, k, False)
+                count = min(rows - first, span)
+                for _ in range(repeats):
+                    product(&a[first, 0], a.strides[0] // item, a.strides[1] // item, panels, panel, k * panel,
+                            c, width, count, width, k, False)
                 for r in range(count):
                     for j in range(n):
                         out[first + r, j] = c[r * width + j]

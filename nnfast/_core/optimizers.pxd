@@ -16,7 +16,6 @@ cdef enum Optimizer:
     MOMENTUM
     NESTEROV
     ADAM
-    N_OPTIMIZERS
 
 
 cdef inline bint all_finite(const floating* x, Py_ssize_t size) noexcept nogil:
