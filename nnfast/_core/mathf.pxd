@@ -149,7 +149,7 @@ cdef inline floating log(floating x) noexcept nogil:
         scaled = x * 18014398509481984.0 if x < 2.2250738585072014e-308 else x  # 2^54
         v = bits64(scaled) - <uint64_t>0x3FE6A09E667F3BCD + <uint64_t>0x3FF0000000000000
         e = from_bits64(<uint64_t>0x4338000000000000 + (v >> 52)) - (6755399441055744.0 + 1023)
-        e = e - 54 if x < 2.2250738585072014e-308 else e
+        e = e - <floating>54 if x < 2.2250738585072014e-308 else e
         f = from_bits64((v & <uint64_t>0xFFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD) - <floating>1
         s = f / (<floating>2 + f)
         z = s * s

@@ -1,0 +1,44 @@
+"""python -m benchmarks.peers.chart out.json speed.png: the results that `--json` wrote as a bar chart."""
+import json
+import sys
+
+
+def draw(results, axes):
+    """Bars of each library's fastest form, in times nnfast's, by network."""
+    names = list(results)
+    libraries = list(dict.fromkeys(library for name in names for library in results[name]))
+    height = 0.8 / len(libraries)
+    for i, library in enumerate(libraries):
+        ratios = [results[name].get(library, float("nan")) / results[name]["nnfast"] for name in names]
+        places = [j + (i - (len(libraries) - 1) / 2) * height for j in range(len(names))]
+        bars = axes.barh(places, ratios, height * 0.9, label=library, color="#c8102e" if library == "nnfast" else f"{0.75 - 0.15 * i:.2f}")
+        axes.bar_label(bars, [f"{results[name].get(library, float('nan')):.3g} ms" for name in names], padding=3, fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlim(0.8, 400)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("time of one epoch, in times nnfast's (log scale; shorter is faster)")
+    axes.legend(loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def main(source, target):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with open(source) as file:
+        runs = json.load(file)["results"]
+    results = {}
+    for run in runs:
+        fastest = results.setdefault(run["network"], {})
+        ms = 1e3 * min(min(one["seconds"]) for one in run["runs"])
+        fastest[run["library"]] = min(ms, fastest.get(run["library"], ms))
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    draw(results, axes)
+    figure.savefig(target, dpi=120)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
