@@ -57,8 +57,12 @@ def most_threads(n_threads):
 class Pace:
     """What a model has seen of its speed, kept between its fits."""
 
-    def __init__(self, work=None):
-        self.work = work        # of the steps it was seen with
+    def __init__(self):
+        self.forget(None)
+
+    def forget(self, work):
+        """Begins anew, for steps of so much work."""
+        self.work = work
         self.seconds = {}       # per batch, by size of the team: the last range of each
         self.trial_due = 0.0    # when the other size is tried again
 
@@ -84,7 +88,7 @@ class Team:
         self.most = max(1, min(self.most, int(work / each) if each else self.most))
         self.work = work
         if pace.work != work:
-            pace.__init__(work)
+            pace.forget(work)
         self.pace = pace
         self.helpers = []
 

@@ -21,7 +21,7 @@ def truncated_normal(rng, shape):
 
 @dataclass(frozen=True)
 class Constant:
-    """Every weight is `value`."""
+    """Every weight is `value`, a float."""
 
     value: float = 0.0
 

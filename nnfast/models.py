@@ -202,6 +202,11 @@ class Sequential:
             Keras' default is "rmsprop"; ours is "adam".
         loss : str or loss
         metrics : str, metric, or list of them, optional
+
+        Raises
+        ------
+        ValueError
+            For a name that is not known, a metric that does not fit the loss, or no loss; the model stays as it was.
         """
         if loss is None:
             raise ValueError("loss must be given: a name such as 'mse', or one of nnfast.losses.")
@@ -408,6 +413,11 @@ class Sequential:
         -------
         float, list [loss, metrics...] if there are metrics, or dict
             Of this batch, before the step.
+
+        Raises
+        ------
+        ValueError, FloatingPointError
+            As `fit`; the weights are those of before.
         """
         with self._claim("train_on_batch"):
             data = self._data(x, y, sample_weight, class_weight)
@@ -429,10 +439,22 @@ class Sequential:
 
         For checks, and for optimizers of your own: `model.params` is the vector to update.
 
+        Parameters
+        ----------
+        x, y, sample_weight : as in `fit`
+
         Returns
         -------
         loss : float
         gradients : list of arrays, shaped as `get_weights()`
+
+        Examples
+        --------
+        >>> import numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="ones")], dtype="float64")
+        >>> model.compile("sgd", "mse")
+        >>> model.loss_and_gradients(np.array([[3.0]]), np.array([[1.0]]))
+        (4.0, [array([[12.]]), array([4.])])
         """
         with self._claim("loss_and_gradients"):
             logs = self._step(self._data(x, y, sample_weight), False)
@@ -488,6 +510,11 @@ class Sequential:
         Returns
         -------
         float, list [loss, metrics...] if there are metrics, or dict
+
+        Raises
+        ------
+        ValueError
+            For data that do not fit or are not finite.
         """
         if batch_size is not None:
             check.size(batch_size, "batch_size")
@@ -498,7 +525,7 @@ class Sequential:
         return self._result(logs, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """Loss and metrics of one batch, without a step."""
+        """Loss and metrics of one batch, without a step; parameters and result as `evaluate`."""
         with self._claim("test_on_batch"):
             return self._result(self._scores(self._data(x, y, sample_weight), 1), return_dict)
 
@@ -515,6 +542,13 @@ class Sequential:
         Returns
         -------
         array (n, outputs) of the dtype of the model
+
+        Raises
+        ------
+        ValueError
+            For x that does not fit or is not finite.
+        RuntimeError
+            If the model is not built.
 
         Examples
         --------
@@ -576,7 +610,7 @@ class Sequential:
         return [view.copy() for view in self._views(self.params)]
 
     def set_weights(self, weights):
-        """Sets the weight arrays, in the order and shapes of `get_weights`."""
+        """Sets the weight arrays, in the order and shapes of `get_weights`; a ValueError where they do not fit."""
         with self._claim("set_weights"):
             views = self._views(self.params)
             weights = [check.numeric(array, f"weights[{i}]") for i, array in enumerate(weights)]

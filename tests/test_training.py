@@ -615,3 +615,22 @@ def test_pickle_is_free_of_the_cpu_level():
     model = regressor()
     model.fit(x, y, verbose=0)
     assert b"network_v" not in pickle.dumps(model)
+
+
+def test_a_worker_process_trains_the_same_bits():
+    joblib = pytest.importorskip("joblib")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((300, 4)), rng.integers(0, 3, 300)
+    model = nnfast.Sequential([nnfast.Dense(8, "relu"), nnfast.Dense(3, "softmax")], seed=0)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics="acc")
+    model.fit(x, y, verbose=0)
+
+    def trained(model):
+        model.fit(x, y, epochs=2, verbose=0, n_threads=2)
+        return model
+
+    there = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(trained)(model) for _ in range(2))
+    here = trained(model)
+    for other in there:
+        assert np.array_equal(other.params, here.params)
+        assert np.array_equal(other.predict(x), here.predict(x))
