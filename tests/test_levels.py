@@ -1,7 +1,9 @@
 """Every kernel at every CPU level of the machine: the tests of the kernels again, in a process for each lower level."""
+import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,48 @@ def test_kernels_pass_at_a_lower_cpu_level(level):
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *FILES], cwd=Path(__file__).parent,
                           env={**os.environ, "NNFAST_CPU": level}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+KERNELS = """
+    import hashlib, json
+    import numpy as np
+    from nnfast import functional as F
+    from nnfast._core import network as core
+
+    rng, bits = np.random.default_rng(0), {}
+
+    def keep(name, *arrays):
+        bits[name] = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
+
+    for dtype in ("float32", "float64"):
+        z, delta = (3 * rng.standard_normal((2, 500, 21))).astype(dtype)
+        for name in core.ACTIVATIONS:
+            keep(f"{dtype} {name}", getattr(F, name)(z), getattr(F, f"{name}_gradient")(z, delta))
+        y, labels = rng.random((500, 21)).astype(dtype), rng.integers(0, 21, 500)
+        for name in core.LOSSES:
+            function = name.removesuffix("_logits")
+            options = {"from_logits": name != function} if "crossentropy" in name else {}
+            of = labels if name.startswith("sparse") else y, z if name != function else F.softmax(z)
+            keep(f"{dtype} {name}", getattr(F, function)(*of, **options), getattr(F, f"{function}_gradient")(*of, **options))
+        keep(f"{dtype} product", F.dense_forward(z, delta[:21]))
+        w, m, v = y.copy(), np.zeros_like(y), np.zeros_like(y)
+        for step in (1, 2, 3):
+            F.adam_step(w, delta, m, v, step)
+            F.sgd_step(w, delta, m, momentum=0.9, nesterov=step == 2)
+            F.sgd_step(w, delta)
+        keep(f"{dtype} optimizers", w, m, v)
+    print(json.dumps(bits))
+"""
+
+
+def test_every_kernel_gives_the_same_bits_at_v3_and_v4():
+    """In `a b + c d` the compiler picks the product it fuses; `multiply_add` says which."""
+    if not {"v3", "v4"} <= set(_core.LEVELS):
+        pytest.skip("this machine lacks CPU level v3 or v4")
+    bits = {}
+    for level in ("v3", "v4"):
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(KERNELS)], env={**os.environ, "NNFAST_CPU": level},
+                              capture_output=True, text=True, check=True)
+        bits[level] = json.loads(done.stdout)
+    assert len(bits["v3"]) > 40
+    assert [name for name in bits["v3"] if bits["v3"][name] != bits["v4"][name]] == []

@@ -12,7 +12,7 @@ To add one: a kernel and its gradient here, a name in `Activation`, a line in
 NumPy formula in tests/reference.py.
 """
 from cython cimport floating
-from nnfast._core.mathf cimport exp, expm1, tanh, sigmoid as logistic, softplus as soft, erf, fabs, sum_row, max_row
+from nnfast._core.mathf cimport multiply_add, exp, expm1, tanh, sigmoid as logistic, softplus as soft, erf, fabs, sum_row, max_row
 
 cdef enum Activation:
     LINEAR
@@ -106,7 +106,7 @@ cdef inline void softmax_gradient(const floating* a, floating* delta, Py_ssize_t
     for r in range(rows):
         dot = 0
         for i in range(n):
-            dot += a[r * row + i] * delta[r * row + i]
+            dot = multiply_add(a[r * row + i], delta[r * row + i], dot)
         for i in range(n):
             delta[r * row + i] = a[r * row + i] * (delta[r * row + i] - dot)
 
@@ -142,7 +142,7 @@ cdef inline void scaled_elu_gradient(const floating* a, floating* delta, Py_ssiz
     cdef Py_ssize_t i
     cdef floating below
     for i in range(size):
-        below = a[i] + scale * alpha
+        below = multiply_add(scale, alpha, a[i])
         delta[i] = delta[i] * (scale if a[i] > 0 else below)
 
 
@@ -159,8 +159,8 @@ cdef inline void gelu_gradient(const floating* z, floating* delta, Py_ssize_t si
     cdef floating root_half = 0.7071067811865476, density = 0.3989422804014327
     cdef Py_ssize_t i
     for i in range(size):
-        delta[i] = delta[i] * (<floating>0.5 * (<floating>1 + erf(z[i] * root_half))
-                               + z[i] * density * exp(<floating>-0.5 * z[i] * z[i]))
+        delta[i] = delta[i] * multiply_add(<floating>0.5, <floating>1 + erf(z[i] * root_half),
+                                           z[i] * density * exp(<floating>-0.5 * z[i] * z[i]))
 
 
 cdef inline floating gelu_tanh_share(floating z) noexcept nogil:
@@ -244,7 +244,7 @@ cdef inline void mish_gradient(const floating* z, floating* delta, Py_ssize_t si
     cdef Py_ssize_t i
     for i in range(size):
         t = tanh(soft(z[i]))
-        delta[i] = delta[i] * (t + z[i] * (<floating>1 - t * t) * logistic(z[i]))
+        delta[i] = delta[i] * multiply_add(z[i] * multiply_add(-t, t, <floating>1), logistic(z[i]), t)
 
 
 cdef inline void hard_sigmoid(floating* a, Py_ssize_t size) noexcept nogil:

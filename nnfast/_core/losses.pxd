@@ -20,7 +20,7 @@ tests/reference.py.
 """
 from cython cimport floating
 from libc.stdint cimport int64_t
-from nnfast._core.mathf cimport exp, log, log1p, fabs, sum_row, max_row
+from nnfast._core.mathf cimport multiply_add, exp, log, log1p, fabs, sum_row, max_row
 
 cdef enum Loss:
     MEAN_SQUARED_ERROR
@@ -91,7 +91,7 @@ cdef inline void binary_crossentropy(const floating* y, Py_ssize_t y_row, const 
         for i in range(n):
             q = p[i]
             q = EPSILON if q < EPSILON else (1 - EPSILON if q > 1 - EPSILON else q)
-            total -= y[i] * log(q) + (1 - y[i]) * log(1 - q)
+            total -= multiply_add(<double>y[i], log(q), (1 - <double>y[i]) * log(1 - q))
             if delta != NULL:
                 delta[i] = (q - y[i]) / (q * (1 - q)) / n if q == p[i] else q - q
         value[r] = total / n

@@ -22,15 +22,35 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+      #define nn_fma32 __builtin_fmaf
+      #define nn_fma64 __builtin_fma
+    #else
+      #define nn_fma32(a, b, c) ((a) * (b) + (c))
+      #define nn_fma64(a, b, c) ((a) * (b) + (c))
+    #endif
     static inline uint32_t nn_bits32(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
     static inline uint64_t nn_bits64(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
     static inline float nn_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
     static inline double nn_double(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
     """
+    float fma32 "nn_fma32"(float a, float b, float c) noexcept nogil
+    double fma64 "nn_fma64"(double a, double b, double c) noexcept nogil
     uint32_t bits32 "nn_bits32"(float x) noexcept nogil
     uint64_t bits64 "nn_bits64"(double x) noexcept nogil
     float from_bits32 "nn_float"(uint32_t u) noexcept nogil
     double from_bits64 "nn_double"(uint64_t u) noexcept nogil
+
+
+cdef inline floating multiply_add(floating a, floating b, floating c) noexcept nogil:
+    """a b + c, rounded once where the CPU level can.
+
+    For sums of two products: in `a * b + c * d` the compiler picks the one it fuses, at each level as it likes.
+    """
+    if floating is float:
+        return fma32(a, b, c)
+    else:
+        return fma64(a, b, c)
 
 
 cdef inline floating sqrt(floating x) noexcept nogil:
@@ -144,7 +164,7 @@ cdef inline floating log(floating x) noexcept nogil:
         s = f / (<floating>2 + f)
         z = s * s
         series = z * (<float>(2/3.) + z * (<float>(2/5.) + z * (<float>(2/7.) + z * <float>(2/9.))))
-        result = e * <float>0.693359375 + (f - (s * (f - series) - e * <float>-2.12194440054690583e-4))
+        result = e * <float>0.693359375 + (f - multiply_add(s, f - series, e * <float>2.12194440054690583e-4))
     else:
         scaled = x * 18014398509481984.0 if x < 2.2250738585072014e-308 else x  # 2^54
         v = bits64(scaled) - <uint64_t>0x3FE6A09E667F3BCD + <uint64_t>0x3FF0000000000000
@@ -155,7 +175,7 @@ cdef inline floating log(floating x) noexcept nogil:
         z = s * s
         series = z * (2/3. + z * (2/5. + z * (2/7. + z * (2/9. + z * (2/11. + z * (2/13. + z * (
             2/15. + z * (2/17. + z * (2/19. + z * (2/21.))))))))))
-        result = e * 6.93147180369123816490e-01 + (f - (s * (f - series) - e * 1.90821492927058770002e-10))
+        result = e * 6.93147180369123816490e-01 + (f - multiply_add(s, f - series, e * -1.90821492927058770002e-10))
     result = result if x < <floating>INFINITY else x
     result = <floating>NAN if x < 0 else result
     return <floating>-INFINITY if x == 0 else result
@@ -164,7 +184,7 @@ cdef inline floating log(floating x) noexcept nogil:
 cdef inline floating log1p(floating x) noexcept nogil:
     """log(1 + x) for x >= -1/2: log(w) x / (w - 1) takes back the rounding of w = 1 + x."""
     cdef floating w = <floating>1 + x
-    cdef floating result = log(w) * (x / (w - <floating>1))
+    cdef floating result = multiply_add(log(w), x / (w - <floating>1), <floating>0)     # not to be fused with a sum around it
     result = result if x < <floating>INFINITY else x
     return x if w == 1 else result
 

@@ -9,7 +9,7 @@ where the rate changes with the step) and `OPTIMIZERS` (network.pyx), a class in
 """
 from cython cimport floating
 from libc.math cimport sqrt as sqrt64
-from nnfast._core.mathf cimport sqrt, fabs, power, INFINITY
+from nnfast._core.mathf cimport multiply_add, sqrt, fabs, power, INFINITY
 
 cdef enum Optimizer:
     SGD
@@ -41,7 +41,7 @@ cdef inline void momentum(floating* w, const floating* g, floating* velocity, Py
     cdef Py_ssize_t i
     for i in range(size):
         step = rate * g[i]
-        velocity[i] = mu * velocity[i] - step
+        velocity[i] = multiply_add(mu, velocity[i], -step)
         w[i] = w[i] + velocity[i]
 
 
@@ -52,8 +52,8 @@ cdef inline void nesterov(floating* w, const floating* g, floating* velocity, Py
     cdef Py_ssize_t i
     for i in range(size):
         step = rate * g[i]
-        velocity[i] = mu * velocity[i] - step
-        w[i] = w[i] + (mu * velocity[i] - step)
+        velocity[i] = multiply_add(mu, velocity[i], -step)
+        w[i] = w[i] + multiply_add(mu, velocity[i], -step)
 
 
 cdef inline void adam(floating* w, const floating* g, floating* m, floating* v, Py_ssize_t size, double rate,
