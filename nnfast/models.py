@@ -221,8 +221,8 @@ class Sequential:
         """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
         code, fused = loss._native(last_activation)
         natives = [metric._native(units, loss._sparse) for metric in chosen]
+        network.set_loss(code, fused, natives)      # refuses too many metrics, before anything is changed
         self._set_optimizer(network, optimizer)
-        network.set_loss(code, fused, natives)
 
     def _set_optimizer(self, network, optimizer):
         kind, settings = optimizer._native()
@@ -265,7 +265,8 @@ class Sequential:
         Parameters
         ----------
         x : array (n, columns), or (n, ...) behind Flatten
-            Any strides and any real dtype, read where it lies: no copy is made.
+            Any real dtype.  Integers, float32 and float64 in two dimensions are read where they lie, in any strides,
+            without a copy; so are C-contiguous images behind Flatten.
         y : array (n,) of integer labels for a sparse loss, else (n, outputs)
         batch_size : int, optional
             32 by default; the last batch may be smaller.

@@ -237,6 +237,19 @@ def test_metrics_must_fit_the_targets_and_have_names_of_their_own():
     refused(lambda: model(metrics=["acc", "acc"]), "names that differ")
 
 
+@pytest.mark.parametrize("wrong", [
+    {"metrics": [nnfast.metrics.Accuracy(f"metric_{i}") for i in range(17)]}, {"metrics": "mse"}, {"loss": "none"}, {"optimizer": "none"},
+])
+def test_compile_that_is_refused_leaves_the_model_as_it_was(data, wrong):
+    net = model(metrics="acc")
+    net.fit(*data, verbose=0)
+    steps, slots = net._network.steps, net._network.slots.copy()
+    with pytest.raises(ValueError):
+        net.compile(**{"optimizer": "sgd", "loss": "sparse_categorical_crossentropy", **wrong})
+    assert net._network.steps == steps and np.array_equal(net._network.slots, slots)
+    assert list(net.fit(*data, verbose=0).history) == ["loss", "acc"]
+
+
 def test_core_refuses_ranges_and_arrays_that_do_not_fit(data):
     core = nnfast._core.network
     net = model()

@@ -1,7 +1,7 @@
 """Rows of the caller's own array become rows of the batch: read, converted, checked.
 
 The array is read where it lies, in any strides and any of the dtypes below, so
-no copy of a data set is ever made.  NaN and infinity are found while the row is
+no copy of the data set is needed.  NaN and infinity are found while the row is
 in the cache.
 """
 from cython cimport floating

@@ -6,8 +6,8 @@
     phase    number of barriers passed
 
 Who waits spins for some ten microseconds, then sleeps in the kernel (a futex on
-Linux, short naps elsewhere).  Measured against OpenMP: the same scaling, and no
-pool that outlives a fit, survives a fork badly or meets a second OpenMP.
+Linux, short naps elsewhere).  OpenMP would do the same with a pool that outlives
+the fit, hangs after a fork and meets the one that another library brings.
 """
 
 cdef extern from *:
@@ -82,7 +82,7 @@ cdef extern from *:
     }
 
     /* Denormals are taken for zero inside a native call and the thread's own mode is put back after:
-       the moments of a dead unit become denormal after some 800 steps of Adam and slow it two to three times. */
+       the moments of a dead unit shrink by 0.9 a step until they are denormal, and arithmetic on those is slow. */
     #if defined(__x86_64__)
     static inline uint64_t nn_flush_denormals(void) {
         uint32_t mode = _mm_getcsr(); _mm_setcsr(mode | 0x8040); return mode; }
