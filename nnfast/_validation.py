@@ -44,6 +44,30 @@ def number(value, name, low=None, high=None, open_high=False):
     return result
 
 
+def positive(value, name):
+    """A finite float above 0."""
+    result = number(value, name, 0)
+    if result == 0:
+        raise ValueError(f"{name} must be positive, got {value!r}.")
+    return result
+
+
+def axes(value, several=False):
+    """An axis, or with `several` a tuple of axes or None."""
+    if several and (value is None or isinstance(value, (tuple, list))):
+        return None if value is None else tuple(axes(each) for each in value)
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise ValueError(f"`axis` must be of type `int`. Received: axis={value!r} of type {type(value).__name__}.")
+    return operator.index(value)
+
+
+def axis(value, ndim):
+    """An axis as a place in [0, ndim)."""
+    if not -ndim <= value < ndim:
+        raise ValueError(f"axis must be one of the {ndim} axes of y_pred, got {value}.")
+    return value % ndim
+
+
 def dtype(value):
     """The dtype of a model: float32 or float64."""
     try:
@@ -71,6 +95,25 @@ def numeric(array, name):
     if not array.flags.aligned:
         array = array.copy()
     return array
+
+
+def floats(array, name, dtype=None):
+    """The array in float32 or float64: its own, or the one given; integers become float64, float16 float32."""
+    array = numeric(array, name)
+    if dtype is None:
+        dtype = array.dtype if array.dtype.char in "fd" else np.float64
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def result(out, shape, dtype, name="out"):
+    """`out` if it fits, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous \
+            or not out.flags.writeable:
+        got = f"shape {out.shape}, dtype {out.dtype}" if isinstance(out, np.ndarray) else repr(type(out))
+        raise ValueError(f"{name} must be a writable C-contiguous array of shape {shape} and dtype {np.dtype(dtype)}; got {got}.")
+    return out
 
 
 def source(array):
@@ -109,8 +152,11 @@ def at_least_one_row(x, name="x"):
         raise ValueError(f"{name} must have at least one row; got shape {x.shape}.")
 
 
-def labels(y, classes, name="y"):
-    """Integer labels (n,) as int64, checked to lie in [0, classes)."""
+def labels(y, classes, name="y", ignore=None):
+    """Integer labels (n,) as int64, checked to lie in [0, classes).
+
+    The label `ignore`, which may lie outside, becomes -1 - label, or -1 - classes for one that is no class.
+    """
     y = numeric(y, name)
     shape = y.shape
     if y.ndim == 2 and shape[1] == 1:
@@ -123,12 +169,18 @@ def labels(y, classes, name="y"):
         bad = np.flatnonzero(~np.isfinite(y) | (y != np.floor(y)))
         if len(bad):
             raise ValueError(f"{name} must hold integer labels for a sparse loss; row {bad[0]} holds {y[bad[0]]}.")
+    given = y
+    if ignore is not None:
+        ignored = y == ignore
+        y = np.where(ignored, 0, y)
     in_range = y.clip(-1, classes) if y.dtype.kind == "f" or y.dtype == np.uint64 else y      # what int64 can not hold
     integers = np.ascontiguousarray(in_range, dtype=np.int64)
     row = network.first_outside(integers, classes)
     if row >= 0:
         raise ValueError(f"{name} must hold labels in [0, {classes}), as the last layer has {classes} units; "
-                         f"row {row} holds {y[row]}. Renumber the classes from 0 or widen the last layer.")
+                         f"row {row} holds {given[row]}. Renumber the classes from 0 or widen the last layer.")
+    if ignore is not None:
+        integers = np.where(ignored, -1 - (ignore if 0 <= ignore < classes else classes), integers)
     return integers
 
 
@@ -164,10 +216,28 @@ def weights(values, rows, name="sample_weight"):
     return values
 
 
+def broadcast_weights(values, shape):
+    """Weights of samples in float64, broadcast to their shape; a last axis of 1 may be too many or too few."""
+    values = numeric(values, "sample_weight").astype(np.float64)
+    given = values.shape
+    if values.ndim == len(shape) + 1 and given[-1] == 1:
+        values = values[..., 0]
+    elif values.ndim == len(shape) - 1 and values.ndim > 0:
+        values = values[..., None]
+    if shape == () and values.ndim == 1:        # one value for the batch, weights of its rows
+        return values
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        raise ValueError(f"sample_weight must have shape {shape}, a number for each sample, or broadcast to it; got {given}.") from None
+
+
 def class_weights(weight, classes, sparse, y):
-    """Weights of rows from a dict class -> weight; a class that is missing counts 1."""
+    """Weights of rows from a dict class -> weight, or "balanced"; a class that is missing counts 1."""
+    if isinstance(weight, str) and weight == "balanced":
+        return _balanced(_classes(y, classes, sparse))
     if not hasattr(weight, "items"):
-        raise TypeError(f"class_weight must be a dict from class to weight, got {weight!r}.")
+        raise TypeError(f'class_weight must be a dict from class to weight, or "balanced"; got {weight!r}.')
     table = np.ones(classes if classes > 1 else 2)
     for key, value in weight.items():
         try:
@@ -177,14 +247,40 @@ def class_weights(weight, classes, sparse, y):
         if not 0 <= index < len(table):
             raise ValueError(f"class_weight must have keys in [0, {len(table)}), got {index}.")
         table[index] = number(value, f"class_weight[{index}]")
+    y = _classes(y, classes, sparse)
+    return np.where(y < 0, 1, table[np.maximum(y, 0)])
+
+
+def _classes(y, classes, sparse):
+    """The class of each row; below 0 where the loss ignores it."""
     if sparse:
-        return table[y]
+        return y
     if classes > 1:
-        return table[y.argmax(axis=1)]
+        return y.argmax(axis=1)
     column = y[:, 0]
-    if not np.isin(column, (0, 1)).all():
+    if not np.isin(column, (-1, 0, 1)).all() or (column == -1).any() and (column == 0).any():
         raise ValueError("class_weight needs classes: with one output every y must be 0 or 1.")
-    return table[column.astype(np.int64)]
+    return (column > 0).astype(np.int64)
+
+
+def _balanced(classes):
+    """rows / (classes present * rows of the class)."""
+    counted = classes[classes >= 0]
+    present, place, counts = np.unique(counted, return_inverse=True, return_counts=True)
+    weights = np.ones(len(classes))
+    weights[classes >= 0] = (len(counted) / (len(present) * counts))[place]
+    return weights
+
+
+def c_signature(signature):
+    """float64 or float32: the dtype of a C function of a loss, from the signature of its scipy.LowLevelCallable."""
+    plain = "".join(signature.replace("const", "").split())
+    for name, dtype in (("double", np.float64), ("float", np.float32)):
+        for size in ("ptrdiff_t", "Py_ssize_t", "ssize_t", "npy_intp", "intptr_t", "int64_t", "long", "longlong"):
+            if plain == f"{name}({name}*,{name}*,{name}*,{size},void*)":
+                return dtype
+    raise ValueError("the C function of a loss must have the signature 'double (const double *y_true, const double *y_pred, double *gradient, "
+                     f"ptrdiff_t n, void *user_data)', or float in place of double throughout; got {signature!r}.")
 
 
 def not_finite(array, row, name, first=0):

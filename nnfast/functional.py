@@ -19,34 +19,12 @@ Where the loss acts in training, in four lines:
 """
 import numpy as np
 
-from nnfast import _validation as check
+from nnfast import _validation as check, losses
 from nnfast._core import network
 
-_LOSS_NAMES = ("mean_squared_error", "mean_absolute_error", "binary_crossentropy", "categorical_crossentropy",
-               "sparse_categorical_crossentropy")
-
-__all__ = ["dense_forward", "dense_backward", "sgd_step", "adam_step", *_LOSS_NAMES,
-           *(f"{name}_gradient" for name in _LOSS_NAMES), *network.ACTIVATIONS,
+__all__ = ["dense_forward", "dense_backward", "sgd_step", "adam_step", *losses.FUNCTIONS,
+           *(f"{name}_gradient" for name in losses.FUNCTIONS), *network.ACTIVATIONS,
            *(f"{name}_gradient" for name in network.ACTIVATIONS)]
-
-
-def _floats(array, name, dtype=None):
-    """The array in float32 or float64: its own, or the one given."""
-    array = check.numeric(array, name)
-    if dtype is None:
-        dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
-    return array.astype(dtype, copy=False)
-
-
-def _result(out, shape, dtype, name="out"):
-    """`out` if it fits, or a new array."""
-    if out is None:
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous \
-            or not out.flags.writeable:
-        got = f"shape {out.shape}, dtype {out.dtype}" if isinstance(out, np.ndarray) else repr(type(out))
-        raise ValueError(f"{name} must be a writable C-contiguous array of shape {shape} and dtype {np.dtype(dtype)}; got {got}.")
-    return out
 
 
 def _rows(array):
@@ -61,13 +39,13 @@ def _item_strides(array):
 
 
 def _matmul(a, b, out=None):
-    out = _result(out, (a.shape[0], b.shape[1]), a.dtype)
+    out = check.result(out, (a.shape[0], b.shape[1]), a.dtype)
     network.matmul(_item_strides(a), _item_strides(b), out)
     return out
 
 
 def _kernel(kernel, x):
-    kernel = _floats(kernel, "kernel", x.dtype)
+    kernel = check.floats(kernel, "kernel", x.dtype)
     if kernel.ndim != 2 or kernel.shape[0] != x.shape[1]:
         raise ValueError(f"kernel must have shape ({x.shape[1]}, units), as x has {x.shape[1]} columns; got {kernel.shape}.")
     return kernel
@@ -102,12 +80,12 @@ def dense_forward(x, kernel, bias=None, activation=None, out=None):
     """
     from nnfast.activations import get
 
-    x = check.matrix(_floats(x, "x"), "x")
+    x = check.matrix(check.floats(x, "x"), "x")
     kernel = _kernel(kernel, x)
     code = network.ACTIVATIONS[get(activation)]
     out = _matmul(x, kernel, out)
     if bias is not None:
-        bias = _floats(bias, "bias", x.dtype)
+        bias = check.floats(bias, "bias", x.dtype)
         if bias.shape != (kernel.shape[1],):
             raise ValueError(f"bias must have shape ({kernel.shape[1]},), a number for each unit; got {bias.shape}.")
         out += bias
@@ -141,15 +119,15 @@ def dense_backward(x, kernel, delta, out=None):
     (array([[3., 4.]]), array([[1.],
            [2.]]), array([1.]))
     """
-    x = check.matrix(_floats(x, "x"), "x")
+    x = check.matrix(check.floats(x, "x"), "x")
     kernel = _kernel(kernel, x)
-    delta = _floats(delta, "delta", x.dtype)
+    delta = check.floats(delta, "delta", x.dtype)
     if delta.shape != (x.shape[0], kernel.shape[1]):
         raise ValueError(f"delta must have shape {(x.shape[0], kernel.shape[1])}, that of x @ kernel; got {delta.shape}.")
     d_x, d_kernel, d_bias = out if out is not None else (None, None, None)
     if any(np.may_share_memory(given, array) for given in (d_x, d_kernel, d_bias) if given is not None for array in (x, kernel, delta)):
         raise ValueError("out must hold arrays of their own: x, kernel and delta are read after the first of them is written.")
-    d_bias = _result(d_bias, (kernel.shape[1],), x.dtype)
+    d_bias = check.result(d_bias, (kernel.shape[1],), x.dtype)
     ones = np.ones((1, len(x)), x.dtype)
     _matmul(ones, delta, d_bias.reshape(1, -1))
     return _matmul(delta, kernel.T, d_x), _matmul(x.T, delta, d_kernel), d_bias
@@ -157,17 +135,17 @@ def dense_backward(x, kernel, delta, out=None):
 
 def _activation(name, code):
     def activation(z, out=None):
-        z = _floats(z, "z")
-        out = _result(out, z.shape, z.dtype)
+        z = check.floats(z, "z")
+        out = check.result(out, z.shape, z.dtype)
         network.apply_activation(code, _rows(z), _rows(out))
         return out
 
     def gradient(z, delta, out=None):
-        z = _floats(z, "z")
-        delta = _floats(delta, "delta", z.dtype)
+        z = check.floats(z, "z")
+        delta = check.floats(delta, "delta", z.dtype)
         if delta.shape != z.shape:
             raise ValueError(f"delta must have the shape of z, {z.shape}; got {delta.shape}.")
-        out = _result(out, z.shape, z.dtype)
+        out = check.result(out, z.shape, z.dtype)
         a = activation(z)
         z = z.copy() if np.may_share_memory(z, out) else z
         out[...] = delta
@@ -186,60 +164,15 @@ for _name, _code in network.ACTIVATIONS.items():
     globals()[_name], globals()[f"{_name}_gradient"] = _activation(_name, _code)
 
 
-def _loss(name):
-    sparse = name.startswith("sparse")
-
-    def evaluate(y_true, y_pred, from_logits, gradient, out):
-        y_pred = _floats(y_pred, "y_pred")
-        if y_pred.ndim == 0:
-            raise ValueError("y_pred must have at least one axis: the last one is reduced; got a single number.")
-        code = network.LOSSES[name + ("_logits" if from_logits else "")]
-        p = _rows(y_pred)
-        values = np.empty(len(p))
-        delta = _result(out, y_pred.shape, y_pred.dtype) if gradient else np.empty((0, 1), y_pred.dtype)
-        if sparse:
-            y = check.numeric(y_true, "y_true")
-            if y.shape not in (y_pred.shape[:-1], (*y_pred.shape[:-1], 1)):
-                raise ValueError(f"y_true must hold one integer label for each row of y_pred, shape {y_pred.shape[:-1]}; got {y.shape}.")
-            network.apply_loss(code, p, check.labels(y.reshape(-1), y_pred.shape[-1], "y_true"), p,
-                               _rows(delta) if gradient else delta, values)
-        else:
-            y = _floats(y_true, "y_true", y_pred.dtype)
-            if y.shape != y_pred.shape:
-                raise ValueError(f"y_true and y_pred must have the same shape; got {y.shape} and {y_pred.shape}.")
-            network.apply_loss(code, _rows(y), np.empty(0, np.int64), p, _rows(delta) if gradient else delta, values)
-        return delta if gradient else values.reshape(y_pred.shape[:-1])
-
-    if "crossentropy" in name:
-        def loss(y_true, y_pred, from_logits=False):
-            return evaluate(y_true, y_pred, from_logits, False, None)
-
-        def gradient(y_true, y_pred, from_logits=False, out=None):
-            return evaluate(y_true, y_pred, from_logits, True, out)
-    else:
-        def loss(y_true, y_pred):
-            return evaluate(y_true, y_pred, False, False, None)
-
-        def gradient(y_true, y_pred, out=None):
-            return evaluate(y_true, y_pred, False, True, out)
-
-    label = "integers of y_pred's shape without its last axis" if sparse else "an array of y_pred's shape"
-    loss.__name__ = loss.__qualname__ = name
-    gradient.__name__ = gradient.__qualname__ = f"{name}_gradient"
-    loss.__doc__ = f"{name} of each sample, in float64: the last axis is reduced.  y_true: {label}.  The formula is in _core/losses.pxd."
-    gradient.__doc__ = f"Gradient of each sample's {name} with respect to y_pred, in y_pred's shape.  y_true: {label}."
-    return loss, gradient
-
-
-for _name in _LOSS_NAMES:
-    globals()[_name], globals()[f"{_name}_gradient"] = _loss(_name)
+for _name, (_value, _gradient) in losses.FUNCTIONS.items():
+    globals()[_name], globals()[f"{_name}_gradient"] = _value, _gradient
 
 
 def _step(kind, params, grads, slots, settings, learning_rate, step):
     if not isinstance(params, np.ndarray) or params.dtype not in (np.float32, np.float64) \
             or not params.flags.c_contiguous or not params.flags.writeable:
         raise ValueError("params must be a writable C-contiguous float32 or float64 array: it is updated in place.")
-    grads = np.ascontiguousarray(_floats(grads, "grads", params.dtype))
+    grads = np.ascontiguousarray(check.floats(grads, "grads", params.dtype))
     for name, array in {"grads": grads, **slots}.items():
         if array.shape != params.shape:
             raise ValueError(f"{name} must have the shape of params, {params.shape}; got {array.shape}.")
@@ -311,4 +244,4 @@ def adam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, bet
     _step("adam", params, grads, {"m": m, "v": v}, settings, check.number(learning_rate, "learning_rate", 0), check.size(step, "step"))
 
 
-del _name, _code
+del _name, _code, _value, _gradient

@@ -13,92 +13,430 @@ To follow such a loop of learning rate lr use learning rate lr * n_outputs / 2.
 >>> import nnfast
 >>> nnfast.losses.MeanSquaredError()([1., 0.], [2., 3.])
 5.0
-"""
-from dataclasses import dataclass
 
+Every class has a function of its name in snake case that gives a value per sample:
+
+>>> nnfast.losses.huber([[0.], [0.]], [[1.], [3.]], delta=2.0)
+array([0.5, 4. ])
+"""
 import numpy as np
 
-from nnfast import _validation as check, functional
+from nnfast import _validation as check
 from nnfast._core import network
 
-__all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "MeanAbsoluteError", "MeanSquaredError",
-           "SparseCategoricalCrossentropy", "get"]
+REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+DEFAULT = "sum_over_batch_size"
 
 
 class Loss:
-    """A loss as a number: the mean over samples of (value * weight); as Keras, not divided by the sum of weights.
+    """A loss as one number: values per sample, times weights, reduced.  Subclass it to write your own.
 
-    y_true and y_pred have one shape; the last axis is reduced, the others are samples.  Sparse losses take integer
-    labels, in the shape of y_pred without its last axis.
+    Parameters
+    ----------
+    reduction : {"sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None}
+        As in Keras: sum(value * weight) / number of samples ("mean" is the same), the sum, the sum / sum(weight), or
+        an array of the weighted values.  0 / 0 gives 0.  Training needs one number, so not "none".
+    check_gradient : bool
+        Of a loss of your own: compare its gradient with finite differences where it is first used.
+
+    Notes
+    -----
+    A subclass defines `call(y_true, y_pred) -> (values, gradient)` on whole batches: y_true and y_pred are arrays
+    (rows, n), values (rows,), gradient (rows, n) that of each row's value, before mean and weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.losses import Loss
+    >>> class NeverBelow(Loss):
+    ...     '''An error counts ten times where the prediction is below the truth.'''
+    ...     def call(self, y_true, y_pred):
+    ...         error = y_pred - y_true
+    ...         weight = np.where(error < 0, 10, 1)
+    ...         return (weight * error**2).mean(axis=1), 2 * weight * error / error.shape[1]
+    >>> NeverBelow()([[1.], [1.]], [[0.], [2.]])
+    5.5
     """
 
-    _sparse = False
-    _matching_activation = None     # on z of that one, training works on logits
+    _sparse = False         # y_true are integer labels
+    _native_metrics = True  # metrics read the targets of the kernel
+    _least = None           # targets must not be smaller
+    _positive = False       # nor equal to it
+    axis = -1
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __init__(self, *, reduction=DEFAULT, check_gradient=True):
+        self.reduction = _reduction(reduction)
+        if not check_gradient:
+            self.check_gradient = False
+
+    reduction = DEFAULT
+    check_gradient = True
+
+    def call(self, y_true, y_pred):
+        """Values (rows,) and gradients (rows, n) of rows; what a loss of your own defines."""
+        raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred), "
+                                  f"which returns (values, gradient).")
+
+    # -- on its own --------------------------------------------------------------------------------------------------
+
+    def __call__(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
         """The loss.
 
         Parameters
         ----------
-        y_true : array
-        y_pred : array (..., n)
-        sample_weight : array of the shape of y_pred without its last axis, or a number, optional
+        y_true : array of the shape of y_pred, or integer labels of that shape without the axis of the classes
+            A last axis of length 1 may be left out.
+        y_pred : array of any rank
+            The last axis, or `axis`, is reduced; the others are samples.  float32 stays float32; integers become float64.
+        sample_weight : array that broadcasts to the samples, or a number, optional
+        class_weight : dict from class to weight, or "balanced", optional
+            Multiplied with `sample_weight`; a class that is missing counts 1.  "balanced" is samples / (classes
+            present * samples of the class), as in scikit-learn.
 
         Returns
         -------
-        float
+        float, or with reduction None an array (samples) in float64
 
         Raises
         ------
         ValueError
-            Where shapes differ or labels are out of range.
+            Where shapes differ, labels are out of range or targets cannot be of this loss.
         """
-        values = self._value(y_true, y_pred)
-        return float(np.mean(values * self._weights(sample_weight, values.shape))) if values.size else 0.0
+        return self._evaluate(y_true, y_pred, sample_weight, class_weight, False)[0]
 
-    def gradient(self, y_true, y_pred, sample_weight=None):
-        """d loss / d y_pred.
+    def per_sample(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
+        """The value of each sample, times its weight: float64, in the shape of y_pred without the reduced axis."""
+        if self.axis is None:
+            raise ValueError(f"{type(self).__name__}(axis=None) has one value for the whole batch, none per sample. Choose an axis.")
+        return np.asarray(self._evaluate(y_true, y_pred, sample_weight, class_weight, False, None)[0])
 
-        Parameters
-        ----------
-        y_true, y_pred, sample_weight : as in the call
+    def gradient(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
+        """d loss / d y_pred, in the shape and dtype of y_pred; with reduction None that of the sum of the values.
 
-        Returns
-        -------
-        array of the shape and dtype of y_pred (float64 unless y_pred is float32)
+        Parameters are those of the call.
         """
-        gradient = self._gradient(y_true, y_pred)
-        samples = gradient.shape[:-1]
-        weights = self._weights(sample_weight, samples)
-        gradient *= np.asarray(weights / max(int(np.prod(samples)), 1), gradient.dtype)[..., None]
-        return gradient
+        return self._evaluate(y_true, y_pred, sample_weight, class_weight, True)[1]
 
-    def _weights(self, sample_weight, shape):
-        if sample_weight is None:
-            return np.ones(shape)
-        weights = check.numeric(sample_weight, "sample_weight").astype(np.float64)
-        if weights.shape == (*shape, 1):
-            weights = weights[..., 0]
-        if weights.shape not in ((), shape):
-            raise ValueError(f"sample_weight must have shape {shape}, a number for each sample; got {weights.shape}.")
-        return np.broadcast_to(weights, shape)
+    def value_and_gradient(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
+        """The call and `gradient` in one pass: (loss, array of the shape of y_pred)."""
+        return self._evaluate(y_true, y_pred, sample_weight, class_weight, True)
 
-    def _value(self, y_true, y_pred):
-        return getattr(functional, self._kernel)(y_true, y_pred, **self._options())
+    def _evaluate(self, y_true, y_pred, sample_weight, class_weight, want_gradient, reduction=""):
+        """Loss and gradient; the one way for every loss outside of training."""
+        reduction = self.reduction if reduction == "" else reduction
+        given = p = check.floats(y_pred, "y_pred")
+        y, p = self._fit_shapes(y_true, p)
+        back = None
+        if self.axis != -1:
+            y, p, back = self._axis_last(y, p)
+        p = np.ascontiguousarray(p)
+        values = np.empty(p.shape[:-1])
+        delta = np.empty(p.shape, p.dtype) if want_gradient else None
+        plain = sample_weight is None and class_weight is None and reduction == DEFAULT and not self._ignores
+        total = self._rows(y, p, delta, values, 1 / values.size if plain and values.size else 1.)
+        if plain:
+            loss = total / values.size if values.size else 0.
+        else:
+            loss, factor = self._reduced(values, reduction, y, p, sample_weight, class_weight)
+            if want_gradient:
+                delta *= np.asarray(factor, delta.dtype)[..., None]
+        if not want_gradient:
+            return loss, None
+        return loss, delta.reshape(given.shape) if back is None else back(delta)
 
-    def _gradient(self, y_true, y_pred):
-        return getattr(functional, f"{self._kernel}_gradient")(y_true, y_pred, **self._options())
+    _ignores = False
+
+    def _reduced(self, values, reduction, y, p, sample_weight, class_weight):
+        """Weighted values as `reduction` has them, and what the gradient of each value is multiplied with."""
+        weights = np.ones(values.shape)
+        if class_weight is not None:
+            weights *= self._class_weights(class_weight, y, p.shape[-1])
+        if sample_weight is not None:
+            weights = weights * check.broadcast_weights(sample_weight, values.shape)
+        counted = weights
+        if self._ignores:
+            counted = weights * (y >= 0)
+        weighted = values * weights
+        if reduction in ("none", None):
+            return weighted if weighted.ndim else float(weighted), weights
+        divisor = 1.
+        if reduction == "mean_with_sample_weight":
+            divisor = counted.sum()
+        elif reduction != "sum":
+            divisor = float((y >= 0).sum()) if self._ignores else max(weighted.size, 1)
+        scale = 1 / divisor if divisor else 0.
+        factor = weights * scale
+        if values.ndim < weights.ndim:          # one value, many weights
+            factor = factor.sum()
+        return float(weighted.sum() * scale), factor
+
+    def _class_weights(self, class_weight, y, n):
+        """A weight for each sample from its class."""
+        if self._sparse:
+            return check.class_weights(class_weight, n, True, np.ravel(y)).reshape(y.shape)
+        return check.class_weights(class_weight, y.shape[-1], False, y.reshape(-1, y.shape[-1])).reshape(y.shape[:-1])
+
+    def _fit_shapes(self, y_true, p):
+        """y_true as an array that belongs to p: labels, or numbers of p's dtype."""
+        if p.ndim == 0:
+            raise ValueError("y_pred must have at least one axis, the one that is reduced; got a single number.")
+        if self._sparse:
+            axis = check.axis(self.axis, p.ndim)
+            samples = p.shape[:axis] + p.shape[axis + 1:]
+            y = check.numeric(y_true, "y_true")
+            if y.shape != samples and (y.ndim != p.ndim or y.shape[axis] != 1 or y.size != np.prod(samples)):
+                raise ValueError(f"Arguments y_true and y_pred must have the same shape up until the axis of the classes: y_true must hold "
+                                 f"one integer label for each sample, shape {samples}. Received: y_true.shape={y.shape}, y_pred.shape={p.shape}.")
+            return check.labels(y.reshape(-1), p.shape[axis], "y_true", self.ignore_class).reshape(samples), p
+        y = check.floats(y_true, "y_true", p.dtype)
+        if y.ndim + 1 == p.ndim and p.shape[-1] == 1:
+            y = y[..., None]
+        elif p.ndim + 1 == y.ndim and y.shape[-1] == 1:
+            p = p[..., None]
+        y = self._spread(y, p.shape)
+        if y.shape != p.shape[:-1] + (self._columns(p.shape[-1]),):
+            raise ValueError(f"Arguments y_true and y_pred must have the same shape. Received: y_true.shape={np.shape(y_true)}, y_pred.shape={p.shape}.")
+        self._check_targets(y, "y_true")
+        return np.ascontiguousarray(self._coded(y)), p
+
+    def _spread(self, y, shape):
+        """y as a loss of several outputs for one target wants it."""
+        return y
+
+    def _columns(self, n):
+        """Columns of y_true for n of y_pred."""
+        return n
+
+    def _coded(self, y):
+        """Targets in the code of the kernel."""
+        return y
+
+    def _check_targets(self, y, name):
+        """ValueError for targets that this loss does not have."""
+        if self._least is None or y.size == 0:
+            return
+        least = y.min()
+        if not (least > self._least if self._positive else least >= self._least):
+            bad = ~(y > self._least if self._positive else y >= self._least)
+            place = tuple(int(i) for i in np.argwhere(bad)[0])
+            bound = "positive" if self._positive else "not negative"
+            raise ValueError(f"{name} must be {bound} for {type(self).__name__}; {name}[{', '.join(map(str, place))}] is {y[place]}.")
+
+    def _axis_last(self, y, p):
+        """y and p with the reduced axes as their last one, and the way back for a gradient."""
+        axes = tuple(range(p.ndim)) if self.axis is None else tuple(check.axis(a, p.ndim) for a in np.atleast_1d(self.axis))
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"axis must name each axis once, got {self.axis}.")
+        kept = tuple(a for a in range(p.ndim) if a not in axes)
+        order, shape = kept + axes, p.shape
+        samples = tuple(shape[a] for a in kept)
+
+        def last(array):
+            return np.ascontiguousarray(array.transpose(order)).reshape(*samples, -1) if array.size else np.empty((*samples, 0), array.dtype)
+
+        def back(delta):
+            return np.ascontiguousarray(delta.reshape([shape[a] for a in order]).transpose(np.argsort(order)))
+
+        return y if self._sparse else last(y), last(p), back
+
+    def _rows(self, y, p, delta, values, scale):
+        """values <- the loss of each row, delta <- scale times its gradient, unless delta is None; the sum of the values."""
+        if p.size == 0:
+            values[...] = 0
+            if delta is not None:
+                delta[...] = 0
+            return 0.
+        n = p.shape[-1]
+        given, gradient = self._called(y.reshape(-1, y.shape[-1]), p.reshape(-1, n))
+        values[...] = given.reshape(values.shape)
+        if delta is not None:
+            np.multiply(gradient.reshape(delta.shape), delta.dtype.type(scale), out=delta)
+        return float(values.sum())
+
+    # -- in training -------------------------------------------------------------------------------------------------
+
+    @property
+    def _whole(self):
+        """Whether rows of a batch are reduced together, so that the loss of a batch is no mean of rows."""
+        return self.axis not in (-1, 1)
+
+    def _native(self, last_activation, units, dtype):
+        """What `Network.set_loss` wants: the kernel, whether it takes the input of the last activation, and a Python loss."""
+        if self.reduction in ("none", None):
+            raise ValueError("training needs one number: reduction must be 'sum_over_batch_size', 'mean', 'sum' or 'mean_with_sample_weight'.")
+        return network.LossKernel(network.CUSTOM_LOSSES["python"]), False, self._whole_batch if self._whole else self._batch
+
+    def _targets(self, y, units, name):
+        """y for a network of `units` outputs, checked, and without a copy where that is possible."""
+        y = check.targets(y, units, name)
+        self._check_targets(y, name)
+        return y
+
+    def _for_kernel(self, y):
+        """Checked targets in the code of the kernel."""
+        return y
+
+    def _shown(self, outputs):
+        """What metrics see of the outputs."""
+        return outputs
+
+    def _divisor(self, y, weights):
+        """What the sum of weighted values of rows is divided by; y labels below 0 are ignored."""
+        if self.reduction == "sum":
+            return 1
+        if self.reduction == "mean_with_sample_weight" and weights is not None:
+            return float(weights[y >= 0].sum() if self._ignores else weights.sum())
+        return int((y >= 0).sum()) if self._ignores else len(y)
+
+    def _batch(self, y, p, weights):
+        return self._called(y, p)
+
+    def _whole_batch(self, y, p, weights):
+        loss, gradient = self.value_and_gradient(y, p, weights)
+        return np.full(len(p), loss), gradient
+
+    @property
+    def _needs_check(self):
+        """Whether this is a loss of your own whose gradient nobody has looked at."""
+        return self.check_gradient and not self.__dict__.get("_checked", False)
+
+    def _called(self, y, p):
+        """`call`, its results checked; its gradient compared with differences the first time."""
+        if self._needs_check:
+            from nnfast.gradcheck import row_mismatch
+
+            mismatch = row_mismatch(self._results, np.asarray(y, self._dtype_of_check), p, dtype=self._dtype_of_check)
+            if mismatch is not None:
+                raise ValueError(f"the gradient of {self!r} must be that of its values: {mismatch}. "
+                                 f"Mend it, or construct the loss with check_gradient=False.")
+            self._checked = True
+        return self._results(y, p)
+
+    _dtype_of_check = np.float64
+
+    def _results(self, y, p):
+        given = self.call(y, p)
+        if not isinstance(given, (tuple, list)) or len(given) != 2:
+            raise ValueError(f"{self!r} must return (values, gradient), got {type(given).__name__}.")
+        results = []
+        for array, name, shape in zip(given, ("values, a number for each row,", "a gradient like y_pred,"), ((len(p),), p.shape)):
+            array = np.asarray(array)
+            if array.dtype.kind not in "fiub" or array.shape != shape:
+                raise ValueError(f"{self!r} must return {name} of shape {shape} and a real dtype; got shape {array.shape}, dtype {array.dtype}.")
+            results.append(array)
+        return np.ascontiguousarray(results[0], np.float64), results[1]
+
+    # -- identity ----------------------------------------------------------------------------------------------------
 
     def _options(self):
-        return {}
+        return {name: value for name, value in vars(self).items() if name[0] != "_"}
 
-    def _native(self, last_activation):
-        """Code of the kernel in training, and whether it takes the input of the last activation."""
-        return network.LOSSES[self._kernel], False
+    def __eq__(self, other):
+        return type(self) is type(other) and self._options() == other._options()
+
+    def __hash__(self):
+        return hash((type(self), repr(self)))
+
+    def __repr__(self):
+        import inspect
+
+        options = self._options()
+        shown = [f"{name}={options[name]!r}" for name, parameter in inspect.signature(type(self)).parameters.items()
+                 if name in options and options[name] != parameter.default]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_kernels"}
 
 
-@dataclass(frozen=True)
-class MeanSquaredError(Loss):
+def _reduction(value):
+    if value not in REDUCTIONS:
+        raise ValueError(f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}. Received: reduction={value!r}.")
+    return value
+
+
+def _fraction(value, name):
+    """A number in the open interval (0, 1)."""
+    result = check.number(value, name)
+    if not 0 < result < 1:
+        raise ValueError(f"{name} must be in (0, 1), got {value!r}.")
+    return result
+
+
+def _not_negative(value, name):
+    return check.number(value, name, 0)
+
+
+def _one_or_list(value, name, checked):
+    """A number, or a list of at least one, each checked."""
+    if np.ndim(value) == 0:
+        return checked(value, name)
+    if len(value) == 0:
+        raise ValueError(f"{name} must hold at least one number.")
+    return [checked(each, f"each {name}") for each in value]
+
+
+class _Native(Loss):
+    """A loss with a kernel in _core/losses.pxd.
+
+    `_kernel` names it, `_settings` are its numbers, `_by_column(n)` a number for each of n columns or None.
+    """
+
+    _needs_check = False
+    _kernel = None
+    _logits = False                 # whether there is a kernel of that name + "_logits"
+    _matching_activation = None     # behind it training works on the logits, whatever from_logits says
+    from_logits = False
+
+    def __init__(self, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, value)
+        self.__dict__["_kernels"] = {}      # they are made of the options
+
+    def _settings(self):
+        return ()
+
+    def _by_column(self, n):
+        return None
+
+    def _kernel_for(self, n, from_logits):
+        """The kernel for n columns; kept."""
+        kernels = self.__dict__.setdefault("_kernels", {})
+        kernel = kernels.get((n, from_logits))
+        if kernel is None:
+            code = network.LOSSES[self._kernel + ("_logits" if from_logits else "")]
+            kernel = kernels[n, from_logits] = network.LossKernel(code, self._settings_for(n), self._by_column(n))
+        return kernel
+
+    def _settings_for(self, n):
+        return self._settings()
+
+    def _rows(self, y, p, delta, values, scale):
+        if p.size == 0:
+            return super()._rows(y, p, delta, values, scale)
+        return self._kernel_for(p.shape[-1], self.from_logits)(y, p, delta, values.reshape(-1), scale)
+
+    def _native(self, last_activation, units, dtype):
+        given = super()._native(last_activation, units, dtype)
+        if self._whole:
+            if self._sparse:
+                raise ValueError(f"the axis of {self!r} must be that of the outputs in training, -1 or 1; got {self.axis}.")
+            return given
+        fused = self._matching_activation is not None and last_activation == self._matching_activation
+        if fused and self.from_logits:
+            import warnings
+
+            warnings.warn(f"{self!r} after {last_activation}: the logits before the {last_activation} are used. "
+                          f"Drop from_logits=True or the activation.", stacklevel=5)
+        return self._kernel_for(units, fused or self.from_logits), fused, None
+
+
+# -- regression --------------------------------------------------------------------------------------------------------
+
+
+class MeanSquaredError(_Native):
     """mean (y_pred - y_true)^2 over the last axis, without a half; gradient 2 (y_pred - y_true) / n.
 
     Examples
@@ -110,10 +448,14 @@ class MeanSquaredError(Loss):
 
     _kernel = "mean_squared_error"
 
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
 
-@dataclass(frozen=True)
-class MeanAbsoluteError(Loss):
+
+class MeanAbsoluteError(_Native):
     """mean |y_pred - y_true| over the last axis; gradient sign(y_pred - y_true) / n, and 0 where they are equal.
+
+    There the derivative does not exist: any slope between -1 and 1 would do.
 
     Examples
     --------
@@ -124,36 +466,432 @@ class MeanAbsoluteError(Loss):
 
     _kernel = "mean_absolute_error"
 
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
 
-class _Crossentropy(Loss):
-    """Of probabilities, clipped to [1e-7, 1 - 1e-7], or of logits.
 
-    Behind the activation that matches (softmax; sigmoid for the binary one) training works on the logits whatever
-    `from_logits` says, as Keras on TensorFlow does: no clip, no overflow, and the gradient there is p - y.
+class MeanAbsolutePercentageError(_Native):
+    """100 mean(|y_pred - y_true| / max(|y_true|, 1e-7)).
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.MeanAbsolutePercentageError()([2., 4.], [1., 5.])
+    37.5
     """
 
-    def _options(self):
-        return {"from_logits": self.from_logits}
+    _kernel = "mean_absolute_percentage_error"
 
-    def _native(self, last_activation):
-        if last_activation == self._matching_activation:
-            if self.from_logits:
-                import warnings
-
-                warnings.warn(f"{type(self).__name__}(from_logits=True) after {last_activation}: the logits before the "
-                              f"{last_activation} are used. Drop from_logits=True or the activation.", stacklevel=4)
-            return network.LOSSES[f"{self._kernel}_logits"], True
-        return network.LOSSES[self._kernel + ("_logits" if self.from_logits else "")], False
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
 
 
-@dataclass(frozen=True)
-class BinaryCrossentropy(_Crossentropy):
-    """-mean (y log p + (1 - y) log(1 - p)) over the last axis: each output is a question of its own, y in [0, 1].
+class MeanSquaredLogarithmicError(_Native):
+    """mean (log(1 + y_pred) - log(1 + y_true))^2, both clipped from below at 1e-7, where the gradient is 0.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> round(nnfast.losses.MeanSquaredLogarithmicError()([0., 1.], [1., 1.]), 6)
+    0.240226
+    """
+
+    _kernel = "mean_squared_logarithmic_error"
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+
+class Huber(_Native):
+    """e^2 / 2 where |e| <= delta, else delta |e| - delta^2 / 2, e = y_pred - y_true: the mean over the last axis.
+
+    Parameters
+    ----------
+    delta : float, positive
+        Where the square becomes a line.
+
+    References
+    ----------
+    Huber 1964, Robust estimation of a location parameter.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.Huber()([0., 0.], [0.5, 3.])
+    1.3125
+    """
+
+    _kernel = "huber"
+
+    def __init__(self, delta=1.0, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.delta = check.positive(delta, "delta")
+
+    def _settings(self):
+        return (self.delta,)
+
+
+class SmoothL1(_Native):
+    """Huber(beta) / beta: |e| - beta / 2, and e^2 / (2 beta) where |e| < beta.  PyTorch's.
+
+    Parameters
+    ----------
+    beta : float, at least 0
+        With 0 it is the mean absolute error.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.SmoothL1(beta=0.5)([0., 0.], [0.25, 3.])
+    1.40625
+    """
+
+    _kernel = "smooth_l1"
+
+    def __init__(self, beta=1.0, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.beta = check.number(beta, "beta", 0)
+
+    def _settings(self):
+        return (self.beta,)
+
+
+class LogCosh(_Native):
+    """mean log(cosh(y_pred - y_true)): a square near 0, |e| - log 2 far away; gradient tanh(e) / n.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> round(nnfast.losses.LogCosh()([0.], [1.]), 6)
+    0.433781
+    """
+
+    _kernel = "log_cosh"
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+
+class Quantile(_Native):
+    """q e where e = y_true - y_pred >= 0, else (q - 1) e: least at the q-quantile of the truth.  The pinball loss.
+
+    With q = 0.9 a prediction below the truth costs nine times one above.  The gradient is 0 where they are equal.
+
+    Parameters
+    ----------
+    q : float in (0, 1), or list of them
+        With a list, output i of the network is the quantile q[i] of one target, given once or in every column.
+
+    References
+    ----------
+    Koenker and Bassett 1978, Regression quantiles.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.Quantile(0.75)([[1.], [1.]], [[0.], [2.]])
+    0.5
+    >>> nnfast.losses.Quantile([0.25, 0.5, 0.75]).per_sample([4.], [[3., 4., 5.]])
+    array([0.16666667])
+    """
+
+    _kernel = "quantile"
+
+    def __init__(self, q=0.5, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.q = _one_or_list(q, "q", _fraction)
+
+    def _by_column(self, n):
+        if isinstance(self.q, float):
+            return [self.q] * n
+        if len(self.q) != n:
+            raise ValueError(f"Quantile of {len(self.q)} quantiles must have as many outputs, one for each; got {n}.")
+        return self.q
+
+    def _spread(self, y, shape):
+        if isinstance(self.q, list) and y.shape in (shape[:-1], (*shape[:-1], 1)):
+            return np.broadcast_to(y.reshape(*shape[:-1], 1), shape)
+        return y
+
+    def _targets(self, y, units, name):
+        y = check.numeric(y, name)
+        if isinstance(self.q, list) and units == len(self.q) and (y.ndim == 1 or y.shape[1:] == (1,)):
+            return np.broadcast_to(y.reshape(-1, 1), (len(y), units))
+        return super()._targets(y, units, name)
+
+
+class Expectile(_Native):
+    """q e^2 where e = y_true - y_pred >= 0, else (1 - q) e^2: the squared error with a side.
+
+    Parameters
+    ----------
+    q : float in (0, 1)
+        0.5 gives half the mean squared error.
+
+    References
+    ----------
+    Newey and Powell 1987, Asymmetric least squares estimation and testing.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.Expectile(0.75)([[1.], [1.]], [[0.], [2.]])
+    0.5
+    """
+
+    _kernel = "expectile"
+
+    def __init__(self, q=0.5, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.q = _fraction(q, "q")
+
+    def _settings(self):
+        return (self.q,)
+
+
+class CosineSimilarity(_Native):
+    """-sum(y_true y_pred) / (|y_true| |y_pred|): -1 where the directions are the same; lengths count at least 1e-7.
+
+    Parameters
+    ----------
+    axis : int
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.CosineSimilarity()([[0., 1.]], [[0., 5.]])
+    -1.0
+    """
+
+    _kernel = "cosine_similarity"
+
+    def __init__(self, axis=-1, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.axis = check.axes(axis)
+
+
+# -- distributions -----------------------------------------------------------------------------------------------------
+
+
+class KLDivergence(_Native):
+    """sum t log(t / q), t and q being y_true and y_pred clipped to [1e-7, 1]; gradient -t / q inside, half of it at q = 1.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> round(nnfast.losses.KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]]), 6)
+    0.143841
+    """
+
+    _kernel = "kl_divergence"
+    _least = 0
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+
+class Poisson(_Native):
+    """mean(y_pred - y_true log(y_pred + 1e-7)) of rates, or mean(exp(y_pred) - y_true y_pred) of their logarithms.
+
+    Parameters
+    ----------
+    log_input : bool
+        y_pred is the logarithm of the rate.  Keras has the first form only, PyTorch begins with the second.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.Poisson(log_input=True)([2.], [0.])
+    1.0
+    """
+
+    _least = 0
+
+    def __init__(self, log_input=False, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.log_input = bool(log_input)
+
+    @property
+    def _kernel(self):
+        return "poisson_log" if self.log_input else "poisson"
+
+
+class GaussianNLL(_Native):
+    """mean of (log v + (y_true - m)^2 / v) / 2: the network says how sure it is.
+
+    y_pred has twice the columns of y_true: the means m, then raw variances, v = softplus(raw) + 1e-6.
+    The constant log(2 pi) / 2 is left out.
+
+    References
+    ----------
+    Nix and Weigend 1994, Estimating the mean and variance of the target probability distribution.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> round(nnfast.losses.GaussianNLL()([[2.]], [[1., 0.5413]]), 3)      # v = 1, e = 1
+    0.5
+    """
+
+    _kernel = "gaussian_nll"
+    _native_metrics = False         # they see the means
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+    def _columns(self, n):
+        if n % 2:
+            raise ValueError(f"GaussianNLL must have an even number of outputs, a mean and a variance for each target; got {n}.")
+        return n // 2
+
+    def _spread(self, y, shape):
+        return y[..., None] if y.shape == shape[:-1] and shape[-1] == 2 else y
+
+    def _targets(self, y, units, name):
+        return super()._targets(y, self._columns(units), name)
+
+    def _shown(self, outputs):
+        return outputs[:, :outputs.shape[1] // 2]
+
+
+class Gamma(_Native):
+    """mean(y_pred + y_true exp(-y_pred)): half the deviance of a gamma distribution of mean exp(y_pred), y_true > 0.
+
+    Its constant -1 - log(y_true) is left out, as in scikit-learn's HalfGammaLoss.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.Gamma()([2.], [0.])
+    2.0
+    """
+
+    _kernel = "gamma"
+    _least, _positive = 0, True
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+
+class Tweedie(_Native):
+    """mean(m^(2-k) / (2-k) - y_true m^(1-k) / (1-k)), m = exp(y_pred), k = power: half of Tweedie's deviance.
+
+    power 0 is half the squared error of exp(y_pred), 1 Poisson(log_input=True), 2 Gamma; between 1 and 2 many zeros and
+    a continuous rest.  Constants are left out, as in scikit-learn's HalfTweedieLoss.
+
+    Parameters
+    ----------
+    power : float
+        y_true must not be negative from 0 on (excluded), and positive from 2 on.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.Tweedie(1.5)([2.], [0.])
+    6.0
+    """
+
+    def __init__(self, power=1.5, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.power = check.number(power, "power")
+
+    @property
+    def _kernel(self):
+        return {1.0: "poisson_log", 2.0: "gamma"}.get(self.power, "tweedie")
+
+    @property
+    def _least(self):
+        return 0 if self.power > 0 else None
+
+    @property
+    def _positive(self):
+        return self.power >= 2
+
+    def _settings(self):
+        return (self.power,)
+
+
+# -- margins -----------------------------------------------------------------------------------------------------------
+
+
+class _Margin(_Native):
+    """Labels -1 and 1; if all are 0 or 1 (decided once a call or fit) 0 stands for -1, as in Keras."""
+
+    _native_metrics = False         # they see the labels as they were given
+
+    def _coded(self, y):
+        return 2 * y - 1 if ((y == 0) | (y == 1)).all() else y
+
+    def _for_kernel(self, y):
+        return 2 * y.astype(np.float32) - 1 if ((y == 0) | (y == 1)).all() else y
+
+
+class Hinge(_Margin):
+    """mean max(0, 1 - y_true y_pred), y_true -1 or 1 (or all 0 or 1).
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.Hinge()([[0.], [1.]], [[-2.], [0.5]])
+    0.25
+    """
+
+    _kernel = "hinge"
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+
+class SquaredHinge(_Margin):
+    """mean max(0, 1 - y_true y_pred)^2, y_true -1 or 1 (or all 0 or 1).
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.SquaredHinge()([[0.], [1.]], [[-2.], [0.5]])
+    0.125
+    """
+
+    _kernel = "squared_hinge"
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+
+class CategoricalHinge(_Native):
+    """max(0, 1 + max((1 - y_true) y_pred) - sum(y_true y_pred)), y_true one-hot.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.losses.CategoricalHinge()([[0., 1., 0.]], [[0.5, 1., 0.25]])
+    0.5
+    """
+
+    _kernel = "categorical_hinge"
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+
+# -- probabilities -----------------------------------------------------------------------------------------------------
+
+
+class BinaryCrossentropy(_Native):
+    """-mean (w y log p + (1 - y) log(1 - p)) over the axis: each output is a question of its own, y in [0, 1].
+
+    Probabilities are clipped to [1e-7, 1 - 1e-7].  After a sigmoid training works on its input whatever `from_logits`
+    says, as Keras on TensorFlow does: no clip, no overflow, and the gradient there is p - y.
 
     Parameters
     ----------
     from_logits : bool
         y_pred holds z, p = sigmoid(z).
+    label_smoothing : float in [0, 1]
+        s moves y to y (1 - s) + s / 2.
+    axis : int
+    pos_weight : float, or list of one for each output
+        w, PyTorch's: above 1 a missed positive costs more.
 
     Examples
     --------
@@ -162,21 +900,89 @@ class BinaryCrossentropy(_Crossentropy):
     0.2876821
     """
 
-    from_logits: bool = False
     _kernel = "binary_crossentropy"
+    _logits = True
     _matching_activation = "sigmoid"
 
+    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, *, pos_weight=1.0, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
+        self.axis = check.axes(axis)
+        self.pos_weight = _one_or_list(pos_weight, "pos_weight", _not_negative)
 
-@dataclass(frozen=True)
-class CategoricalCrossentropy(_Crossentropy):
-    """-sum y log(p / sum p) over the last axis, y one-hot or any weights of classes.
+    def _settings(self):
+        return (1 - self.label_smoothing, self.label_smoothing / 2)
+
+    def _by_column(self, n):
+        if isinstance(self.pos_weight, list) and len(self.pos_weight) != n:
+            raise ValueError(f"pos_weight must have a number for each of the {n} outputs, got {len(self.pos_weight)}.")
+        return self.pos_weight if isinstance(self.pos_weight, list) else [self.pos_weight] * n if self.pos_weight != 1 else None
+
+
+class BinaryFocalCrossentropy(_Native):
+    """BinaryCrossentropy times (1 - t)^gamma, t the probability of the truth: easy answers count less.
+
+    Parameters
+    ----------
+    apply_class_balancing : bool
+        Multiply by alpha where y is 1, by 1 - alpha where it is 0.
+    alpha : float in [0, 1]
+    gamma : float, at least 0
+    from_logits, label_smoothing, axis : as in BinaryCrossentropy
+
+    References
+    ----------
+    Lin et al. 2018, Focal loss for dense object detection.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> round(nnfast.losses.BinaryFocalCrossentropy()([[1.]], [[0.75]]), 7)
+    0.0179801
+    """
+
+    _kernel = "binary_focal_crossentropy"
+    _logits = True
+
+    def __init__(self, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1, *,
+                 reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.apply_class_balancing = bool(apply_class_balancing)
+        self.alpha = check.number(alpha, "alpha", 0, 1)
+        self.gamma = check.number(gamma, "gamma", 0)
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
+        self.axis = check.axes(axis)
+
+    def _settings(self):
+        return (1 - self.label_smoothing, self.label_smoothing / 2, self.gamma, self.alpha if self.apply_class_balancing else -1)
+
+
+class _Categorical(_Native):
+    """Targets one-hot, or any weights of the classes."""
+
+    _logits = True
+    _least = 0
+
+    def _settings_for(self, n):
+        return (1 - self.label_smoothing, self.label_smoothing / n, *self._settings())
+
+
+class CategoricalCrossentropy(_Categorical):
+    """-sum y log(p / sum p) over the axis, y one-hot or any weights of classes.
 
     Its gradient is negative for the true class and grows as 1 / p while the probability falls to the clip at 1e-7.
+    After a softmax training works on its input whatever `from_logits` says, as Keras on TensorFlow does: no clip, no
+    overflow, and the gradient there is p - y.  A row of zeros has no probabilities: its value is that of the clip.
 
     Parameters
     ----------
     from_logits : bool
         y_pred holds z, p = softmax(z).
+    label_smoothing : float in [0, 1]
+        s moves y to y (1 - s) + s / classes.
+    axis : int
 
     Examples
     --------
@@ -185,19 +991,65 @@ class CategoricalCrossentropy(_Crossentropy):
     0.2876821
     """
 
-    from_logits: bool = False
     _kernel = "categorical_crossentropy"
     _matching_activation = "softmax"
 
+    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
+        self.axis = check.axes(axis)
 
-@dataclass(frozen=True)
-class SparseCategoricalCrossentropy(_Crossentropy):
+
+class CategoricalFocalCrossentropy(_Categorical):
+    """-sum alpha (1 - p)^gamma y log p over the axis, p normalised and clipped.
+
+    Parameters
+    ----------
+    alpha : float, or list of one for each class
+    gamma : float, at least 0
+    from_logits, label_smoothing, axis : as in CategoricalCrossentropy
+
+    References
+    ----------
+    Lin et al. 2018, Focal loss for dense object detection.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> round(nnfast.losses.CategoricalFocalCrossentropy()([[0, 1, 0]], [[.15, .75, .1]]), 7)
+    0.004495
+    """
+
+    _kernel = "categorical_focal_crossentropy"
+
+    def __init__(self, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.alpha = _one_or_list(alpha, "alpha", _not_negative)
+        self.gamma = check.number(gamma, "gamma", 0)
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
+        self.axis = check.axes(axis)
+
+    def _settings(self):
+        return (self.gamma,)
+
+    def _by_column(self, n):
+        if isinstance(self.alpha, list) and len(self.alpha) != n:
+            raise ValueError(f"alpha must have a number for each of the {n} classes, got {len(self.alpha)}.")
+        return self.alpha if isinstance(self.alpha, list) else [self.alpha] * n
+
+
+class SparseCategoricalCrossentropy(_Native):
     """CategoricalCrossentropy for integer labels: -log(p_label / sum p), without a one-hot matrix.
 
     Parameters
     ----------
     from_logits : bool
         y_pred holds z, p = softmax(z).
+    ignore_class : int, optional
+        Rows of this label, which may lie outside of the classes, have loss 0 and do not count in the mean.
+    axis : int
 
     Examples
     --------
@@ -206,24 +1058,222 @@ class SparseCategoricalCrossentropy(_Crossentropy):
     0.2876821
     """
 
-    from_logits: bool = False
     _kernel = "sparse_categorical_crossentropy"
+    _logits = True
     _matching_activation = "softmax"
     _sparse = True
 
+    def __init__(self, from_logits=False, ignore_class=None, axis=-1, *, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+        self.from_logits = bool(from_logits)
+        self.ignore_class = None if ignore_class is None else check.size(ignore_class, "ignore_class", -2**62)
+        self.axis = check.axes(axis)
 
-_NAMES = {
-    "mean_squared_error": MeanSquaredError, "mse": MeanSquaredError,
-    "mean_absolute_error": MeanAbsoluteError, "mae": MeanAbsoluteError,
-    "binary_crossentropy": BinaryCrossentropy, "bce": BinaryCrossentropy,
-    "categorical_crossentropy": CategoricalCrossentropy,
-    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    @property
+    def _ignores(self):
+        return self.ignore_class is not None
+
+    def _targets(self, y, units, name):
+        return check.labels(y, units, name, self.ignore_class)
+
+
+# -- overlaps ----------------------------------------------------------------------------------------------------------
+
+
+class Dice(_Native):
+    """1 - 2 sum(y p) / (sum y + sum p + 1e-7): how little two sets overlap.
+
+    Parameters
+    ----------
+    axis : int, tuple of int or None
+        Axes that are summed over; with None all, the batch too: one value for the batch.
+
+    References
+    ----------
+    Milletari, Navab and Ahmadi 2016, V-Net.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> round(nnfast.losses.Dice()([[1., 0.], [1., 1.]], [[0.5, 0.], [1., 1.]]), 6)
+    0.090909
+    """
+
+    _kernel = "tversky"
+
+    def __init__(self, reduction=DEFAULT, axis=None):
+        super().__init__(reduction=reduction)
+        self.axis = check.axes(axis, several=True)
+
+    def _settings(self):
+        return (0.5, 0.5, 0.5)
+
+
+class Tversky(_Native):
+    """1 - I / (I + alpha sum y (1 - p) + beta sum p (1 - y) + 1e-7), I = sum y p: Dice with a price for each side.
+
+    Parameters
+    ----------
+    alpha, beta : float, at least 0
+        Prices of what was missed and of what was found too much; 0.5 each is Dice.
+    axis : int, tuple of int or None
+        As in Dice.
+
+    References
+    ----------
+    Salehi, Erdogmus and Gholipour 2017, Tversky loss function for image segmentation.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> round(nnfast.losses.Tversky(alpha=0.75, beta=0.25)([[1., 0.]], [[0.5, 0.]]), 6)
+    0.428571
+    """
+
+    _kernel = "tversky"
+
+    def __init__(self, alpha=0.5, beta=0.5, *, reduction=DEFAULT, axis=None):
+        super().__init__(reduction=reduction)
+        self.alpha, self.beta = check.number(alpha, "alpha", 0), check.number(beta, "beta", 0)
+        self.axis = check.axes(axis, several=True)
+
+    def _settings(self):
+        return (self.alpha, self.beta, 1.0)
+
+
+# -- your own ----------------------------------------------------------------------------------------------------------
+
+
+class Custom(Loss):
+    """A loss from a function; `compile(loss=function)` makes one.
+
+    Parameters
+    ----------
+    function : callable, or scipy.LowLevelCallable
+        Python: (y_true, y_pred) -> (values, gradient) on whole batches, as `Loss.call`.  It is called once a batch.
+        C: double f(const double *y_true, const double *y_pred, double *gradient, ptrdiff_t n, void *user_data), or float
+        throughout for float32: one row in, its value and the gradient of that value out.  It trains at native speed,
+        without the GIL, and may be called by several threads at once.
+    check_gradient : bool
+        Compare with finite differences at the first use, and refuse a gradient that is not that of the values.  A Python
+        function is called in float64 for that, whatever the dtype of the model.
+    reduction : as in Loss
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> def fourth_power(y_true, y_pred):
+    ...     error = y_pred - y_true
+    ...     return (error**4).sum(axis=1), 4 * error**3
+    >>> nnfast.losses.Custom(fourth_power)([[0.]], [[2.]])
+    16.0
+    """
+
+    _native_metrics = False         # y may have fewer columns than the outputs
+
+    def __init__(self, function, *, check_gradient=True, reduction=DEFAULT):
+        super().__init__(reduction=reduction, check_gradient=check_gradient)
+        self.function = function
+        self._kernel = None
+        if _is_low_level(function):
+            self._dtype_of_check = check.c_signature(function.signature)
+            self._kernel = network.LossKernel(network.CUSTOM_LOSSES["c"], function=tuple.__getitem__(function, 0))     # SciPy hides it
+        elif not callable(function):
+            raise TypeError(f"function must be callable as (y_true, y_pred) -> (values, gradient), or a scipy.LowLevelCallable; got {function!r}.")
+
+    def call(self, y_true, y_pred):
+        """Values and gradients of rows from the function."""
+        if self._kernel is None:
+            return self.function(y_true, y_pred)
+        y, p = (np.ascontiguousarray(array, self._dtype_of_check) for array in (y_true, y_pred))
+        values, gradient = np.empty(len(p)), np.empty_like(p)
+        self._kernel(y, p, gradient, values, 1.)
+        return values, gradient
+
+    def _native(self, last_activation, units, dtype):
+        if self._kernel is None:
+            return super()._native(last_activation, units, dtype)
+        super()._native(last_activation, units, dtype)
+        if dtype != self._dtype_of_check:
+            raise ValueError(f"the C function of the loss works in {np.dtype(self._dtype_of_check).name}, the model in {dtype}: write it for the "
+                             f"dtype of the model, or make the model with dtype={np.dtype(self._dtype_of_check).name!r}.")
+        return self._kernel, False, None
+
+    def _targets(self, y, units, name):
+        """A Python function may take fewer columns than the outputs: a target for a mean and a variance, say."""
+        y = check.numeric(y, name)
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        if self._kernel is None and y.ndim == 2 and 1 <= y.shape[1] < units:
+            return y
+        return super()._targets(y, units, name)
+
+    def _fit_shapes(self, y_true, p):
+        if self._kernel is None and p.ndim > 1:
+            y = check.floats(y_true, "y_true", p.dtype)
+            y = y[..., None] if y.shape == p.shape[:-1] else y
+            if y.shape[:-1] == p.shape[:-1] and y.shape[-1] < p.shape[-1]:
+                return y, p
+        return super()._fit_shapes(y_true, p)
+
+    def __repr__(self):
+        return f"Custom({getattr(self.function, '__name__', self.function)})"
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def _is_low_level(function):
+    return isinstance(function, tuple) and hasattr(function, "signature") and len(function) == 3
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+_ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "mape": "mean_absolute_percentage_error",
+            "msle": "mean_squared_logarithmic_error", "bce": "binary_crossentropy", "kld": "kl_divergence", "logcosh": "log_cosh",
+            "huber_loss": "huber", "pinball": "quantile"}
+_CLASSES = {
+    "mean_squared_error": MeanSquaredError, "mean_absolute_error": MeanAbsoluteError,
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError,
+    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError, "huber": Huber, "smooth_l1": SmoothL1,
+    "log_cosh": LogCosh, "quantile": Quantile, "expectile": Expectile, "cosine_similarity": CosineSimilarity,
+    "kl_divergence": KLDivergence, "poisson": Poisson, "gaussian_nll": GaussianNLL, "gamma": Gamma, "tweedie": Tweedie,
+    "hinge": Hinge, "squared_hinge": SquaredHinge, "categorical_hinge": CategoricalHinge,
+    "binary_crossentropy": BinaryCrossentropy, "binary_focal_crossentropy": BinaryFocalCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy, "categorical_focal_crossentropy": CategoricalFocalCrossentropy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy, "dice": Dice, "tversky": Tversky,
 }
-_NAMES.update({cls.__name__: cls for cls in set(_NAMES.values())})
+
+
+def _functions(name, cls):
+    """The loss as two functions: values per sample, and the gradient of each sample's value."""
+    def values(y_true, y_pred, **options):
+        loss = cls(**options, reduction=None)
+        return np.asarray(loss._evaluate(y_true, y_pred, None, None, False)[0])
+
+    def gradient(y_true, y_pred, out=None, **options):
+        delta = cls(**options, reduction=None)._evaluate(y_true, y_pred, None, None, True)[1]
+        if out is None:
+            return delta
+        out = check.result(out, delta.shape, delta.dtype)
+        out[...] = delta
+        return out
+
+    what = cls.__doc__.partition("\n")[0]
+    values.__doc__ = f"{what}\n\n    Values per sample in float64; options are those of `losses.{cls.__name__}`."
+    gradient.__doc__ = f"The gradient of each sample's `{name}` with respect to y_pred, in its shape; options as there."
+    values.__name__ = values.__qualname__ = name
+    gradient.__name__ = gradient.__qualname__ = f"{name}_gradient"
+    values.__module__ = gradient.__module__ = __name__
+    return values, gradient
+
+
+FUNCTIONS = {name: _functions(name, cls) for name, cls in _CLASSES.items()}
+globals().update({name: values for name, (values, _) in FUNCTIONS.items()})
+__all__ = [*sorted(cls.__name__ for cls in _CLASSES.values()), "Custom", "Loss", "get", *_CLASSES]
 
 
 def get(identifier):
-    """A loss from its name, class or function of `nnfast.functional`, or the loss itself.
+    """A loss from its name, class, function of this module, or function of your own; a loss itself goes through.
 
     Examples
     --------
@@ -233,9 +1283,17 @@ def get(identifier):
     """
     if isinstance(identifier, Loss):
         return identifier
-    name = getattr(identifier, "__name__", identifier)
-    ours = isinstance(identifier, str) or identifier in _NAMES.values() or identifier is getattr(functional, str(name), None)
-    for candidate in (name, str(name).lower()):
-        if ours and candidate in _NAMES:
-            return _NAMES[candidate]()
-    raise check.unknown("loss", identifier, _NAMES)
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        return identifier()
+    if isinstance(identifier, str):
+        names = {**_CLASSES, **{cls.__name__: cls for cls in _CLASSES.values()}}
+        for name in (identifier, identifier.lower()):
+            if _ALIASES.get(name, name) in names:
+                return names[_ALIASES.get(name, name)]()
+        raise check.unknown("loss", identifier, [*names, *_ALIASES])
+    for name, functions in FUNCTIONS.items():
+        if identifier is functions[0]:
+            return _CLASSES[name]()
+    if callable(identifier) or _is_low_level(identifier):
+        return Custom(identifier)
+    raise check.unknown("loss", identifier, [*_CLASSES, *_ALIASES])

@@ -15,6 +15,7 @@ import time
 import numpy as np
 
 from nnfast import _threads, _validation as check, initializers, layers, losses, metrics, optimizers
+from nnfast._tally import Tally
 from nnfast._core import network as core
 from nnfast.callbacks import History
 
@@ -34,12 +35,9 @@ class _Data:
         self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
         if y is None:
             raise ValueError(f"y{of} must be given: training and evaluation need targets.")
-        if loss._sparse:
-            self.y = check.labels(y, units, f"y{of}")
-            self.y_source = core.SOURCES["i8"]
-        else:
-            self.y = check.targets(y, units, f"y{of}")
-            self.y_source = check.source(self.y)
+        self.truth = loss._targets(y, units, f"y{of}")          # as metrics see it, but for labels that are ignored
+        self.y = loss._for_kernel(self.truth)
+        self.y_source = check.source(self.y)
         check.same_length(self.x, self.y, f"x{of}", f"y{of}")
         check.at_least_one_row(self.x, f"x{of}")
         self.x_source = check.source(self.x)
@@ -54,7 +52,7 @@ class _Data:
     def rest(self, first):
         """The rows from `first` on, for validation: without weights of classes, as in Keras."""
         part = copy.copy(self)
-        part.x, part.y, part.first = self.x[first:], self.y[first:], first
+        part.x, part.y, part.truth, part.first = self.x[first:], self.y[first:], self.truth[first:], first
         part.weights = None if self.sample_weights is None else self.sample_weights[first:]
         return part
 
@@ -99,7 +97,8 @@ class Sequential:
         self.optimizer = None
         self._rng = np.random.default_rng(seed)
         self._loss = None
-        self._metrics = []
+        self._metrics = []          # (metric, whether it is weighted)
+        self._tally = None
         self._network = None
         self._n_inputs = None
         self._flatten = False
@@ -193,15 +192,17 @@ class Sequential:
         self._work = 2.0 * sum(n_in * n_out for n_in, n_out, _, _ in network.shapes)     # of a forward pass, per row
         self._network = network
 
-    def compile(self, optimizer="adam", loss=None, metrics=None):
+    def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None):
         """Chooses how to train; the state of an optimizer before is dropped.
 
         Parameters
         ----------
         optimizer : str or optimizer
             Keras' default is "rmsprop"; ours is "adam".
-        loss : str or loss
-        metrics : str, metric, or list of them, optional
+        loss : str, loss, or a loss of your own (see `losses.Custom`)
+        metrics : str, metric, function (y_true, y_pred), or list of them, optional
+        weighted_metrics : the same, optional
+            Rows count with their `sample_weight` and `class_weight`.
 
         Raises
         ------
@@ -210,7 +211,7 @@ class Sequential:
         """
         if loss is None:
             raise ValueError("loss must be given: a name such as 'mse', or one of nnfast.losses.")
-        optimizer, loss, chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics)
+        optimizer, loss, chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics, weighted_metrics)
         with self._claim("compile"):
             self._build_from_input()
             if self._network is not None:
@@ -219,9 +220,10 @@ class Sequential:
 
     def _configure(self, network, optimizer, loss, chosen, units, last_activation):
         """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
-        code, fused = loss._native(last_activation)
-        natives = [metric._native(units, loss._sparse) for metric in chosen]
-        network.set_loss(code, fused, natives)      # refuses too many metrics, before anything is changed
+        kernel, fused, function = loss._native(last_activation, units, self.dtype)
+        tally = Tally(loss, chosen, units)
+        network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole)
+        self._tally = tally
         self._set_optimizer(network, optimizer)
 
     def _set_optimizer(self, network, optimizer):
@@ -238,11 +240,23 @@ class Sequential:
         before = self._network, copy.deepcopy(self._rng) if self._network is None else None
         try:
             self._ready(x)
-            return _Data(self, x, y, sample_weight, class_weight)
+            data = _Data(self, x, y, sample_weight, class_weight)
+            self._try_loss(data)
+            return data
         except BaseException:
             if before[0] is None:
                 self._network, self._rng = before
             raise
+
+    def _try_loss(self, data):
+        """The first use of a loss of your own: its gradient is compared with differences, before anything is trained."""
+        if not self._loss._needs_check:
+            return
+        few = min(8, len(data))
+        outputs = np.empty((few, self._units), self.dtype)
+        y = np.asarray(data.y[:few], self.dtype)
+        if self._network.predict_rows(data.x, data.x_source, 0, few, outputs) < 0 and np.isfinite(y).all() and np.isfinite(outputs).all():
+            self._loss._called(y, outputs)
 
     def _ready(self, x):
         """Builds the model for x if it is not built."""
@@ -279,10 +293,11 @@ class Sequential:
         validation_data : (x, y) or (x, y, sample_weight), optional
         shuffle : bool
             New order of rows in every epoch.
-        class_weight : dict, optional
-            From class to weight, 1 where a class is missing.  With `sample_weight` both are multiplied (Keras refuses).
+        class_weight : dict or "balanced", optional
+            From class to weight, 1 where a class is missing; "balanced" is rows / (classes present * rows of the class).
+            With `sample_weight` both are multiplied (Keras refuses).
         sample_weight : array (n,), optional
-            The loss of a batch is sum(weight * loss) / rows, as in Keras.
+            The loss of a batch is sum(weight * loss) / rows, as in Keras, or what the `reduction` of the loss makes of it.
         initial_epoch : int
         n_threads : int, optional
             So many, or fewer where a step has too little work to be shared.  By default as many as pay for this network
@@ -342,7 +357,7 @@ class Sequential:
         if order is not None:
             core.shuffle(order, int(self._rng.integers(2**63)))
         batches = -(-rows // batch_size)
-        sums = np.zeros(1 + len(self._metrics))
+        sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         batch = 0
         while batch < batches:
             size, count, trial = team.next_range()
@@ -350,14 +365,14 @@ class Sequential:
             stop = min(batch + count, batches)
             done, status, place = network.train_batches(
                 data.x, data.x_source, data.y, data.y_source, order, data.weights, rows, batch_size, batch, stop,
-                self.optimizer.learning_rate, sums, True, nonfinite != "ignore", size)
+                self.optimizer.learning_rate, sums, True, nonfinite != "ignore", size, outputs, self._loss._ignores)
             if status != core.DONE:
                 self._failed(data, status, place, nonfinite, epoch, done)
                 return {}, True
             team.record(size, done - batch, time.perf_counter() - begin, trial)
             batch = done
             reporter.move(batch, sums[0] / min(batch * batch_size, rows))
-        return self._logs(sums, rows), False
+        return self._tally.logs(sums, rows, outputs, data, order), False
 
     def _failed(self, data, status, place, nonfinite, epoch, batch):
         """What a range that stopped early means to the user."""
@@ -396,12 +411,6 @@ class Sequential:
                              f"{'training' if first == 0 else 'validation'}. Choose another share.")
         return data.rest(first)
 
-    def _logs(self, sums, rows):
-        logs = {"loss": float(sums[0] / rows)}
-        for metric, total in zip(self._metrics, sums[1:]):
-            logs[metric.name] = float(metric._finish(total / rows))
-        return logs
-
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One step on one batch, without a thread or a bar.
 
@@ -427,22 +436,22 @@ class Sequential:
 
     def _step(self, data, update):
         rows = len(data)
-        sums = np.zeros(1 + len(self._metrics))
+        sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         _, status, place = self._network.train_batches(
             data.x, data.x_source, data.y, data.y_source, None, data.weights, rows, rows, 0, 1,
-            self.optimizer.learning_rate, sums, update, True, 1)
+            self.optimizer.learning_rate, sums, update, True, 1, outputs, self._loss._ignores)
         if status != core.DONE:
             self._failed(data, status, place, "raise", None, 0)
-        return self._logs(sums, rows)
+        return self._tally.logs(sums, rows, outputs, data)
 
-    def loss_and_gradients(self, x, y, sample_weight=None):
+    def loss_and_gradients(self, x, y, sample_weight=None, class_weight=None):
         """Loss of these rows as one batch, and its gradient with respect to every weight array.
 
         For checks, and for optimizers of your own: `model.params` is the vector to update.
 
         Parameters
         ----------
-        x, y, sample_weight : as in `fit`
+        x, y, sample_weight, class_weight : as in `fit`
 
         Returns
         -------
@@ -458,18 +467,27 @@ class Sequential:
         (4.0, [array([[12.]]), array([4.])])
         """
         with self._claim("loss_and_gradients"):
-            logs = self._step(self._data(x, y, sample_weight), False)
+            logs = self._step(self._data(x, y, sample_weight, class_weight), False)
             return logs["loss"], [part.copy() for part in self._views(self._network.grads)]
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 
     def _scores(self, data, n_threads):
         """Loss and metrics of data, without a step: sums of slices that depend on the network alone, not on threads."""
-        rows = len(data)
-        sums = np.zeros(1 + len(self._metrics))
+        rows, tally, loss = len(data), self._tally, self._loss
+        sums, others, every_output = tally.sums(), tally.others(), []
         for part in self._slices(rows):
-            sums += self._row_scores(data, part, n_threads).sum(axis=1)
-        return self._logs(sums, rows)
+            values, outputs = self._row_scores(data, part, n_threads)
+            sums += values.sum(axis=1)
+            tally.add(others, data, part, outputs)
+            if loss._whole:
+                every_output.append(outputs)
+        if loss._whole:
+            sums[0] = loss._whole_batch(np.asarray(data.y, self.dtype), np.concatenate(every_output), data.weights)[0][0]
+            divisor = 1
+        else:
+            divisor = loss._divisor(data.y, data.weights)
+        return tally.results(sums[0] / divisor if divisor else 0., sums, rows, others)
 
     def _slices(self, rows):
         """Slices of rows that take about 0.1 s, so that Ctrl-C is seen between them."""
@@ -477,33 +495,38 @@ class Sequential:
         return [slice(first, min(first + count, rows)) for first in range(0, rows, count)]
 
     def _row_scores(self, data, part, n_threads):
-        """Weighted loss and metrics of each row of a part of the data: (1 + metrics, rows)."""
-        x, y = data.x[part], data.y[part]
-        values = np.empty((1 + len(self._metrics), len(x)))
+        """Weighted loss and native metrics of each row of a part of the data, (1 + metrics, rows), and outputs if needed."""
+        x, y, loss = data.x[part], data.y[part], self._loss
+        values = np.empty((1 + len(self._tally.natives), len(x)))
+        in_python = self._network.in_python
+        outputs = np.empty((len(x), self._units), self.dtype) if in_python else self._tally.outputs(len(x), self._units, self.dtype)
 
         def evaluate(start, stop):
-            return self._network.evaluate_rows(x, data.x_source, y, data.y_source, start, stop, values)
+            return self._network.evaluate_rows(x, data.x_source, y, data.y_source, start, stop, values, outputs)
 
         for status, row in _threads.over_rows(evaluate, len(x), self._work, n_threads):
             if status != core.DONE:
                 raise data.not_finite(status, part.start + row)
+        if in_python and not loss._whole:
+            values[0] = loss._called(np.asarray(y, self.dtype), outputs)[0]
         if data.weights is not None:
             values[0] *= data.weights[part]
-        return values
+        return values, outputs
 
     def _result(self, logs, return_dict):
         if return_dict:
             return logs
         return list(logs.values()) if self._metrics else logs["loss"]
 
-    def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, n_threads=None, return_dict=False):
+    def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, class_weight=None, n_threads=None,
+                 return_dict=False):
         """Loss and metrics of the model on data.
 
         Parameters
         ----------
-        x, y, sample_weight, n_threads : as in `fit`
+        x, y, sample_weight, class_weight, n_threads : as in `fit`
         batch_size : int, optional
-            Accepted as in Keras; the result does not depend on it.
+            Accepted as in Keras; the result does not depend on it: the loss is that of all rows as one batch.
         verbose : {"auto", 0, 1, 2}
             Other than 0 prints the result on a line.
         return_dict : bool
@@ -520,15 +543,15 @@ class Sequential:
         if batch_size is not None:
             check.size(batch_size, "batch_size")
         with self._claim("evaluate"):
-            logs = self._scores(self._data(x, y, sample_weight), n_threads)
+            logs = self._scores(self._data(x, y, sample_weight, class_weight), n_threads)
         if _verbosity(verbose):
             print(_line(logs))
         return self._result(logs, return_dict)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+    def test_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Loss and metrics of one batch, without a step; parameters and result as `evaluate`."""
         with self._claim("test_on_batch"):
-            return self._result(self._scores(self._data(x, y, sample_weight), 1), return_dict)
+            return self._result(self._scores(self._data(x, y, sample_weight, class_weight), 1), return_dict)
 
     def predict(self, x, batch_size=None, verbose=0, n_threads=None):
         """Outputs of the last layer.  Any number of threads may call it on one model at once.
@@ -670,7 +693,7 @@ class Sequential:
 
     def __getstate__(self):
         with self._claim("copy"):
-            state = {name: value for name, value in self.__dict__.items() if name not in ("_network", "_lock", "_pace", "_kind")}
+            state = {name: value for name, value in self.__dict__.items() if name not in ("_network", "_lock", "_pace", "_kind", "_tally")}
             if self._network is not None:
                 state["weights"] = np.array(self._network.params)
                 if self._loss is not None:
@@ -683,7 +706,7 @@ class Sequential:
         state = dict(state)
         weights, slots, steps = state.pop("weights", None), state.pop("slots", None), state.pop("steps", None)
         self.__dict__.update(state)
-        self._network, self._lock, self._pace = None, threading.Lock(), _threads.Pace()
+        self._network, self._tally, self._lock, self._pace = None, None, threading.Lock(), _threads.Pace()
         if weights is not None:
             rng, self._rng = self._rng, np.random.default_rng(0)
             kept = self.layers
@@ -720,10 +743,13 @@ class _Claim:
         self.lock.release()
 
 
-def _metrics(chosen):
-    chosen = [] if chosen is None else [chosen] if isinstance(chosen, (str, type, metrics.Metric)) else list(chosen)
-    chosen = [metrics.get(metric) for metric in chosen]
-    names = [metric.name for metric in chosen]
+def _metrics(*groups):
+    """[(metric, whether it is weighted)] of metrics and weighted metrics."""
+    chosen = []
+    for weighted, group in enumerate(groups):
+        group = [] if group is None else list(group) if isinstance(group, (list, tuple)) else [group]
+        chosen += [(metrics.get(metric), bool(weighted)) for metric in group]
+    names = [metric.name for metric, _ in chosen]
     if len(set(names)) < len(names) or "loss" in names:
         raise ValueError(f"metrics must have names that differ, and not 'loss'; got {names}.")
     return chosen
@@ -740,8 +766,13 @@ def _verbosity(verbose):
 
 
 def _line(logs):
-    return " - ".join(f"{name}: {value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{name}: {value:.4e}"
-                      for name, value in logs.items())
+    return " - ".join(f"{name}: {_number(value)}" for name, value in logs.items())
+
+
+def _number(value):
+    if np.ndim(value):
+        return "[" + " ".join(map(_number, np.ravel(value))) + "]"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4e}"
 
 
 class _Reporter:

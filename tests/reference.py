@@ -1,8 +1,11 @@
 """A dense network in plain NumPy and float64, written to be obviously right.
 
-An activation is (f(z), gradient(z, delta)); a loss is (value of each row, gradient of each row's value); an optimizer
-changes w and its slots in place.  All are found under their names in `nnfast._core.network`.
+An activation is (f(z), gradient(z, delta)); a loss is a function (y, p, options) -> (value of each row, gradient of each
+row's value); an optimizer changes w and its slots in place.  All are found under their names in `nnfast._core.network`,
+losses under those of `nnfast.losses`, too.
 """
+import functools
+import inspect
 import math
 
 import numpy as np
@@ -88,75 +91,272 @@ ACTIVATIONS = {
 
 
 # -- losses ----------------------------------------------------------------------------------------------------------
+# (y, p, options of the class) -> (value of each row, gradient of each row's value).
 
-def one_hot(labels, n):
-    return np.eye(n)[np.asarray(labels).astype(int).reshape(-1)]
-
-
-def clip(p):
-    return np.clip(p, EPSILON, 1 - EPSILON)
+LOSSES = {}
 
 
-def inside(p):
-    return (p >= EPSILON) & (p <= 1 - EPSILON)
+def loss_of_rows(function):
+    """Enters a loss that gets float64 and, if it clips, `low` and `high`: EPSILON and 1 - EPSILON in the dtype of p."""
+    clips = "low" in inspect.signature(function).parameters
+
+    def loss(y, p, **options):
+        y, p = np.asarray(y), np.asarray(p)
+        if clips:
+            options |= {"low": float(p.dtype.type(EPSILON)), "high": float(p.dtype.type(1) - p.dtype.type(EPSILON))}
+        return function(y if y.dtype.kind == "i" else y.astype(np.float64), p.astype(np.float64), **options)
+
+    LOSSES[function.__name__] = loss
+    return loss
 
 
-def normalised(p):
-    return p / p.sum(axis=-1, keepdims=True)
+def mean_of_numbers(function):
+    """The same of a function that returns the term and the slope of each number, of which a row is the mean."""
+    @functools.wraps(function)
+    def mean(y, p, **options):
+        terms, slopes = function(y, p, **options)
+        return terms.mean(axis=-1), slopes / p.shape[-1]
+
+    return loss_of_rows(mean)
 
 
-def binary_value(y, p):
-    q = clip(p)
-    return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean(axis=-1)
+def total(array):
+    return array.sum(axis=-1, keepdims=True)
 
 
-def binary_gradient(y, p):
-    q = clip(p)
-    return np.where(inside(p), (q - y) / (q * (1 - q)), 0) / p.shape[-1]
+def inside(p, low, high):
+    """1 where a clip lets the gradient through."""
+    return (p >= low) & (p <= high)
 
 
-def categorical_value(y, p):
-    return -(y * np.log(clip(normalised(p)))).sum(axis=-1)
+@mean_of_numbers
+def mean_squared_error(y, p):
+    return (p - y) ** 2, 2 * (p - y)
 
 
-def categorical_gradient(y, p):
-    """Through q = p / sum p: d value / d p_i = (g_i - sum_j g_j q_j) / sum p, g = d value / d q."""
-    q = normalised(p)
-    g = np.where(inside(q), -y / clip(q), 0)
-    return (g - (g * q).sum(axis=-1, keepdims=True)) / p.sum(axis=-1, keepdims=True)
+@mean_of_numbers
+def mean_absolute_error(y, p):
+    return np.abs(p - y), np.sign(p - y)
+
+
+@mean_of_numbers
+def mean_absolute_percentage_error(y, p, low, high):
+    scale = 100 / np.maximum(np.abs(y), low)
+    return np.abs(p - y) * scale, np.sign(p - y) * scale
+
+
+@mean_of_numbers
+def mean_squared_logarithmic_error(y, p, low, high):
+    error = np.log1p(np.maximum(p, low)) - np.log1p(np.maximum(y, low))
+    return error**2, np.where(p > low, 2 * error / (1 + np.maximum(p, low)), 0)
+
+
+@mean_of_numbers
+def huber(y, p, delta=1.0):
+    e = p - y
+    return np.where(np.abs(e) <= delta, e * e / 2, delta * np.abs(e) - delta**2 / 2), np.clip(e, -delta, delta)
+
+
+@mean_of_numbers
+def smooth_l1(y, p, beta=1.0):
+    e, near = p - y, np.abs(p - y) < beta
+    per_beta = 1 / beta if beta else 0
+    return np.where(near, e * e / 2 * per_beta, np.abs(e) - beta / 2), np.where(near, e * per_beta, np.sign(e))
+
+
+@mean_of_numbers
+def log_cosh(y, p):
+    e = np.abs(p - y)
+    return np.where(e < 1, np.log1p(2 * np.sinh(np.minimum(e, 1) / 2) ** 2), e + np.log1p(np.exp(-2 * e)) - np.log(2)), np.tanh(p - y)
+
+
+@mean_of_numbers
+def quantile(y, p, q=0.5):
+    e, q = y - p, np.asarray(q)
+    return np.maximum(q * e, (q - 1) * e), np.where(e > 0, -q, np.where(e < 0, 1 - q, 0))
+
+
+@mean_of_numbers
+def expectile(y, p, q=0.5):
+    e = y - p
+    side = np.where(e >= 0, q, 1 - q)
+    return side * e * e, -2 * side * e
+
+
+@loss_of_rows
+def cosine_similarity(y, p):
+    of_y, of_p = (np.maximum(np.sqrt(total(a * a)), EPSILON) for a in (y, p))
+    value = -total(y / of_y * (p / of_p))
+    through_norm = total(p * p) >= EPSILON**2
+    return value[..., 0], -(y / of_y + np.where(through_norm, value * p / of_p, 0)) / of_p
+
+
+@loss_of_rows
+def kl_divergence(y, p, low, high):
+    """At the ends of the clip the mean of the slopes of both sides."""
+    t, q = np.clip(y, low, 1), np.clip(p, low, 1)
+    through = np.where((p > low) & (p < 1), 1, np.where((p == low) | (p == 1), 0.5, 0))
+    return (t * np.log(t / q)).sum(axis=-1), -t / q * through
+
+
+@mean_of_numbers
+def poisson(y, p, low, high, log_input=False):
+    if log_input:
+        return np.exp(p) - y * p, np.exp(p) - y
+    return p - y * np.log(p + low), 1 - y / (p + low)
+
+
+@loss_of_rows
+def gaussian_nll(y, p):
+    mean, raw = np.split(p, 2, axis=-1)
+    v, e = softplus(raw) + 1e-6, y - mean
+    gradient = np.concatenate([-e / v, (1 / v - e * e / v**2) / 2 * logistic(raw)], axis=-1)
+    return ((np.log(v) + e * e / v) / 2).mean(axis=-1), gradient / y.shape[-1]
+
+
+@mean_of_numbers
+def gamma(y, p):
+    return p + y * np.exp(-p), 1 - y * np.exp(-p)
+
+
+@mean_of_numbers
+def tweedie(y, p, power=1.5):
+    m = np.exp(p)
+    slope = m ** (2 - power) - y * m ** (1 - power)
+    if power == 1:
+        return m - y * p, slope
+    if power == 2:
+        return p + y / m, slope
+    return m ** (2 - power) / (2 - power) - y * m ** (1 - power) / (1 - power) + (y * y / 2 if power == 0 else 0), slope
+
+
+def signs(y):
+    return 2 * y - 1 if np.isin(y, (0, 1)).all() else y
+
+
+@mean_of_numbers
+def hinge(y, p):
+    y = signs(y)
+    return np.maximum(0, 1 - y * p), np.where(y * p < 1, -y, 0)
+
+
+@mean_of_numbers
+def squared_hinge(y, p):
+    y = signs(y)
+    return np.maximum(0, 1 - y * p) ** 2, -2 * y * np.maximum(0, 1 - y * p)
+
+
+@loss_of_rows
+def categorical_hinge(y, p):
+    best = np.eye(p.shape[-1])[((1 - y) * p).argmax(axis=-1)]
+    value = 1 + total(best * (1 - y) * p) - total(y * p)
+    return np.maximum(0, value)[..., 0], np.where(value > 0, best * (1 - y) - y, 0)
+
+
+@mean_of_numbers
+def binary_crossentropy(y, p, low, high, from_logits=False, label_smoothing=0.0, pos_weight=1.0):
+    t, weight = y * (1 - label_smoothing) + label_smoothing / 2, np.asarray(pos_weight)
+    if from_logits:
+        return weight * t * softplus(-p) + (1 - t) * softplus(p), (1 - t) * logistic(p) - weight * t * logistic(-p)
+    q = np.clip(p, low, high)
+    slope = (1 - t) / (1 - q) - weight * t / q
+    return -weight * t * np.log(q) - (1 - t) * np.log(1 - q), slope * inside(p, low, high)
+
+
+def power_and_slope(base, exponent):
+    """base^exponent and its derivative, 0 where that is infinite."""
+    finite = (base > 0) | (exponent >= 1)
+    return base**exponent, exponent * np.where(finite, base, 1) ** (exponent - 1) * finite
+
+
+@mean_of_numbers
+def binary_focal_crossentropy(y, p, low, high, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False,
+                              label_smoothing=0.0):
+    t = y * (1 - label_smoothing) + label_smoothing / 2
+    a, rest = (logistic(p), logistic(-p)) if from_logits else (p, 1 - p)
+    q = np.clip(a, low, high)
+    loss = -t * np.log(q) - (1 - t) * np.log(1 - q)
+    slope = ((1 - t) / (1 - q) - t / q) * inside(a, low, high)
+    factor, factor_slope = power_and_slope(t * rest + (1 - t) * a, gamma)
+    balance = t * alpha + (1 - t) * (1 - alpha) if apply_class_balancing else 1
+    gradient = factor * slope + factor_slope * (1 - 2 * t) * loss
+    return balance * factor * loss, balance * gradient * (a * rest if from_logits else 1)
 
 
 def log_softmax(z):
     shifted = z - z.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted - np.log(total(np.exp(shifted)))
 
 
-def categorical_logits_value(y, z):
-    return -(y * log_softmax(z)).sum(axis=-1)
+def normalised(p):
+    """p / sum p, 0 where that is 0 / 0; and how a gradient with respect to it goes on to p."""
+    mass = total(p)
+    per = np.divide(1, mass, out=np.zeros_like(mass), where=mass != 0)
+    return p * per, lambda g: (g - total(g * p * per)) * per
 
 
-def categorical_logits_gradient(y, z):
-    return y.sum(axis=-1, keepdims=True) * softmax(z) - y
+@loss_of_rows
+def categorical_crossentropy(y, p, low, high, from_logits=False, label_smoothing=0.0):
+    t = y * (1 - label_smoothing) + label_smoothing / p.shape[-1]
+    if from_logits:
+        return -(t * log_softmax(p)).sum(axis=-1), total(t) * softmax(p) - t
+    q, back = normalised(p)
+    clipped = np.clip(q, low, high)
+    return -(t * np.log(clipped)).sum(axis=-1), back(-t / clipped * inside(q, low, high))
 
 
-def sparse(value, gradient):
-    """The loss of labels is that of their one-hot rows."""
-    return (lambda y, p: value(one_hot(y, p.shape[-1]), p), lambda y, p: gradient(one_hot(y, p.shape[-1]), p))
+@loss_of_rows
+def categorical_focal_crossentropy(y, p, low, high, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0):
+    t = y * (1 - label_smoothing) + label_smoothing / p.shape[-1]
+    q, back = (softmax(p), lambda g: softmax_gradient(p, g)) if from_logits else normalised(p)
+    clipped = np.clip(q, low, high)
+    factor, factor_slope = power_and_slope(1 - clipped, gamma)
+    slope = -t * np.asarray(alpha) * (factor / clipped - factor_slope * np.log(clipped))
+    return -(t * alpha * factor * np.log(clipped)).sum(axis=-1), back(slope * inside(q, low, high))
 
 
-LOSSES = {
-    "mean_squared_error": (lambda y, p: ((p - y) ** 2).mean(axis=-1), lambda y, p: 2 * (p - y) / p.shape[-1]),
-    "mean_absolute_error": (lambda y, p: np.abs(p - y).mean(axis=-1), lambda y, p: np.sign(p - y) / p.shape[-1]),
-    "binary_crossentropy": (binary_value, binary_gradient),
-    "binary_crossentropy_logits": (lambda y, z: (softplus(z) - y * z).mean(axis=-1),
-                                   lambda y, z: (logistic(z) - y) / z.shape[-1]),
-    "categorical_crossentropy": (categorical_value, categorical_gradient),
-    "categorical_crossentropy_logits": (categorical_logits_value, categorical_logits_gradient),
-    "sparse_categorical_crossentropy": sparse(categorical_value, categorical_gradient),
-    "sparse_categorical_crossentropy_logits": sparse(categorical_logits_value, categorical_logits_gradient),
-}
+def sparse_categorical_crossentropy(y, p, from_logits=False, ignore_class=None):
+    """That of one-hot rows; value and gradient 0 for the class that is ignored."""
+    kept = np.not_equal(y, ignore_class)
+    values, gradient = categorical_crossentropy(np.eye(p.shape[-1])[np.where(kept, y, 0)], p, from_logits=from_logits)
+    return values * kept, gradient * kept[..., None]
+
+
+LOSSES["sparse_categorical_crossentropy"] = sparse_categorical_crossentropy
+
+
+@loss_of_rows
+def dice(y, p):
+    both, whole = total(y * p), total(y) + total(p) + EPSILON
+    return (1 - 2 * both / whole)[..., 0], -2 * (y / whole - both / whole**2)
+
+
+@loss_of_rows
+def tversky(y, p, alpha=0.5, beta=0.5):
+    both = total(y * p)
+    whole = both + alpha * total(y * (1 - p)) + beta * total(p * (1 - y)) + EPSILON
+    slope = y - alpha * y + beta * (1 - y)
+    return (1 - both / whole)[..., 0], -(y / whole - both * slope / whole**2)
+
+
+for _name in ["binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
+              "sparse_categorical_crossentropy"]:
+    LOSSES[f"{_name}_logits"] = functools.partial(LOSSES[_name], from_logits=True)
+LOSSES["poisson_log"] = functools.partial(LOSSES["poisson"], log_input=True)
 MATCHING = {"binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax",
             "sparse_categorical_crossentropy": "softmax"}      # behind these a loss works on the logits
+
+
+def reduced(values, gradients, reduction="sum_over_batch_size", weights=None, counted=None):
+    """A loss and its gradient from those of samples; `counted` is False for samples that are ignored."""
+    weights = np.ones(values.shape) if weights is None else np.broadcast_to(weights, values.shape).astype(np.float64)
+    counted = np.ones(values.shape, bool) if counted is None else counted
+    if reduction in (None, "none"):
+        return values * weights, gradients * weights[..., None]
+    divisor = {"sum": 1, "mean_with_sample_weight": (weights * counted).sum()}.get(reduction, counted.sum())
+    if divisor == 0:
+        return 0., np.zeros_like(gradients)
+    return (values * weights).sum() / divisor, gradients * weights[..., None] / divisor
 
 
 # -- optimizers (Keras' formulas) ------------------------------------------------------------------------------------
@@ -204,8 +404,9 @@ METRICS = {
 class Network:
     """Layers as [kernel, bias, activation]; kernel and bias are None where a layer has none."""
 
-    def __init__(self, layers):
+    def __init__(self, layers, dtype=np.float64):
         self.layers = layers
+        self.dtype = dtype          # of the model, in which a loss clips
         self.slots = None
         self.steps = 0
 
@@ -220,7 +421,7 @@ class Network:
                 layers.append([kernel, next(weights).astype(np.float64) if layer.use_bias else None, layer.activation])
             elif hasattr(layer, "activation"):
                 layers.append([None, None, layer.activation])
-        return cls(layers)
+        return cls(layers, model.dtype)
 
     def weights(self):
         return [array for kernel, bias, _ in self.layers for array in (kernel, bias) if array is not None]
@@ -248,7 +449,7 @@ class Network:
         """The loss of each row."""
         _, sums, a = self.forward(x)
         loss, on_logits = self._on_logits(loss)
-        return LOSSES[loss][0](y, sums[-1] if on_logits else a)
+        return LOSSES[loss](y, (sums[-1] if on_logits else a).astype(self.dtype))[0]
 
     def loss(self, x, y, loss, weights=None):
         values = self.values(x, y, loss)
@@ -259,7 +460,7 @@ class Network:
         inputs, sums, a = self.forward(x)
         rows = len(a)
         name, on_logits = self._on_logits(loss)
-        delta = LOSSES[name][1](y, sums[-1] if on_logits else a) / rows
+        delta = LOSSES[name](y, (sums[-1] if on_logits else a).astype(self.dtype))[1] / rows
         if weights is not None:
             delta = delta * np.asarray(weights)[:, None]
         if not on_logits:

@@ -1,10 +1,16 @@
 """What the documentation shows is what happens: every example in a docstring or in the README runs."""
 import doctest
 import importlib
+import os
 import pkgutil
+import re
 import runpy
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nnfast
@@ -14,9 +20,14 @@ MODULES = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_module
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_of_docstrings_run(name):
+def test_examples_of_docstrings_run(name, monkeypatch):
+    if name == "nnfast.plotting":
+        pytest.importorskip("matplotlib")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert failed == 0
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def test_examples_of_the_readme_run():
@@ -24,14 +35,83 @@ def test_examples_of_the_readme_run():
     assert tried.failed == 0 and tried.attempted > 2
 
 
-def test_hand_written_loop_is_followed_by_the_example():
-    assert runpy.run_path(str(ROOT / "examples" / "hidden_loss.py"))["main"]() < 1e-12
+def example(name):
+    return runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
+
+
+def assert_printed(quoted, printed):
+    """The lines quoted in a docstring are printed: words and blanks to the letter, numbers nearly, as CPUs round differently."""
+    number = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+    assert number.sub("#", quoted) == number.sub("#", printed)
+    for shown, now in zip(number.findall(quoted), number.findall(printed)):
+        assert float(now) == pytest.approx(float(shown), rel=0.02, abs=0.02), (shown, now)
+
+
+def quoted(example, after):
+    return textwrap.dedent(example["__doc__"].split(after)[1]).strip()
+
+
+def test_the_example_tells_error_loss_gradient_and_metric_apart(capsys):
+    script = example("error_loss_metric")
+    result = script["main"]()
+    assert_printed(quoted(script, "It prints:"), capsys.readouterr().out.strip())
+    assert result["numbers"]["error"].tolist() == [-4, 2, -2, 4] and result["numbers"]["loss"] == 10
+    table = result["numbers"]["table"]
+    assert table["mean squared error"] == (4, 12.25)
+    assert table["quantile 0.95"] == pytest.approx((1, 0.0875))       # (0.95 (2 + 2) + 0.05 (2 + 2)) / 4, 0.05 * 7 / 4
+    assert table["own loss: never below"] == pytest.approx((202, 12.25))           # (100 (4 + 4) + 4 + 4) / 4, 49 / 4
+    assert result["difference"] < 1e-12
+    assert result["metrics"]
+
+
+def test_losses_of_the_example_lead_to_different_weights_each_best_by_its_own_measure():
+    losses = example("error_loss_metric")["three_losses"]()
+    for place, one in enumerate(losses):
+        assert min(losses, key=lambda name: losses[name]["scores"][place]) == one
+        for other in losses:
+            assert one == other or np.abs(losses[one]["weights"] - losses[other]["weights"]).max() > 0.01
+
+
+def test_asymmetric_losses_of_the_example_keep_predictions_above_the_truth():
+    below = example("error_loss_metric")["never_below_the_truth"]()
+    assert 0.4 < below["mean squared error"] < 0.6
+    assert 0.02 < below["quantile 0.95"] < 0.08                       # the share that it asks for is 0.05
+    assert below["own loss: never below"] < 0.1
+
+
+def test_values_of_the_example_are_those_of_arithmetic(capsys):
+    script = example("loss_functions")
+    result = script["values"]()
+    assert_printed(quoted(script, "prints first:"), capsys.readouterr().out.strip())
+    crossentropies = [value for name, value in result["values"].items() if "entropy" in name or "same" in name]
+    assert len(crossentropies) == 4 and crossentropies == pytest.approx([-np.log(0.75)] * 4, abs=1e-6)
+    assert result["values"]["mean absolute error"] == 2 and result["values"]["mean squared error"] == result["mse"] == 5
+    assert result["values"]["root mean squared error (a metric)"] == pytest.approx(5**0.5)
+    assert result["shares"] == pytest.approx((0.75, 0.9))
 
 
 def test_digits_of_the_example_are_learned():
     pytest.importorskip("sklearn")
-    history = runpy.run_path(str(ROOT / "examples" / "digits.py"))["main"]().history
+    history = example("loss_functions")["main"]()["history"].history
     assert history["val_acc"][-1] > 0.88 and history["loss"][-1] < history["loss"][0] / 5
+
+
+def test_the_example_trains_on_idx_files_and_draws(tmp_path):
+    pytest.importorskip("matplotlib")
+    files = {}
+    for part, rows in [("train", 64), ("test", 32)]:
+        images, labels = np.zeros((rows, 4, 3), np.uint8), (np.arange(rows) % 10).astype(np.uint8)
+        images[np.arange(rows), labels % 4, labels // 4] = 255                    # a pixel for each of the ten
+        files |= {f"--{part}-images": images, f"--{part}-labels": labels}
+    command = [sys.executable, str(ROOT / "examples" / "loss_functions.py"), "--epochs", "60", "--plots", str(tmp_path / "plots")]
+    for option, array in files.items():
+        (tmp_path / option).write_bytes(bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes())
+        command += [option, str(tmp_path / option)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "MPLBACKEND": "Agg"})
+    assert done.returncode == 0, done.stderr
+    assert "64 images of 4 x 3" in done.stdout and "0 of 32 test digits are read wrongly" in done.stdout
+    assert {"losses.png", "training.png"} <= {path.name for path in (tmp_path / "plots").iterdir()}
+    assert "all four" in subprocess.run(command[:-2], capture_output=True, text=True).stderr
 
 
 def test_every_public_name_exists_and_has_a_docstring():

@@ -7,10 +7,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from loss_cases import CASES
 
 from nnfast import _core
+from nnfast._core import network as core
 
-FILES = ["test_mathf.py", "test_kernels.py", "test_activations.py", "test_losses.py", "test_optimizers.py", "test_gradients.py", "test_training.py"]
+FILES = ["test_mathf.py", "test_kernels.py", "test_activations.py", "test_losses.py", "test_loss_training.py",
+         "test_optimizers.py", "test_gradients.py", "test_training.py"]
 
 
 @pytest.mark.parametrize("level", _core.LEVELS[:-1])
@@ -25,6 +28,7 @@ KERNELS = """
     import numpy as np
     from nnfast import functional as F
     from nnfast._core import network as core
+    from loss_cases import CASES
 
     rng, bits = np.random.default_rng(0), {}
 
@@ -35,12 +39,12 @@ KERNELS = """
         z, delta = (3 * rng.standard_normal((2, 500, 21))).astype(dtype)
         for name in core.ACTIVATIONS:
             keep(f"{dtype} {name}", getattr(F, name)(z), getattr(F, f"{name}_gradient")(z, delta))
-        y, labels = rng.random((500, 21)).astype(dtype), rng.integers(0, 21, 500)
-        for name in core.LOSSES:
-            function = name.removesuffix("_logits")
-            options = {"from_logits": name != function} if "crossentropy" in name else {}
-            of = labels if name.startswith("sparse") else y, z if name != function else F.softmax(z)
-            keep(f"{dtype} {name}", getattr(F, function)(*of, **options), getattr(F, f"{function}_gradient")(*of, **options))
+        for i, case in enumerate(CASES):
+            for shape in ((500, 21), (3, 1100), (600, 1)):
+                of = case.data(shape, rng, dtype)
+                loss = case.loss(of[1].shape[1], reduction=None)
+                keep(f"{dtype} {i} {case} {shape}", loss(*of), *loss.value_and_gradient(*of))
+        y = rng.random((500, 21)).astype(dtype)
         keep(f"{dtype} product", F.dense_forward(z, delta[:21]))
         w, m, v = y.copy(), np.zeros_like(y), np.zeros_like(y)
         for step in (1, 2, 3):
@@ -59,7 +63,8 @@ def test_every_kernel_gives_the_same_bits_at_v3_and_v4():
     bits = {}
     for level in ("v3", "v4"):
         done = subprocess.run([sys.executable, "-c", textwrap.dedent(KERNELS)], env={**os.environ, "NNFAST_CPU": level},
+                              cwd=Path(__file__).parent,
                               capture_output=True, text=True, check=True)
         bits[level] = json.loads(done.stdout)
-    assert len(bits["v3"]) > 40
+    assert len(bits["v3"]) > 2 * (len(core.ACTIVATIONS) + 3 * len(CASES))
     assert [name for name in bits["v3"] if bits["v3"][name] != bits["v4"][name]] == []

@@ -10,11 +10,17 @@ TABLE = {
     #                   float32         float64
     "activation":     ((2e-6, 2e-6), (1e-14, 1e-14)),     # f(z) and delta f'(z) of moderate z
     "loss":           ((2e-6, 2e-6), (1e-13, 1e-13)),     # of a row, and its gradient
+    "loss_powers":    ((1e-5, 1e-5), (1e-13, 1e-13)),     # exp(k z): the rounding of k z counts k z times
+    "loss_edges":     ((2e-6, 2e-6), (1e-12, 1e-12)),     # logits of 1e4 cancel
+    "focal":          ((1e-3, 1e-3), (1e-11, 1e-11)),     # log(1 - p) and (1 - p)^gamma of p near 1
+    "peer":           (None, (1e-10, 1e-10)),             # another library's formula
+    "peer_training":  (None, (1e-8, 1e-8)),               # twenty steps of another library
     "optimizer":      ((1e-6, 1e-7), (1e-14, 1e-15)),     # a few steps
     "gradient":       ((2e-4, 2e-5), (1e-11, 1e-13)),     # through a network
     "training":       ((1e-4, 1e-4), (1e-10, 1e-10)),     # twenty steps
     "prediction":     ((2e-5, 2e-5), (1e-12, 1e-12)),     # and scores
     "levels":         ((1e-4, 1e-4), (1e-10, 1e-10)),     # CPU levels with and without fused multiply-add
+    "own_loss":       ((1e-6, 1e-6), (1e-12, 1e-12)),     # a loss of the user trains as the built-in one
     "loop":           (None, (1e-12, 1e-12)),             # the loop written by hand
     "difference":     (None, (1e-6, 1e-8)),               # central finite differences
 }

@@ -1,263 +1,733 @@
 """Losses: the value of every row, and d value / d prediction of every row.
 
-A loss kernel takes `rows` rows of targets and predictions, writes a value per
-row in double precision and, where `delta` is not NULL, the gradient of that
-value.  Means over rows and weights belong to the caller.
+A loss takes `rows` rows of targets and predictions, writes a value per row in
+double precision and, where `delta` is not NULL, the gradient of that value.
+Means over rows and weights belong to the caller.
 
-    y      (rows, n) targets `y_row` apart, or `labels` (rows,) for sparse losses
-    p      (rows, n) predictions, rows `row` apart; `width` numbers may be read
-    delta  (rows, n) gradient, rows `row` apart; `width` numbers may be written
+    y      (rows, n) targets, `y_row` apart, or `labels` (rows,) for sparse losses: below 0 the row is ignored
+    p      (rows, n) predictions; rows lie `row` numbers apart, all of which may be read
+    delta  (rows, n) gradient, laid out as p; numbers between the rows may be written
     value  (rows,)
 
-The cross-entropies come in two forms: of probabilities, clipped to
-[EPSILON, 1 - EPSILON] (the gradient is 0 where the clip acts), and `_logits`,
-which take the logits and share one exp between value and gradient:
-p - y, the form training uses when the last activation matches the loss.
+Two kinds of kernels:
 
-To add one: a kernel here, a name in `Loss`, a line in `loss_rows` and in
-`LOSSES` (network.pyx), a class in nnfast/losses.py, its NumPy formula in
-tests/reference.py.
+    by number   value[i], and slope[i] = scale d value[i] / d p[i], of y[i] and p[i], in one flat loop over registers,
+                whatever the shape; `number_rows` adds up the rows in double and divides by n
+    by row      cross-entropies, similarities, overlaps: they see a row at a time
+
+Cross-entropies come in two forms: of probabilities, clipped to [EPSILON, 1 - EPSILON] in their own dtype as Keras
+does (the gradient is 0 where the clip acts), and `_logits`, which take the logits and share one exp between value
+and gradient; training uses the second when the last activation matches the loss.
+
+To add one: a kernel here, a name in `LossKind`, a line in `number_terms` or `loss_rows` and in `LOSSES`
+(network.pyx), a class in nnfast/losses.py, its NumPy formula in tests/reference.py.
 """
 from cython cimport floating
 from libc.stdint cimport int64_t
-from nnfast._core.mathf cimport multiply_add, exp, log, log1p, fabs, sum_row, max_row
+from nnfast._core.mathf cimport (
+    multiply_add, exp, expm1, log, log1p, sqrt, fabs, copysign, sum_row, max_row, sum_wide, dot_wide)
 
-cdef enum Loss:
+cdef enum LossKind:
     MEAN_SQUARED_ERROR
     MEAN_ABSOLUTE_ERROR
+    MEAN_ABSOLUTE_PERCENTAGE_ERROR
+    MEAN_SQUARED_LOGARITHMIC_ERROR
+    HUBER
+    SMOOTH_L1
+    LOG_COSH
+    QUANTILE
+    EXPECTILE
+    KL_DIVERGENCE
+    POISSON
+    POISSON_LOG
+    GAMMA
+    TWEEDIE
+    HINGE
+    SQUARED_HINGE
     BINARY_CROSSENTROPY
     BINARY_CROSSENTROPY_LOGITS
+    BINARY_FOCAL_CROSSENTROPY
+    BINARY_FOCAL_CROSSENTROPY_LOGITS
+    GAUSSIAN_NLL                            # the first that works by rows
+    COSINE_SIMILARITY
+    CATEGORICAL_HINGE
     CATEGORICAL_CROSSENTROPY
     CATEGORICAL_CROSSENTROPY_LOGITS
+    CATEGORICAL_FOCAL_CROSSENTROPY
+    CATEGORICAL_FOCAL_CROSSENTROPY_LOGITS
     SPARSE_CATEGORICAL_CROSSENTROPY
     SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS
+    TVERSKY
+    C_FUNCTION                              # the user's, compiled
+    PYTHON_FUNCTION                         # the user's, called for whole batches: not from here
     N_LOSSES
+
+cdef enum:
+    N_SETTINGS = 4          # of a loss; what lies behind them in its options is a number for each column
+    CHUNK = 512             # numbers whose terms are made in one loop
 
 cdef extern from *:
     const double EPSILON "1e-7"         # Keras' epsilon(): probabilities are clipped to [1e-7, 1 - 1e-7]
+
+ctypedef double (*f64_loss)(const double*, const double*, double*, Py_ssize_t, void*) noexcept nogil
+ctypedef float (*f32_loss)(const float*, const float*, float*, Py_ssize_t, void*) noexcept nogil
+
+
+cdef struct Loss:
+    int kind
+    const double* options       # N_SETTINGS settings, then a number for each column if `by_column`
+    bint by_column
+    void* function              # f64_loss or f32_loss of C_FUNCTION
+    void* user_data
 
 
 cdef inline bint is_sparse(int kind) noexcept nogil:
     return kind == SPARSE_CATEGORICAL_CROSSENTROPY or kind == SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS
 
 
-cdef inline void mean_squared_error(const floating* y, Py_ssize_t y_row, const floating* p, Py_ssize_t row,
-                                    floating* delta, double* value, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """value <- mean (p - y)^2; delta <- 2 (p - y) / n."""
+cdef inline Py_ssize_t target_columns(int kind, Py_ssize_t n) noexcept nogil:
+    """Columns of y for n columns of p."""
+    return n // 2 if kind == GAUSSIAN_NLL else n
+
+
+# -- by number ---------------------------------------------------------------------------------------------------------
+
+
+cdef inline void mean_squared_error(const floating* y, const floating* p, floating* value, floating* slope,
+                                    Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- (p - y)^2; slope <- 2 (p - y)."""
+    cdef Py_ssize_t i
+    cdef floating error
+    for i in range(size):
+        error = p[i] - y[i]
+        value[i] = error * error
+        slope[i] = (error + error) * scale
+
+
+cdef inline void mean_absolute_error(const floating* y, const floating* p, floating* value, floating* slope,
+                                     Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- |p - y|; slope <- sign(p - y), and 0 where p = y."""
+    cdef Py_ssize_t i
+    cdef floating error
+    for i in range(size):
+        error = p[i] - y[i]
+        value[i] = fabs(error)
+        slope[i] = copysign(scale, error) if error != 0 else <floating>0
+
+
+cdef inline void mean_absolute_percentage_error(const floating* y, const floating* p, floating* value, floating* slope,
+                                                Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- 100 |p - y| / max(|y|, EPSILON); slope <- 100 sign(p - y) / max(|y|, EPSILON)."""
+    cdef Py_ssize_t i
+    cdef floating error, truth, least = EPSILON
+    for i in range(size):
+        error = p[i] - y[i]
+        truth = fabs(y[i])
+        truth = <floating>100 / (truth if truth > least else least)
+        value[i] = fabs(error) * truth
+        slope[i] = copysign(truth * scale, error) if error != 0 else <floating>0
+
+
+cdef inline void mean_squared_logarithmic_error(const floating* y, const floating* p, floating* value, floating* slope,
+                                                Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- (log(1 + max(p, EPSILON)) - log(1 + max(y, EPSILON)))^2; slope 0 below EPSILON."""
+    cdef Py_ssize_t i
+    cdef floating error, truth, prediction, least = EPSILON
+    for i in range(size):
+        truth = least if y[i] < least else y[i]
+        prediction = least if p[i] < least else p[i]
+        error = log1p(prediction) - log1p(truth)
+        value[i] = error * error
+        slope[i] = (error + error) * scale / (prediction + <floating>1)
+        slope[i] = <floating>0 if p[i] <= least else slope[i]
+
+
+cdef inline void huber(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
+                       const double* options) noexcept nogil:
+    """value <- e^2 / 2 where |e| <= d, else d |e| - d^2 / 2, with e = p - y; slope <- e clipped to [-d, d]."""
+    cdef Py_ssize_t i
+    cdef floating error, inside, bound = options[0]
+    for i in range(size):
+        error = p[i] - y[i]
+        inside = fabs(error)
+        inside = inside if inside < bound else bound
+        value[i] = inside * (fabs(error) - <floating>0.5 * inside)
+        slope[i] = copysign(inside * scale, error)
+
+
+cdef inline void smooth_l1(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
+                           const double* options) noexcept nogil:
+    """Huber's loss over its bound: |e| - b / 2 outside of b, e^2 / (2 b) inside; with b = 0 the absolute error."""
+    cdef Py_ssize_t i
+    cdef floating error, inside, bound = options[0]
+    cdef floating per_bound = 1 / options[0] if options[0] > 0 else 0
+    for i in range(size):
+        error = p[i] - y[i]
+        inside = fabs(error) * per_bound
+        inside = inside if fabs(error) < bound else (<floating>1 if error != 0 else <floating>0)
+        value[i] = inside * (fabs(error) - <floating>0.5 * inside * bound)
+        slope[i] = copysign(inside * scale, error)
+
+
+cdef inline void log_cosh(const floating* y, const floating* p, floating* value, floating* slope,
+                          Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- log(cosh(e)), slope <- tanh(e), of t = exp(-|e|) and s = 1 - t without a difference of near numbers."""
+    cdef Py_ssize_t i
+    cdef floating error, s, t
+    cdef floating log_2 = 0.6931471805599453
+    for i in range(size):
+        error = fabs(p[i] - y[i])
+        s = -expm1(-error)
+        t = exp(-error)
+        value[i] = log1p(s * s / (t + t) if error < 1 else t * t) + (<floating>0 if error < 1 else error - log_2)
+        slope[i] = copysign(s * (<floating>1 + t) * scale / (<floating>1 + t * t), p[i] - y[i])
+
+
+cdef inline void quantile(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
+                          const floating* q) noexcept nogil:
+    """value <- q e where e = y - p >= 0, else (q - 1) e: of two straight lines the upper; slope 0 where y = p."""
+    cdef Py_ssize_t i
+    cdef floating error, above
+    for i in range(size):
+        error = y[i] - p[i]
+        above = <floating>1 if error < 0 else <floating>0
+        value[i] = error * (q[i] - above)
+        slope[i] = (above - q[i]) * scale if error != 0 else <floating>0
+
+
+cdef inline void expectile(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
+                           const double* options) noexcept nogil:
+    """value <- q e^2 where e = y - p >= 0, else (1 - q) e^2."""
+    cdef Py_ssize_t i
+    cdef floating error, weighted, q = options[0]
+    for i in range(size):
+        error = y[i] - p[i]
+        weighted = error * (q if error >= 0 else <floating>1 - q)
+        value[i] = weighted * error
+        slope[i] = -(weighted + weighted) * scale
+
+
+cdef inline floating clip(floating p, floating low, floating high) noexcept nogil:
+    p = low if p < low else p
+    return high if p > high else p
+
+
+cdef inline void kl_divergence(const floating* y, const floating* p, floating* value, floating* slope,
+                               Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- t log(t / q), t and q the clips of y and p to [EPSILON, 1]; slope <- -t / q inside, 0 outside.
+
+    At an end, such as p = 1, it is the mean of both sides, as a central difference and JAX have it.
+    """
+    cdef Py_ssize_t i
+    cdef floating truth, prediction, low = EPSILON
+    for i in range(size):
+        truth = clip(y[i], low, <floating>1)
+        prediction = clip(p[i], low, <floating>1)
+        value[i] = truth * log(truth / prediction)
+        slope[i] = -truth * scale / prediction
+        slope[i] = slope[i] if p[i] > low and p[i] < 1 else (<floating>0.5 * slope[i] if prediction == p[i] else <floating>0)
+
+
+cdef inline void poisson(const floating* y, const floating* p, floating* value, floating* slope,
+                         Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- p - y log(p + EPSILON); slope <- 1 - y / (p + EPSILON)."""
+    cdef Py_ssize_t i
+    cdef floating rate, least = EPSILON
+    for i in range(size):
+        rate = p[i] + least
+        value[i] = p[i] - y[i] * log(rate)
+        slope[i] = scale - y[i] * scale / rate
+
+
+cdef inline void poisson_log(const floating* y, const floating* p, floating* value, floating* slope,
+                             Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- exp(p) - y p; slope <- exp(p) - y."""
+    cdef Py_ssize_t i
+    cdef floating rate
+    for i in range(size):
+        rate = exp(p[i])
+        value[i] = rate - y[i] * p[i]
+        slope[i] = (rate - y[i]) * scale
+
+
+cdef inline void gamma(const floating* y, const floating* p, floating* value, floating* slope,
+                       Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- p + y exp(-p), half the deviance of a gamma distribution of mean exp(p); slope <- 1 - y exp(-p)."""
+    cdef Py_ssize_t i
+    cdef floating ratio
+    for i in range(size):
+        ratio = exp(-p[i])
+        value[i] = p[i] + y[i] * ratio
+        slope[i] = scale - y[i] * ratio * scale
+
+
+cdef inline void tweedie(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
+                         const double* options) noexcept nogil:
+    """value <- m^(2-k) / (2-k) - y m^(1-k) / (1-k), m = exp(p), k not 1 or 2; slope <- m^(2-k) - y m^(1-k).
+
+    With k = 0 half the squared error of m: y^2 / 2 is not left out.
+    """
+    cdef Py_ssize_t i
+    cdef floating a = 2 - options[0], b = 1 - options[0], per_a = 1 / (2 - options[0]), per_b = 1 / (1 - options[0])
+    cdef floating square = 0.5 if options[0] == 0 else 0, first, second
+    for i in range(size):
+        first = exp(a * p[i])
+        second = y[i] * exp(b * p[i])
+        value[i] = multiply_add(square * y[i], y[i], multiply_add(first, per_a, -(second * per_b)))
+        slope[i] = (first - second) * scale
+
+
+cdef inline void hinge(const floating* y, const floating* p, floating* value, floating* slope,
+                       Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- max(0, 1 - y p); slope <- -y where that is positive, else 0."""
+    cdef Py_ssize_t i
+    cdef floating margin
+    for i in range(size):
+        margin = <floating>1 - y[i] * p[i]
+        value[i] = <floating>0 if margin <= 0 else margin           # NaN stays NaN
+        slope[i] = <floating>0 if margin <= 0 else -y[i] * scale
+
+
+cdef inline void squared_hinge(const floating* y, const floating* p, floating* value, floating* slope,
+                               Py_ssize_t size, floating scale) noexcept nogil:
+    """value <- max(0, 1 - y p)^2; slope <- -2 y max(0, 1 - y p)."""
+    cdef Py_ssize_t i
+    cdef floating margin
+    for i in range(size):
+        margin = <floating>1 - y[i] * p[i]
+        margin = <floating>0 if margin <= 0 else margin
+        value[i] = margin * margin
+        slope[i] = -(y[i] + y[i]) * margin * scale
+
+
+cdef inline void binary_crossentropy(const floating* y, const floating* p, floating* value, floating* slope,
+                                     Py_ssize_t size, floating scale, const double* options, const floating* weight) noexcept nogil:
+    """value <- -(w t log q + (1 - t) log(1 - q)), t = k y + o smoothed, q = p clipped; slope <- (1 - t) / (1 - q) - w t / q."""
+    cdef Py_ssize_t i
+    cdef floating keep = options[0], offset = options[1], low = EPSILON, high = <floating>1 - low
+    cdef floating truth, positive, q
+    for i in range(size):
+        truth = y[i] * keep + offset
+        positive = truth * weight[i]
+        q = clip(p[i], low, high)
+        value[i] = -multiply_add(positive, log(q), (<floating>1 - truth) * log(<floating>1 - q))
+        slope[i] = ((<floating>1 - truth) / (<floating>1 - q) - positive / q) * scale if q == p[i] else <floating>0
+
+
+cdef inline void binary_crossentropy_logits(const floating* y, const floating* z, floating* value, floating* slope,
+                                            Py_ssize_t size, floating scale, const double* options, const floating* weight) noexcept nogil:
+    """value <- w t softplus(-z) + (1 - t) softplus(z); slope <- (1 - t) sigmoid(z) - w t sigmoid(-z)."""
+    cdef Py_ssize_t i
+    cdef floating keep = options[0], offset = options[1]
+    cdef floating truth, positive, e, rest, per_sum
+    for i in range(size):
+        truth = y[i] * keep + offset
+        positive = truth * weight[i]
+        e = exp(-fabs(z[i]))
+        rest = log1p(e)
+        per_sum = <floating>1 / (<floating>1 + e)
+        value[i] = multiply_add(positive, rest + (<floating>0 if z[i] > 0 else -z[i]),
+                                (<floating>1 - truth) * (rest + (z[i] if z[i] > 0 else <floating>0)))
+        slope[i] = per_sum * scale * multiply_add(<floating>1 - truth, <floating>1 if z[i] > 0 else e,
+                                                  -positive * (e if z[i] > 0 else <floating>1))
+
+
+cdef inline floating to_the(floating base, floating exponent) noexcept nogil:
+    """base^exponent for base in (0, 1]."""
+    cdef floating result = exp(exponent * log(base))
+    return base * base if exponent == 2 else result
+
+
+cdef inline void binary_focal_crossentropy(const floating* y, const floating* p, floating* value, floating* slope,
+                                           Py_ssize_t size, floating scale, const double* options, bint from_logits) noexcept nogil:
+    """value <- c m^g b, b the binary cross-entropy, m = t (1 - q) + (1 - t) q the miss, c the balance of classes or 1.
+
+    From logits 1 - q is sigmoid(-z), not a difference.  Where m is 0 and g below 1, the infinite slope of m^g counts as 0.
+    """
+    cdef Py_ssize_t i
+    cdef floating keep = options[0], offset = options[1], exponent = options[2], alpha = options[3]
+    cdef floating low = EPSILON, high = <floating>1 - low, least = 1e-30
+    cdef floating truth, q, rest, e, per_sum, clipped, clipped_rest, loss, inner, miss, factor, power, balance
+    for i in range(size):
+        truth = y[i] * keep + offset
+        q = p[i]
+        rest = <floating>1 - q
+        if from_logits:
+            e = exp(-fabs(p[i]))
+            per_sum = <floating>1 / (<floating>1 + e)
+            q = per_sum * (<floating>1 if p[i] > 0 else e)
+            rest = per_sum * (e if p[i] > 0 else <floating>1)
+        clipped = clip(q, low, high)
+        clipped_rest = clip(rest, <floating>1 - high, <floating>1 - low)
+        loss = -multiply_add(truth, log(clipped), (<floating>1 - truth) * log(clipped_rest))
+        inner = (<floating>1 - truth) / clipped_rest - truth / clipped
+        inner = inner if clipped == q else <floating>0
+        miss = multiply_add(truth, rest, (<floating>1 - truth) * q)
+        miss = miss if miss > least else least
+        factor = to_the(miss, exponent)
+        power = exponent * to_the(miss, exponent - <floating>1)
+        power = exponent * miss if exponent == 2 else power
+        power = <floating>0 if miss <= least and exponent < 1 else power
+        balance = multiply_add(truth, alpha, (<floating>1 - truth) * (<floating>1 - alpha))
+        balance = balance if alpha >= 0 else <floating>1
+        value[i] = balance * factor * loss
+        slope[i] = balance * scale * multiply_add(factor, inner, power * (<floating>1 - truth - truth) * loss)
+        if from_logits:
+            slope[i] = slope[i] * q * rest
+
+
+cdef inline void number_terms(const Loss* loss, const floating* y, const floating* p, floating* value, floating* slope,
+                              Py_ssize_t size, floating scale, const floating* column) noexcept nogil:
+    """Value of each number, and `scale` times its slope; `column` is the loss's number of its column."""
+    cdef const double* options = loss.options
+    if loss.kind == MEAN_SQUARED_ERROR:
+        mean_squared_error(y, p, value, slope, size, scale)
+    elif loss.kind == MEAN_ABSOLUTE_ERROR:
+        mean_absolute_error(y, p, value, slope, size, scale)
+    elif loss.kind == MEAN_ABSOLUTE_PERCENTAGE_ERROR:
+        mean_absolute_percentage_error(y, p, value, slope, size, scale)
+    elif loss.kind == MEAN_SQUARED_LOGARITHMIC_ERROR:
+        mean_squared_logarithmic_error(y, p, value, slope, size, scale)
+    elif loss.kind == HUBER:
+        huber(y, p, value, slope, size, scale, options)
+    elif loss.kind == SMOOTH_L1:
+        smooth_l1(y, p, value, slope, size, scale, options)
+    elif loss.kind == LOG_COSH:
+        log_cosh(y, p, value, slope, size, scale)
+    elif loss.kind == QUANTILE:
+        quantile(y, p, value, slope, size, scale, column)
+    elif loss.kind == EXPECTILE:
+        expectile(y, p, value, slope, size, scale, options)
+    elif loss.kind == KL_DIVERGENCE:
+        kl_divergence(y, p, value, slope, size, scale)
+    elif loss.kind == POISSON:
+        poisson(y, p, value, slope, size, scale)
+    elif loss.kind == POISSON_LOG:
+        poisson_log(y, p, value, slope, size, scale)
+    elif loss.kind == GAMMA:
+        gamma(y, p, value, slope, size, scale)
+    elif loss.kind == TWEEDIE:
+        tweedie(y, p, value, slope, size, scale, options)
+    elif loss.kind == HINGE:
+        hinge(y, p, value, slope, size, scale)
+    elif loss.kind == SQUARED_HINGE:
+        squared_hinge(y, p, value, slope, size, scale)
+    elif loss.kind == BINARY_CROSSENTROPY:
+        binary_crossentropy(y, p, value, slope, size, scale, options, column)
+    elif loss.kind == BINARY_CROSSENTROPY_LOGITS:
+        binary_crossentropy_logits(y, p, value, slope, size, scale, options, column)
+    elif loss.kind == BINARY_FOCAL_CROSSENTROPY:
+        binary_focal_crossentropy(y, p, value, slope, size, scale, options, False)
+    elif loss.kind == BINARY_FOCAL_CROSSENTROPY_LOGITS:
+        binary_focal_crossentropy(y, p, value, slope, size, scale, options, True)
+
+
+cdef inline void by_column(const Loss* loss, floating* out, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t first,
+                           Py_ssize_t n) noexcept nogil:
+    """The loss's number of each column first..n, for every row of a chunk; 1 if it has none."""
     cdef Py_ssize_t r, i
-    cdef floating error, factor = <floating>2 / n
-    cdef double total
+    if not loss.by_column:
+        for i in range(CHUNK):
+            out[i] = 1
+        return
     for r in range(rows):
-        total = 0
+        for i in range(n - first):
+            out[r * row + i] = loss.options[N_SETTINGS + first + i]
+
+
+cdef inline void number_rows(const Loss* loss, const floating* y, const floating* p, Py_ssize_t row, floating* delta,
+                             double* value, Py_ssize_t rows, Py_ssize_t n, double scale) noexcept nogil:
+    """A loss by number: value <- mean of the row's terms, or their sum for KL_DIVERGENCE.
+
+    Several rows at once where they fit a chunk, with what lies between them; else a row in pieces.
+    """
+    cdef floating terms[CHUNK]
+    cdef floating unwanted[CHUNK]
+    cdef floating columns[CHUNK]
+    cdef Py_ssize_t group = min(rows, <Py_ssize_t>CHUNK // row), done = 0, begin, count, size, r
+    cdef double per_row = 1 if loss.kind == KL_DIVERGENCE else 1. / n
+    cdef floating factor = per_row * scale
+    cdef floating* slope
+    by_column(loss, columns, row, max(group, <Py_ssize_t>1), 0, min(n, <Py_ssize_t>CHUNK))
+    while done < rows:
+        count = min(group, rows - done) if group > 0 else 1
+        begin = 0
+        while begin < n:
+            size = count * row if group > 0 else min(n - begin, <Py_ssize_t>CHUNK)
+            if group == 0:
+                by_column(loss, columns, row, 1, begin, begin + size)
+            slope = delta + begin if delta != NULL else unwanted
+            number_terms(loss, y + begin, p + begin, terms, slope, size, factor, columns)
+            for r in range(count):
+                value[r] = (value[r] if begin > 0 else 0) + sum_wide(terms + r * row, n if group > 0 else size) * per_row
+            begin += row if group > 0 else size
+        y += count * row
+        p += count * row
+        if delta != NULL:
+            delta += count * row
+        value += count
+        done += count
+
+
+# -- by row ------------------------------------------------------------------------------------------------------------
+
+
+cdef inline double gaussian_nll(const floating* y, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
+    """mean of (log v + e^2 / v) / 2 over n / 2 numbers: means p, then variances v = softplus(raw) + 1e-6; e = y - mean."""
+    cdef Py_ssize_t i, half = n // 2
+    cdef double total = 0, e, error, raw, variance, scaled, probability
+    for i in range(half):
+        error = <double>y[i] - p[i]
+        raw = p[half + i]
+        e = exp(-fabs(raw))
+        variance = (raw if raw > 0 else 0) + log1p(e) + 1e-6
+        scaled = error / variance
+        total += log(variance) + error * scaled
+        if delta != NULL:
+            probability = (1 if raw > 0 else e) / (1 + e)
+            delta[i] = -scaled / half
+            delta[half + i] = (1 / variance - scaled * scaled) * probability / (2 * half)
+    return total / (2 * half)
+
+
+cdef inline double cosine_similarity(const floating* y, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
+    """-sum(y / |y| * p / |p|), each norm at least EPSILON; delta <- -(y / |y| + value p / |p|) / |p|."""
+    cdef Py_ssize_t i
+    cdef double of_y = sqrt(dot_wide(y, y, n)), of_p = sqrt(dot_wide(p, p, n)), value
+    cdef bint clipped = of_p < EPSILON
+    of_y = EPSILON if of_y < EPSILON else of_y
+    of_p = EPSILON if clipped else of_p
+    value = -dot_wide(y, p, n) / (of_y * of_p)
+    if delta != NULL:
         for i in range(n):
-            error = p[i] - y[i]
-            total += <double>error * error
-            if delta != NULL:
-                delta[i] = factor * error
-        value[r] = total / n
-        y += y_row
-        p += row
-        if delta != NULL:
-            delta += row
+            delta[i] = -(y[i] / of_y + (0 if clipped else value * (p[i] / of_p))) / of_p
+    return value
 
 
-cdef inline void mean_absolute_error(const floating* y, Py_ssize_t y_row, const floating* p, Py_ssize_t row,
-                                     floating* delta, double* value, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """value <- mean |p - y|; delta <- sign(p - y) / n, and 0 where p = y."""
-    cdef Py_ssize_t r, i
-    cdef floating error, factor = <floating>1 / n
-    cdef double total
-    for r in range(rows):
-        total = 0
+cdef inline double categorical_hinge(const floating* y, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
+    """max(0, 1 + max((1 - y) p) - sum(y p)); of equal largest numbers the first has the gradient."""
+    cdef Py_ssize_t i, best = 0
+    cdef double value
+    for i in range(1, n):
+        best = i if (<floating>1 - y[i]) * p[i] > (<floating>1 - y[best]) * p[best] else best
+    value = 1 + <double>(<floating>1 - y[best]) * p[best] - dot_wide(y, p, n)
+    value = 0 if value <= 0 else value
+    if delta != NULL:
         for i in range(n):
-            error = p[i] - y[i]
-            total += fabs(error)
-            if delta != NULL:
-                delta[i] = factor if error > 0 else (-factor if error < 0 else error)
-        value[r] = total / n
-        y += y_row
-        p += row
-        if delta != NULL:
-            delta += row
+            delta[i] = <floating>0 if value <= 0 else -y[i]
+        if value > 0:
+            delta[best] += <floating>1 - y[best]
+    return value
 
 
-cdef inline void binary_crossentropy(const floating* y, Py_ssize_t y_row, const floating* p, Py_ssize_t row,
-                                     floating* delta, double* value, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """value <- -mean (y log p + (1 - y) log(1 - p)); delta <- (p - y) / (p (1 - p)) / n; p clipped."""
-    cdef Py_ssize_t r, i
-    cdef double total, q
-    for r in range(rows):
-        total = 0
+cdef inline double tversky(const floating* y, const floating* p, floating* delta, Py_ssize_t n,
+                           const double* options) noexcept nogil:
+    """1 - c I / (I + a sum y (1 - p) + b sum p (1 - y) + EPSILON d), I = sum y p; Dice with a = b = 1/2 and d = 1/2."""
+    cdef Py_ssize_t i
+    cdef double a = options[0], b = options[1]
+    cdef double both = dot_wide(y, p, n), of_y = sum_wide(y, n), of_p = sum_wide(p, n), whole, per
+    whole = both + a * (of_y - both) + b * (of_p - both) + EPSILON * options[2]
+    per = 1 / whole
+    if delta != NULL:
         for i in range(n):
-            q = p[i]
-            q = EPSILON if q < EPSILON else (1 - EPSILON if q > 1 - EPSILON else q)
-            total -= multiply_add(<double>y[i], log(q), (1 - <double>y[i]) * log(1 - q))
-            if delta != NULL:
-                delta[i] = (q - y[i]) / (q * (1 - q)) / n if q == p[i] else q - q
-        value[r] = total / n
-        y += y_row
-        p += row
-        if delta != NULL:
-            delta += row
+            delta[i] = -(y[i] - both * per * multiply_add(1 - a - b, <double>y[i], b)) * per
+    return 1 - both * per
 
 
-cdef inline void binary_crossentropy_logits(const floating* y, Py_ssize_t y_row, const floating* z, Py_ssize_t row,
-                                            floating* delta, double* value, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """value <- mean (max(z, 0) - z y + log(1 + exp(-|z|))); delta <- (sigmoid(z) - y) / n."""
-    cdef Py_ssize_t r, i
-    cdef floating e, probability
-    cdef double total
-    for r in range(rows):
-        total = 0
+cdef inline double probability_terms(const floating* y, const floating* p, floating* delta, Py_ssize_t n,
+                                     const Loss* loss, bint focal, bint from_logits) noexcept nogil:
+    """-sum w t log q, t = s y + o smoothed, q = p / sum p clipped, and if `focal` w = c (1 - q)^g, else 1.
+
+    delta_i <- (g_i - sum_j g_j q_j) / sum p, g the gradient with respect to q; of logits q_i (g_i - sum_j g_j q_j).
+    """
+    cdef Py_ssize_t i
+    cdef floating scale = loss.options[0], offset = loss.options[1], exponent = loss.options[2], alpha
+    cdef floating low = EPSILON, high = <floating>1 - low, top = max_row(p, n), per_sum, q, clipped, truth, factor, logarithm, slope
+    cdef double total = 0, dot = 0, mass = 0
+    if from_logits:
         for i in range(n):
-            e = exp(-fabs(z[i]))
-            total += <double>(z[i] if z[i] > 0 else 0) - <double>z[i] * y[i] + log1p(e)
-            if delta != NULL:
-                probability = (e if z[i] < 0 else <floating>1) / (<floating>1 + e)
-                delta[i] = (probability - y[i]) / n
-        value[r] = total / n
-        y += y_row
-        z += row
+            mass += exp(p[i] - top)
+    else:
+        mass = sum_wide(p, n)
+    per_sum = 1 / mass if mass != 0 else 0          # a row of zeros has no probabilities: clipped, without a gradient
+    for i in range(n):
+        q = exp(p[i] - top) * per_sum if from_logits else p[i] * per_sum
+        clipped = clip(q, low, high)
+        truth = y[i] * scale + offset
+        logarithm = log(clipped)
+        slope = -truth / clipped
+        if focal:
+            alpha = loss.options[N_SETTINGS + i]
+            factor = alpha * to_the(<floating>1 - clipped, exponent)
+            slope = slope * factor
+            if exponent != 0:
+                slope += exponent * alpha * to_the(<floating>1 - clipped, exponent - <floating>1) * (truth * logarithm)
+            truth = truth * factor
+        total -= <double>truth * logarithm
+        slope = slope if clipped == q else <floating>0
+        dot += <double>slope * q
         if delta != NULL:
-            delta += row
-
-
-cdef inline void categorical_crossentropy(const floating* y, Py_ssize_t y_row, const floating* p, Py_ssize_t row,
-                                          floating* delta, double* value, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """value <- -sum y log q, q = p / sum p clipped; delta_i <- (g_i - sum_j g_j q_j) / sum p, g = -y / q."""
-    cdef Py_ssize_t r, i
-    cdef double total, scale, q, clipped, g, dot
-    for r in range(rows):
-        scale = 1 / <double>sum_row(p, n)
-        total = 0
-        dot = 0
+            delta[i] = slope
+    if delta != NULL:
         for i in range(n):
-            q = p[i] * scale
-            clipped = EPSILON if q < EPSILON else (1 - EPSILON if q > 1 - EPSILON else q)
-            total -= y[i] * log(clipped)
-            dot -= y[i] if clipped == q else 0
-        value[r] = total
-        if delta != NULL:
-            for i in range(n):
-                q = p[i] * scale
-                g = -y[i] / q if q >= EPSILON and q <= 1 - EPSILON else 0
-                delta[i] = (g - dot) * scale
-            delta += row
-        y += y_row
-        p += row
+            q = exp(p[i] - top) if from_logits else <floating>1
+            delta[i] = (delta[i] - <floating>dot) * (q * per_sum)
+    return total
 
 
-cdef inline void sparse_categorical_crossentropy(const int64_t* labels, const floating* p, Py_ssize_t row, floating* delta,
-                                                 double* value, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """value <- -log q_label, q = p / sum p clipped; delta as that of the one-hot label."""
-    cdef Py_ssize_t r, i
-    cdef double scale, q, clipped
-    for r in range(rows):
-        scale = 1 / <double>sum_row(p, n)
-        q = p[labels[r]] * scale
-        clipped = EPSILON if q < EPSILON else (1 - EPSILON if q > 1 - EPSILON else q)
-        value[r] = -log(clipped)
-        if delta != NULL:
-            for i in range(n):
-                delta[i] = scale if clipped == q else 0
-            if clipped == q:
-                delta[labels[r]] = scale - scale / q
-            delta += row
-        p += row
+cdef inline Py_ssize_t place_of(int64_t label) noexcept nogil:
+    """The column of a label, and some column for one that is ignored."""
+    return label if label >= 0 else 0
 
+
+cdef inline double sparse_categorical_crossentropy(int64_t given, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
+    """-log q_label, q = p / sum p clipped; delta as that of the one-hot label."""
+    cdef Py_ssize_t i, label = place_of(given)
+    cdef floating low = EPSILON, high = <floating>1 - low
+    cdef double mass = sum_wide(p, n)
+    cdef floating scale = 1 / mass if mass != 0 else 0, q = p[label] * scale, clipped = clip(q, low, high)
+    if delta != NULL:
+        for i in range(n):
+            delta[i] = scale if clipped == q else <floating>0
+        if clipped == q:
+            delta[label] = scale - scale / q
+    return -log(<double>clipped)
+
+
+# Softmax cross-entropies: blocks of rows, so that one exp runs over all their numbers.
 
 cdef enum:
-    ROW_BLOCK = 64          # rows whose logarithms are taken in one loop
+    ROW_BLOCK = 64          # rows at most
+    BLOCK_NUMBERS = 2048    # and numbers, if more than a row: they stay in the first cache
 
 
 cdef inline void softmax_terms(const floating* z, floating* e, double* total, double* largest, Py_ssize_t row,
-                               Py_ssize_t rows, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+                               Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
     """largest <- max z, e <- exp(z - largest), total <- sum e, by rows; e may be NULL."""
-    cdef Py_ssize_t r, i
-    cdef floating top, part
+    cdef Py_ssize_t r, i, begin, size
+    cdef floating piece[CHUNK]
     for r in range(rows):
-        top = max_row(z, n)
-        largest[r] = top
-        if e != NULL:
-            for i in range(width):
-                e[i] = exp(z[i] - top)
-            total[r] = sum_row(e, n)
-            e += row
-        else:
-            part = 0
-            for i in range(n):
-                part += exp(z[i] - top)
-            total[r] = part
-        z += row
+        largest[r] = max_row(z + r * row, n)
+    if e == NULL:
+        for r in range(rows):
+            total[r] = 0
+            begin = 0
+            while begin < n:
+                size = min(n - begin, <Py_ssize_t>CHUNK)
+                for i in range(size):
+                    piece[i] = exp(z[r * row + begin + i] - <floating>largest[r])
+                total[r] += sum_row(piece, size)
+                begin += size
+        return
+    for r in range(rows):
+        for i in range(row):
+            e[r * row + i] = z[r * row + i] - <floating>largest[r]
+    for i in range(rows * row):
+        e[i] = exp(e[i])
+    for r in range(rows):
+        total[r] = sum_row(e + r * row, n)
 
 
-cdef inline void sparse_categorical_crossentropy_logits(
-        const int64_t* labels, const floating* z, Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows,
-        Py_ssize_t n, Py_ssize_t width) noexcept nogil:
-    """value <- log sum exp(z) - z_label; delta <- softmax(z) - onehot(label)."""
-    cdef Py_ssize_t first, r, i, block
+cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ssize_t y_row, const int64_t* labels,
+                                      const floating* z, Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows,
+                                      Py_ssize_t n) noexcept nogil:
+    """value <- sum t (log sum exp(z) - z), delta <- (sum t) softmax(z) - t; t = s y + o smoothed, or one-hot of labels."""
+    cdef Py_ssize_t r, i, block, done = 0
+    cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>ROW_BLOCK, <Py_ssize_t>BLOCK_NUMBERS // row))
     cdef double total[ROW_BLOCK]
     cdef double largest[ROW_BLOCK]
-    cdef floating scale
-    first = 0
-    while first < rows:
-        block = min(<Py_ssize_t>ROW_BLOCK, rows - first)
-        softmax_terms(z, delta, total, largest, row, block, n, width)
+    cdef double scale = loss.options[0], offset = loss.options[1], mass
+    cdef floating factor, smooth = scale, rest = offset
+    while done < rows:
+        block = min(most, rows - done)
+        softmax_terms(z, delta, total, largest, row, block, n)
         for r in range(block):
-            value[first + r] = log(total[r])
+            value[r] = log(total[r])
         for r in range(block):
-            value[first + r] += largest[r] - z[r * row + labels[first + r]]
+            if labels != NULL:
+                mass = 1
+                value[r] += largest[r] - z[r * row + place_of(labels[r])]
+            else:
+                mass = multiply_add(scale, sum_wide(y + r * y_row, n), offset * n)
+                value[r] = multiply_add(mass, value[r] + largest[r], -multiply_add(
+                    scale, dot_wide(y + r * y_row, z + r * row, n), offset * sum_wide(z + r * row, n)))
             if delta != NULL:
-                scale = 1 / total[r]
-                for i in range(width):
-                    delta[r * row + i] *= scale
-                delta[r * row + labels[first + r]] -= 1
-        z += block * row
+                factor = mass / total[r]
+                for i in range(row):
+                    delta[r * row + i] *= factor
+                if labels != NULL:
+                    delta[r * row + place_of(labels[r])] -= <floating>1
+                else:
+                    for i in range(n):
+                        delta[r * row + i] -= y[r * y_row + i] * smooth + rest
+        if labels != NULL:
+            labels += block
+        else:
+            y += block * y_row
         if delta != NULL:
             delta += block * row
-        first += block
+        z += block * row
+        value += block
+        done += block
 
 
-cdef inline void categorical_crossentropy_logits(
-        const floating* y, Py_ssize_t y_row, const floating* z, Py_ssize_t row, floating* delta, double* value,
-        Py_ssize_t rows, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
-    """value <- sum y (log sum exp(z) - z); delta <- (sum y) softmax(z) - y."""
+# -- all of them -------------------------------------------------------------------------------------------------------
+
+
+cdef inline double one_row(const Loss* loss, const floating* y, int64_t label, const floating* p, floating* delta,
+                           Py_ssize_t n) noexcept nogil:
+    """A loss by row."""
+    if loss.kind == GAUSSIAN_NLL:
+        return gaussian_nll(y, p, delta, n)
+    if loss.kind == COSINE_SIMILARITY:
+        return cosine_similarity(y, p, delta, n)
+    if loss.kind == CATEGORICAL_HINGE:
+        return categorical_hinge(y, p, delta, n)
+    if loss.kind == CATEGORICAL_CROSSENTROPY:
+        return probability_terms(y, p, delta, n, loss, False, False)
+    if loss.kind == CATEGORICAL_FOCAL_CROSSENTROPY:
+        return probability_terms(y, p, delta, n, loss, True, False)
+    if loss.kind == CATEGORICAL_FOCAL_CROSSENTROPY_LOGITS:
+        return probability_terms(y, p, delta, n, loss, True, True)
+    if loss.kind == SPARSE_CATEGORICAL_CROSSENTROPY:
+        return sparse_categorical_crossentropy(label, p, delta, n)
+    if loss.kind == TVERSKY:
+        return tversky(y, p, delta, n, loss.options)
+    if loss.kind == C_FUNCTION:
+        if floating is float:
+            return (<f32_loss>loss.function)(y, p, delta, n, loss.user_data)
+        else:
+            return (<f64_loss>loss.function)(y, p, delta, n, loss.user_data)
+    return 0
+
+
+cdef inline void ignore_rows(const int64_t* labels, Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows) noexcept nogil:
+    """Value and gradient 0 for rows of the class that is ignored."""
     cdef Py_ssize_t r, i
-    cdef double total, largest, log_total
-    cdef floating mass, scale
     for r in range(rows):
-        softmax_terms(z, delta, &total, &largest, row, 1, n, width)
-        mass = sum_row(y, n)
-        log_total = log(total) + largest
-        value[r] = 0
-        for i in range(n):
-            value[r] += y[i] * (log_total - z[i])
-        if delta != NULL:
-            scale = mass / total
-            for i in range(n):
-                delta[i] = delta[i] * scale - y[i]
-            delta += row
-        y += y_row
-        z += row
+        if labels[r] < 0:
+            value[r] = 0
+            for i in range(row if delta != NULL else 0):
+                delta[r * row + i] = 0
 
 
-cdef inline void loss_rows(int kind, const floating* y, Py_ssize_t y_row, const int64_t* labels, const floating* p,
+cdef inline void loss_rows(const Loss* loss, const floating* y, Py_ssize_t y_row, const int64_t* labels, const floating* p,
                            Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows, Py_ssize_t n,
-                           Py_ssize_t width) noexcept nogil:
-    """The loss `kind` of each row and, where delta is not NULL, its gradient."""
-    if kind == MEAN_SQUARED_ERROR:
-        mean_squared_error(y, y_row, p, row, delta, value, rows, n)
-    elif kind == MEAN_ABSOLUTE_ERROR:
-        mean_absolute_error(y, y_row, p, row, delta, value, rows, n)
-    elif kind == BINARY_CROSSENTROPY:
-        binary_crossentropy(y, y_row, p, row, delta, value, rows, n)
-    elif kind == BINARY_CROSSENTROPY_LOGITS:
-        binary_crossentropy_logits(y, y_row, p, row, delta, value, rows, n)
-    elif kind == CATEGORICAL_CROSSENTROPY:
-        categorical_crossentropy(y, y_row, p, row, delta, value, rows, n)
-    elif kind == CATEGORICAL_CROSSENTROPY_LOGITS:
-        categorical_crossentropy_logits(y, y_row, p, row, delta, value, rows, n, width)
-    elif kind == SPARSE_CATEGORICAL_CROSSENTROPY:
-        sparse_categorical_crossentropy(labels, p, row, delta, value, rows, n)
-    elif kind == SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS:
-        sparse_categorical_crossentropy_logits(labels, p, row, delta, value, rows, n, width)
+                           double scale) noexcept nogil:
+    """The loss of each row and, where delta is not NULL (it never is for a C_FUNCTION), `scale` times its gradient."""
+    cdef Py_ssize_t r, i
+    cdef floating factor = scale
+    if loss.kind < GAUSSIAN_NLL:
+        number_rows(loss, y, p, row, delta, value, rows, n, scale)
+        return
+    if loss.kind == CATEGORICAL_CROSSENTROPY_LOGITS or loss.kind == SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS:
+        softmax_crossentropy(loss, y, y_row, labels, p, row, delta, value, rows, n)
+    else:
+        for r in range(rows):
+            value[r] = one_row(loss, y + r * y_row, labels[r] if labels != NULL else 0, p + r * row,
+                               delta + r * row if delta != NULL else NULL, n)
+    if labels != NULL:
+        ignore_rows(labels, row, delta, value, rows)
+    if delta != NULL and scale != 1:
+        for i in range(rows * row):
+            delta[i] *= factor

@@ -223,40 +223,102 @@ cdef enum:
 
 
 cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
-    """Sum of n numbers in an order fixed by n alone: 16 partial sums, then the rest."""
+    """Sum of n numbers in an order fixed by n alone: 16 partial sums, added up by halves, and the rest."""
     cdef floating partial[LANES]
     cdef floating total = 0
     cdef Py_ssize_t i = 0, lane
-    if n >= 2 * LANES:
+    if n < LANES:
+        for i in range(n):
+            total += x[i]
+        return total
+    for lane in range(LANES):
+        partial[lane] = 0
+    while i + LANES <= n:
         for lane in range(LANES):
-            partial[lane] = 0
-        while i + LANES <= n:
-            for lane in range(LANES):
-                partial[lane] += x[i + lane]
-            i += LANES
-        for lane in range(LANES):
-            total += partial[lane]
+            partial[lane] += x[i + lane]
+        i += LANES
     while i < n:
         total += x[i]
         i += 1
-    return total
+    for lane in range(8):
+        partial[lane] += partial[lane + 8]
+    for lane in range(4):
+        partial[lane] += partial[lane + 4]
+    return ((partial[0] + partial[2]) + (partial[1] + partial[3])) + total
+
+
+cdef inline double sum_wide(const floating* x, Py_ssize_t n) noexcept nogil:
+    """`sum_row` in double precision."""
+    cdef double partial[LANES]
+    cdef double total = 0
+    cdef Py_ssize_t i = 0, lane
+    if n < LANES:
+        for i in range(n):
+            total += x[i]
+        return total
+    for lane in range(LANES):
+        partial[lane] = 0
+    while i + LANES <= n:
+        for lane in range(LANES):
+            partial[lane] += x[i + lane]
+        i += LANES
+    while i < n:
+        total += x[i]
+        i += 1
+    for lane in range(8):
+        partial[lane] += partial[lane + 8]
+    for lane in range(4):
+        partial[lane] += partial[lane + 4]
+    return ((partial[0] + partial[2]) + (partial[1] + partial[3])) + total
+
+
+cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
+    """Sum of x y in double precision, in the order of `sum_row`."""
+    cdef double partial[LANES]
+    cdef double total = 0
+    cdef Py_ssize_t i = 0, lane
+    if n < LANES:
+        for i in range(n):
+            total += <double>x[i] * y[i]
+        return total
+    for lane in range(LANES):
+        partial[lane] = 0
+    while i + LANES <= n:
+        for lane in range(LANES):
+            partial[lane] += <double>x[i + lane] * y[i + lane]
+        i += LANES
+    while i < n:
+        total += <double>x[i] * y[i]
+        i += 1
+    for lane in range(8):
+        partial[lane] += partial[lane + 8]
+    for lane in range(4):
+        partial[lane] += partial[lane + 4]
+    return ((partial[0] + partial[2]) + (partial[1] + partial[3])) + total
 
 
 cdef inline floating max_row(const floating* x, Py_ssize_t n) noexcept nogil:
     """Largest of n >= 1 numbers, if none is NaN."""
     cdef floating partial[LANES]
     cdef floating largest = x[0]
-    cdef Py_ssize_t i = 0, lane
-    if n >= 2 * LANES:
+    cdef Py_ssize_t i = LANES, lane
+    if n < LANES:
+        for i in range(1, n):
+            largest = x[i] if x[i] > largest else largest
+        return largest
+    for lane in range(LANES):
+        partial[lane] = x[lane]
+    while i + LANES <= n:
         for lane in range(LANES):
-            partial[lane] = x[lane]
-        while i + LANES <= n:
-            for lane in range(LANES):
-                partial[lane] = x[i + lane] if x[i + lane] > partial[lane] else partial[lane]
-            i += LANES
-        for lane in range(LANES):
-            largest = partial[lane] if partial[lane] > largest else largest
+            partial[lane] = x[i + lane] if x[i + lane] > partial[lane] else partial[lane]
+        i += LANES
     while i < n:
         largest = x[i] if x[i] > largest else largest
         i += 1
+    for lane in range(8):
+        partial[lane] = partial[lane + 8] if partial[lane + 8] > partial[lane] else partial[lane]
+    for lane in range(4):
+        partial[lane] = partial[lane + 4] if partial[lane + 4] > partial[lane] else partial[lane]
+    for lane in range(4):
+        largest = partial[lane] if partial[lane] > largest else largest
     return largest

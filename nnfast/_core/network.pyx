@@ -22,8 +22,9 @@ No gradient per thread and no reduction between threads, and each number is one 
 This file is compiled once per CPU level; `nnfast._core` picks one.
 """
 from cython cimport floating
-from cpython.buffer cimport PyObject_GetBuffer, PyBuffer_Release, PyBUF_STRIDED_RO, PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE
+from cpython.buffer cimport PyObject_GetBuffer, PyBuffer_Release, PyBUF_STRIDED_RO, PyBUF_C_CONTIGUOUS, PyBUF_ND, PyBUF_WRITABLE
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -34,9 +35,13 @@ from nnfast._core.activations cimport (
     activate, activation_gradient, keeps_input, N_ACTIVATIONS, LINEAR, RELU, SIGMOID, TANH, SOFTMAX, LEAKY_RELU, ELU,
     SELU, GELU, GELU_TANH, SILU, SOFTPLUS, SOFTSIGN, MISH, HARD_SIGMOID, EXPONENTIAL)
 from nnfast._core.losses cimport (
-    loss_rows, is_sparse, N_LOSSES, MEAN_SQUARED_ERROR, MEAN_ABSOLUTE_ERROR, BINARY_CROSSENTROPY,
-    BINARY_CROSSENTROPY_LOGITS, CATEGORICAL_CROSSENTROPY, CATEGORICAL_CROSSENTROPY_LOGITS,
-    SPARSE_CATEGORICAL_CROSSENTROPY, SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS)
+    Loss, loss_rows, is_sparse, target_columns, N_SETTINGS, N_LOSSES, MEAN_SQUARED_ERROR, MEAN_ABSOLUTE_ERROR,
+    MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEAN_SQUARED_LOGARITHMIC_ERROR, HUBER, SMOOTH_L1, LOG_COSH, QUANTILE, EXPECTILE,
+    KL_DIVERGENCE, POISSON, POISSON_LOG, GAMMA, TWEEDIE, HINGE, SQUARED_HINGE, BINARY_CROSSENTROPY,
+    BINARY_CROSSENTROPY_LOGITS, BINARY_FOCAL_CROSSENTROPY, BINARY_FOCAL_CROSSENTROPY_LOGITS, GAUSSIAN_NLL,
+    COSINE_SIMILARITY, CATEGORICAL_HINGE, CATEGORICAL_CROSSENTROPY, CATEGORICAL_CROSSENTROPY_LOGITS,
+    CATEGORICAL_FOCAL_CROSSENTROPY, CATEGORICAL_FOCAL_CROSSENTROPY_LOGITS, SPARSE_CATEGORICAL_CROSSENTROPY,
+    SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS, TVERSKY, C_FUNCTION, PYTHON_FUNCTION)
 from nnfast._core.metrics cimport (
     metric_row, BINARY_ACCURACY, CATEGORICAL_ACCURACY, SPARSE_CATEGORICAL_ACCURACY, ABSOLUTE_ERROR, SQUARED_ERROR)
 from nnfast._core.optimizers cimport optimizer_step, step_rate, all_finite, SGD, MOMENTUM, NESTEROV, ADAM
@@ -55,12 +60,23 @@ ACTIVATIONS = {
 }
 LOSSES = {
     "mean_squared_error": MEAN_SQUARED_ERROR, "mean_absolute_error": MEAN_ABSOLUTE_ERROR,
-    "binary_crossentropy": BINARY_CROSSENTROPY, "binary_crossentropy_logits": BINARY_CROSSENTROPY_LOGITS,
+    "mean_absolute_percentage_error": MEAN_ABSOLUTE_PERCENTAGE_ERROR,
+    "mean_squared_logarithmic_error": MEAN_SQUARED_LOGARITHMIC_ERROR, "huber": HUBER, "smooth_l1": SMOOTH_L1,
+    "log_cosh": LOG_COSH, "quantile": QUANTILE, "expectile": EXPECTILE, "kl_divergence": KL_DIVERGENCE,
+    "poisson": POISSON, "poisson_log": POISSON_LOG, "gamma": GAMMA, "tweedie": TWEEDIE, "hinge": HINGE,
+    "squared_hinge": SQUARED_HINGE, "binary_crossentropy": BINARY_CROSSENTROPY,
+    "binary_crossentropy_logits": BINARY_CROSSENTROPY_LOGITS, "binary_focal_crossentropy": BINARY_FOCAL_CROSSENTROPY,
+    "binary_focal_crossentropy_logits": BINARY_FOCAL_CROSSENTROPY_LOGITS, "gaussian_nll": GAUSSIAN_NLL,
+    "cosine_similarity": COSINE_SIMILARITY, "categorical_hinge": CATEGORICAL_HINGE,
     "categorical_crossentropy": CATEGORICAL_CROSSENTROPY,
     "categorical_crossentropy_logits": CATEGORICAL_CROSSENTROPY_LOGITS,
+    "categorical_focal_crossentropy": CATEGORICAL_FOCAL_CROSSENTROPY,
+    "categorical_focal_crossentropy_logits": CATEGORICAL_FOCAL_CROSSENTROPY_LOGITS,
     "sparse_categorical_crossentropy": SPARSE_CATEGORICAL_CROSSENTROPY,
-    "sparse_categorical_crossentropy_logits": SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS,
+    "sparse_categorical_crossentropy_logits": SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS, "tversky": TVERSKY,
 }
+CUSTOM_LOSSES = {"c": C_FUNCTION, "python": PYTHON_FUNCTION}
+REDUCTIONS = {"sum_over_batch_size": REDUCE_MEAN, "mean": REDUCE_MEAN, "sum": REDUCE_SUM, "mean_with_sample_weight": REDUCE_WEIGHTED}
 METRICS = {
     "binary_accuracy": BINARY_ACCURACY, "categorical_accuracy": CATEGORICAL_ACCURACY,
     "sparse_categorical_accuracy": SPARSE_CATEGORICAL_ACCURACY,
@@ -99,12 +115,16 @@ cdef enum:
     MAX_THREADS = 64
     MAX_METRICS = 16
     MAX_SETTINGS = 4
+    REDUCE_MEAN = 0         # loss of a batch: sum(weight * value) / rows that are not ignored
+    REDUCE_SUM = 1          # without the division
+    REDUCE_WEIGHTED = 2     # / sum(weight)
     BLOCK_ROWS = 64         # rows of [W; b] whose gradient is made, applied and repacked in one go
     GROUP_ROWS = 16         # threads share rows of [W; b] in groups of whole registers
     SPAN_ROWS = 192         # rows at most that are taken through all layers together: their activations stay in the cache
     BATCH_ROWS = 8192       # rows of a batch in the workspace at once; longer batches accumulate their gradient
     PREFETCH_BYTES = 8192   # rows this far ahead in the order are on their way to the cache while one is read
     FAR = 2048              # bytes between rows of W from which panels of it pay
+    BLOCK_NUMBERS = 8192    # of predictions whose loss is taken in one go by LossKernel
     SLACK = 64              # numbers after the parameters that a register may read past the last row
 
 
@@ -164,8 +184,14 @@ cdef struct Plan:
     double* values              # (1 + n_metrics, capacity): loss and metrics of each row of the batch
     Work work
     # what a job is about
-    int loss
+    Loss loss
     bint fused                  # the loss works on z of the last layer
+    int reduction
+    bint ignores                # some labels are below 0: those rows are left out of the mean
+    bint whole                  # PYTHON_FUNCTION gives loss and gradient of the batch: no mean, no weights
+    void* network               # the Network, for PYTHON_FUNCTION
+    Py_ssize_t n_targets        # columns of y
+    char* outputs               # (n_rows, n_out): where the outputs of each place of the order go, or NULL
     int n_metrics
     int metrics[MAX_METRICS]
     bint ordinal                # no metric needs more of the outputs than their order, which softmax keeps
@@ -258,6 +284,11 @@ cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t first, Py_s
         stride = layer.stride
 
 
+cdef inline int64_t class_of(int64_t label) noexcept nogil:
+    """The class of a label: -1 - class where the loss ignores the row, metrics do not."""
+    return label if label >= 0 else -1 - label
+
+
 cdef inline void measure(const Plan* p, const floating* y, Py_ssize_t y_row, const int64_t* labels, const floating* a,
                          Py_ssize_t row, double* values, Py_ssize_t values_row, Py_ssize_t rows) noexcept nogil:
     """The metrics of each row."""
@@ -266,7 +297,7 @@ cdef inline void measure(const Plan* p, const floating* y, Py_ssize_t y_row, con
     for m in range(p.n_metrics):
         for r in range(rows):
             values[m * values_row + r] = metric_row(
-                p.metrics[m], y + r * y_row, labels[r] if labels != NULL else 0, a + r * row, n)
+                p.metrics[m], y + r * y_row, class_of(labels[r]) if labels != NULL else 0, a + r * row, n)
 
 
 cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
@@ -276,7 +307,8 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
     y is gathered into the block behind that delta.
     """
     cdef Layer* last = p.layers + p.n_layers - 1
-    cdef floating* p_row = at(work, last.z if p.fused else last.a, last.stride, first, tag)
+    cdef floating* z = at(work, last.z if p.fused else last.a, last.stride, first, tag)
+    cdef floating* a = z
     cdef floating* delta = at(work, last.delta, last.stride, first, tag)
     cdef floating* y = at(work, last.delta + last.stride, last.stride, first, tag)
     cdef int64_t* labels = <int64_t*>at(work, last.delta + last.stride, last.stride, 0, tag) + first
@@ -286,17 +318,20 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
             labels[i] = p.labels[row_at(p, place + i)]
     else:
         for i in range(rows):
-            if not gather_row(p.y.source, p.y.data + row_at(p, place + i) * p.y.row, p.y.step, y + i * last.stride, last.n_out) and bad < 0:
+            if not gather_row(p.y.source, p.y.data + row_at(p, place + i) * p.y.row, p.y.step, y + i * last.stride, p.n_targets) and bad < 0:
                 bad = place + i
         labels = NULL
-    if p.n_metrics > 0:
-        if p.fused and not (p.ordinal and last.activation == SOFTMAX):
-            memcpy(delta, p_row, rows * last.stride * sizeof(floating))
+    if p.n_metrics > 0 or p.outputs != NULL:
+        if p.fused and not (p.ordinal and last.activation == SOFTMAX and p.outputs == NULL):
+            memcpy(delta, z, rows * last.stride * sizeof(floating))
             activate(last.activation, delta, last.stride, rows, last.n_out, last.width)
-            measure(p, y, last.stride, labels, delta, last.stride, values + values_row, values_row, rows)
-        else:
-            measure(p, y, last.stride, labels, p_row, last.stride, values + values_row, values_row, rows)
-    loss_rows(p.loss, y, last.stride, labels, p_row, last.stride, delta if gradient else NULL, values, rows, last.n_out, last.width)
+            a = delta
+        if p.outputs != NULL:
+            for i in range(rows):
+                memcpy(<floating*>p.outputs + (place + i) * last.n_out, a + i * last.stride, last.n_out * sizeof(floating))
+        measure(p, y, last.stride, labels, a, last.stride, values + values_row, values_row, rows)
+    loss_rows(&p.loss, y, last.stride, labels, z, last.stride, delta if gradient or p.loss.kind == C_FUNCTION else NULL,
+              values, rows, last.n_out, 1)
     return bad
 
 
@@ -311,7 +346,7 @@ cdef inline void backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_
     cdef Py_ssize_t r, i, panel = panel_width(tag)
     cdef int index
     for r in range(rows):
-        if p.weights != NULL:
+        if p.weights != NULL and not p.whole:
             factor = scale * p.weights[row_at(p, place + r)]
         for i in range(layer.width):
             delta[r * layer.stride + i] *= factor
@@ -421,10 +456,41 @@ cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, d
         stride = p.layers[index].stride
 
 
+cdef inline double batch_scale(const Plan* p, Py_ssize_t place, Py_ssize_t rows) noexcept nogil:
+    """What the weighted values of a batch are multiplied with: 1 / rows, or as `reduction` and ignored rows want it."""
+    cdef Py_ssize_t r, row
+    cdef double total = 0
+    if p.whole or p.reduction == REDUCE_SUM:
+        return 1
+    if not p.ignores and (p.reduction == REDUCE_MEAN or p.weights == NULL):
+        return 1. / rows
+    for r in range(rows):
+        row = row_at(p, place + r)
+        if not p.ignores or p.labels[row] >= 0:
+            total += p.weights[row] if p.weights != NULL and p.reduction == REDUCE_WEIGHTED else 1
+    return 1 / total if total != 0 else 0
+
+
+cdef inline void finish_rows(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double scale, int thread,
+                             const floating* tag) noexcept nogil:
+    """Rows first... of the workspace after their loss: is it finite, and backward."""
+    cdef Py_ssize_t r
+    if p.check:
+        for r in range(first, first + rows):
+            if not (-INFINITY < p.values[r] < INFINITY):
+                p.rows_status[thread] = STATUS_BAD_LOSS
+                p.place[thread] = place + r - first
+                return
+    backward(p, place, first, rows, scale, tag)
+
+
 cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, double scale, int thread,
                            const floating* tag) noexcept nogil:
-    """Rows first..last of the workspace, from `place` of the order on: forward, loss, backward."""
-    cdef Py_ssize_t spans = (last - first + SPAN_ROWS - 1) // SPAN_ROWS, rows, r, bad
+    """Rows first..last of the workspace, from `place` of the order on: forward, loss, backward.
+
+    A loss in Python sees all rows of the batch first: then forward alone.
+    """
+    cdef Py_ssize_t spans = (last - first + SPAN_ROWS - 1) // SPAN_ROWS, rows, bad
     for spans in range(spans, 0, -1):
         rows = (last - first + spans - 1) // spans
         bad = gather(p, &p.work, place, first, rows, tag)
@@ -438,23 +504,22 @@ cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize
             p.rows_status[thread] = STATUS_BAD_TARGET
             p.place[thread] = bad
             return
-        if p.check:
-            for r in range(first, first + rows):
-                if not (-INFINITY < p.values[r] < INFINITY):
-                    p.rows_status[thread] = STATUS_BAD_LOSS
-                    p.place[thread] = place + r - first
-                    return
-        backward(p, place, first, rows, scale, tag)
+        if p.loss.kind != PYTHON_FUNCTION:
+            finish_rows(p, place, first, rows, scale, thread, tag)
+            if p.rows_status[thread] != STATUS_DONE:
+                return
         place += rows
         first += rows
 
 
-cdef inline void add_up(Plan* p, Py_ssize_t place, Py_ssize_t rows) noexcept nogil:
-    """Loss and metrics of a batch onto the sums, in the order of the rows."""
+cdef inline void add_up(Plan* p, Py_ssize_t place, Py_ssize_t rows, double share) noexcept nogil:
+    """Loss and metrics of a batch onto the sums, in the order of the rows; the loss times `share`."""
     cdef Py_ssize_t r
     cdef int m
+    cdef double total = 0
     for r in range(rows):
-        p.sums[0] += p.values[r] * (p.weights[row_at(p, place + r)] if p.weights != NULL else 1)
+        total += p.values[r] * (p.weights[row_at(p, place + r)] if p.weights != NULL and not p.whole else 1)
+    p.sums[0] += total * share
     for m in range(1, p.n_metrics + 1):
         for r in range(rows):
             p.sums[m] += p.values[m * p.work.capacity + r]
@@ -468,8 +533,10 @@ cdef void copy_share(char* out, const char* source, Py_ssize_t size, int thread,
 
 cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexcept nogil:
     """Batches start..stop, in lockstep with the other threads of the job."""
-    cdef Py_ssize_t batch, place, rows, part, done, index, item = sizeof(floating)
-    cdef double rate
+    cdef Py_ssize_t batch, place, rows, part, done, index, from_row, to_row, item = sizeof(floating)
+    cdef Py_ssize_t most = p.batch_size if p.whole else BATCH_ROWS
+    cdef bint plain = p.reduction == REDUCE_MEAN and not p.ignores
+    cdef double rate, scale
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
     if p.check and p.update:
         copy_share(p.backup, p.params, p.n_params * item, thread, size)
@@ -481,17 +548,29 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
         place = batch * p.batch_size
         rows = min(p.batch_size, p.n_rows - place)
         rate = step_rate(p.optimizer, p.settings, p.learning_rate, p.steps + batch - p.start + 1)
+        scale = batch_scale(p, place, rows)
         done = 0
         while done < rows:
-            part = min(rows - done, <Py_ssize_t>BATCH_ROWS)
-            rows_half(p, place + done + part * thread // size, part * thread // size, part * (thread + 1) // size,
-                      1. / rows, thread, tag)
+            part = min(rows - done, most)
+            from_row = part * thread // size
+            to_row = part * (thread + 1) // size
+            rows_half(p, place + done + from_row, from_row, to_row, scale, thread, tag)
             barrier(&p.team, size)
             if failed(p.rows_status, size):
                 return
+            if p.loss.kind == PYTHON_FUNCTION:
+                if thread == 0 and not call_python(p, place + done, part):
+                    p.weights_status[0] = STATUS_INTERRUPTED
+                barrier(&p.team, size)
+                if failed(p.weights_status, size):
+                    return
+                finish_rows(p, place + done + from_row, from_row, to_row - from_row, scale, thread, tag)
+                barrier(&p.team, size)
+                if failed(p.rows_status, size):
+                    return
             if thread == 0:
-                add_up(p, place + done, part)
-                if done + part < rows and interrupted():
+                add_up(p, place + done, part, 1 if plain or p.whole else scale * rows)
+                if done + part < rows and interrupted(p):
                     p.weights_status[0] = STATUS_INTERRUPTED
             weights_half(p, part, done > 0, done + part == rows, rate, thread, tag)
             barrier(&p.team, size)
@@ -512,17 +591,24 @@ cdef void run(Plan* p, int thread, int size) noexcept nogil:
     barrier(&p.team, size)              # nobody looks at the plan any more
 
 
-cdef bint interrupted() noexcept with gil:
+cdef bint interrupted(Plan* p) noexcept with gil:
     """Whether a signal waits that would raise; it is raised by the caller once the threads have met."""
     try:
         PyErr_CheckSignals()
     except BaseException as error:
-        _pending.append(error)
+        (<Network>p.network).error = error
         return True
     return False
 
 
-_pending = []
+cdef bint call_python(Plan* p, Py_ssize_t place, Py_ssize_t rows) noexcept with gil:
+    """The loss of PYTHON_FUNCTION for the rows in the workspace; False if it raised."""
+    try:
+        (<Network>p.network).call_loss(place, rows)
+    except BaseException as error:
+        (<Network>p.network).error = error
+        return False
+    return True
 
 
 cdef inline void evaluate(const Plan* p, const Work* work, Py_ssize_t start, Py_ssize_t stop, double* values,
@@ -586,6 +672,107 @@ def aligned_zeros(Py_ssize_t size, dtype):
     return memory[start:start + (size + SLACK) * item].view(dtype)[:size]
 
 
+cdef class LossKernel:
+    """A loss with its options.
+
+    Parameters
+    ----------
+    kind : int
+        A code of `LOSSES` or `CUSTOM_LOSSES`.
+    settings : sequence of at most 4 numbers
+    columns : sequence of numbers, one for each column of predictions, or None
+    function : capsule of a C function, for "c"; it holds the pointer to the user's data, too
+    """
+    cdef Loss loss
+    cdef double[::1] options
+    cdef readonly Py_ssize_t by_column      # numbers for columns; 0 if there are none
+    cdef object function
+
+    def __cinit__(self, int kind, settings=(), columns=None, function=None):
+        if not 0 <= kind < N_LOSSES or len(settings) > N_SETTINGS:
+            raise ValueError("no such loss")
+        options = np.zeros(N_SETTINGS + (0 if columns is None else len(columns)))
+        options[:len(settings)] = settings
+        if columns is not None:
+            options[N_SETTINGS:] = columns
+        self.by_column = len(options) - N_SETTINGS
+        if (self.by_column == 0 and kind in (QUANTILE, CATEGORICAL_FOCAL_CROSSENTROPY, CATEGORICAL_FOCAL_CROSSENTROPY_LOGITS)) \
+                or (kind == C_FUNCTION) != (function is not None):
+            raise ValueError("the loss needs a number for each column, or its function")
+        self.options = options
+        self.loss.kind = kind
+        self.loss.options = &self.options[0]
+        self.loss.by_column = self.by_column > 0
+        if function is not None:
+            self.function = function
+            self.loss.function = PyCapsule_GetPointer(function, PyCapsule_GetName(function))
+            self.loss.user_data = PyCapsule_GetContext(function)
+
+    def __call__(self, y, p, delta, double[::1] values, double scale):
+        """values <- the loss of each row, delta <- scale times the gradient of that value; the sum of the values.
+
+        Parameters
+        ----------
+        y : C-contiguous array in the dtype of p, or int64 labels, below 0 where the row is ignored
+        p : C-contiguous array (..., n), float32 or float64
+        delta : the same, or None
+        values : float64 (rows,)
+        """
+        cdef Py_buffer y_buffer, p_buffer, delta_buffer
+        cdef Py_ssize_t rows, n
+        cdef double total = 0
+        PyObject_GetBuffer(p, &p_buffer, PyBUF_ND)
+        try:
+            n = p_buffer.shape[p_buffer.ndim - 1]
+            rows = p_buffer.len // (p_buffer.itemsize * n) if n > 0 else 0
+            if values.shape[0] != rows or self.by_column not in (0, n):
+                raise ValueError("values must have a number for each row, and columns for each column")
+            if rows == 0:
+                return 0.
+            PyObject_GetBuffer(y, &y_buffer, PyBUF_ND)
+            try:
+                if y_buffer.len != (rows * 8 if is_sparse(self.loss.kind) else rows * target_columns(self.loss.kind, n) * p_buffer.itemsize):
+                    raise ValueError("y must have the shape and dtype of p, labels one for each row")
+                delta_buffer.buf = NULL
+                if delta is not None:
+                    PyObject_GetBuffer(delta, &delta_buffer, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+                try:
+                    if delta is not None and (delta_buffer.len != p_buffer.len or delta_buffer.itemsize != p_buffer.itemsize):
+                        raise ValueError("delta must have the shape and dtype of p")
+                    if delta is None and self.loss.kind == C_FUNCTION:
+                        raise ValueError("a C function always writes its gradient")
+                    with nogil:
+                        if p_buffer.itemsize == 8:
+                            total = loss_blocks(&self.loss, y_buffer.buf, <double*>p_buffer.buf, <double*>delta_buffer.buf, &values[0], rows, n, scale)
+                        else:
+                            total = loss_blocks(&self.loss, y_buffer.buf, <float*>p_buffer.buf, <float*>delta_buffer.buf, &values[0], rows, n, scale)
+                finally:
+                    if delta is not None:
+                        PyBuffer_Release(&delta_buffer)
+            finally:
+                PyBuffer_Release(&y_buffer)
+        finally:
+            PyBuffer_Release(&p_buffer)
+        return total
+
+
+cdef inline double loss_blocks(const Loss* loss, const void* targets, const floating* p, floating* delta, double* values,
+                               Py_ssize_t rows, Py_ssize_t n, double scale) noexcept nogil:
+    """A loss over rows that adjoin, in blocks that stay in the cache until their gradient is scaled; the sum of values."""
+    cdef Py_ssize_t first = 0, count, most = max(<Py_ssize_t>1, <Py_ssize_t>BLOCK_NUMBERS // n), i, columns = target_columns(loss.kind, n)
+    cdef const int64_t* labels = <const int64_t*>targets if is_sparse(loss.kind) else NULL
+    cdef const floating* y = <const floating*>targets if labels == NULL else NULL
+    cdef double total = 0
+    while first < rows:
+        count = min(most, rows - first)
+        loss_rows(loss, y + first * columns if y != NULL else NULL, columns, labels + first if labels != NULL else NULL,
+                  p + first * n, n, delta + first * n if delta != NULL else NULL, values + first, count, n, scale)
+        for i in range(count):
+            total += values[first + i]
+        first += count
+    return total
+
+
 cdef class Network:
     """Dense layers in one flat vector of parameters, trained by ranges of batches.
 
@@ -608,6 +795,7 @@ cdef class Network:
     cdef Plan* plan                 # on its own cache lines: threads meet in its team
     cdef readonly object params, slots, grads, dtype
     cdef object _backup, _values
+    cdef object kernel, python_loss, error      # of set_loss; what a job has raised
     cdef readonly list shapes       # (n_in, n_out, use_bias, offset) of each layer with weights
 
     def __cinit__(self, Py_ssize_t n_inputs, list layers, dtype="float32"):
@@ -619,6 +807,7 @@ cdef class Network:
             raise MemoryError()
         memset(p, 0, sizeof(Plan))
         self.plan = p
+        p.network = <void*>self
         self.dtype = np.dtype(dtype)
         p.is_double = self.dtype == np.float64
         p.n_layers = len(layers)
@@ -661,6 +850,11 @@ cdef class Network:
         release(self.plan)
 
     @property
+    def in_python(self):
+        """Whether the loss is a Python function."""
+        return self.python_loss is not None
+
+    @property
     def steps(self):
         """Steps the optimizer has taken."""
         return self.plan.steps
@@ -669,17 +863,67 @@ cdef class Network:
     def steps(self, Py_ssize_t steps):
         self.plan.steps = steps
 
-    def set_loss(self, int loss, bint fused, list metrics):
-        """The loss, whether it takes the input of the last activation, and the metrics."""
+    def set_loss(self, LossKernel kernel, bint fused, list metrics, int reduction=REDUCE_MEAN, python_loss=None, bint whole=False):
+        """The loss, whether it takes the input of the last activation, and the metrics.
+
+        Parameters
+        ----------
+        kernel : LossKernel
+        fused : bint
+        metrics : list of int
+        reduction : one of REDUCTIONS
+        python_loss : function (y, outputs, weights) -> values (rows,) float64, gradient (rows, n_out); for "python"
+            Called once a batch, by one thread, with arrays of its own.
+        whole : bint
+            `python_loss` gives the loss of the batch in every value, and its gradient: no mean, no weights are left.
+        """
+        cdef Plan* p = self.plan
         if len(metrics) > MAX_METRICS:
             raise ValueError(f"at most {MAX_METRICS} metrics are counted natively, got {len(metrics)}")
-        self.plan.loss = loss
-        self.plan.fused = fused
-        self.plan.n_metrics = len(metrics)
-        for i, metric in enumerate(metrics):
-            self.plan.metrics[i] = metric
-        self.plan.ordinal = not set(metrics) - {CATEGORICAL_ACCURACY, SPARSE_CATEGORICAL_ACCURACY}
+        if (kernel.loss.kind == PYTHON_FUNCTION) != (python_loss is not None):
+            raise ValueError("a loss in Python needs its function")
+        if kernel.by_column not in (0, p.layers[p.n_layers - 1].n_out):
+            raise ValueError(f"the loss has a number for each of {kernel.by_column} columns, "
+                             f"the last layer {p.layers[p.n_layers - 1].n_out}")
         self._values = None
+        self.kernel, self.python_loss = kernel, python_loss
+        p.loss = kernel.loss
+        p.fused = fused
+        p.reduction = reduction
+        p.whole = whole
+        p.n_metrics = len(metrics)
+        for i, metric in enumerate(metrics):
+            p.metrics[i] = metric
+        p.ordinal = not set(metrics) - {CATEGORICAL_ACCURACY, SPARSE_CATEGORICAL_ACCURACY}
+
+    cdef int call_loss(self, Py_ssize_t place, Py_ssize_t rows) except -1:
+        """Values and deltas of the rows in the workspace from the loss in Python."""
+        cdef Plan* p = self.plan
+        cdef Layer* last = p.layers + p.n_layers - 1
+        cdef Py_ssize_t item = 8 if p.is_double else 4, r
+        cdef char* delta = p.work.memory + last.delta * p.work.capacity * item
+        cdef char* y = delta + last.stride * p.work.capacity * item
+        cdef char* a = p.work.memory + last.a * p.work.capacity * item
+        cdef double[::1] values
+        outputs = np.empty((rows, last.n_out), self.dtype)
+        copy_rows(address(outputs), last.n_out * item, a, last.stride * item, last.n_out * item, rows)
+        targets = np.empty((rows, p.n_targets), self.dtype)
+        copy_rows(address(targets), p.n_targets * item, y, last.stride * item, p.n_targets * item, rows)
+        weights = None
+        if p.weights != NULL and p.whole:
+            weights = np.empty(rows)
+            values = weights
+            for r in range(rows):
+                values[r] = p.weights[row_at(p, place + r)]
+        given, gradient = self.python_loss(targets, outputs, weights)
+        if given.shape != (rows,) or gradient.shape != outputs.shape:
+            raise ValueError(f"a loss must give values of shape {(rows,)} and a gradient of shape {outputs.shape}; "
+                             f"got {given.shape} and {gradient.shape}")
+        values = given
+        memcpy(p.values, &values[0], rows * sizeof(double))
+        gradient = np.ascontiguousarray(gradient, self.dtype)
+        copy_rows(delta, last.stride * item, address(gradient), last.n_out * item, last.n_out * item, rows)
+        return 0
 
     def set_optimizer(self, int optimizer, Py_ssize_t n_slots, list settings):
         """The optimizer, with its state at zero."""
@@ -700,8 +944,8 @@ cdef class Network:
         cdef Plan* p = self.plan
         cdef Py_ssize_t item = 8 if p.is_double else 4, widest = 0
         cdef int index
-        cdef bint long = rows > BATCH_ROWS
-        rows = min(rows, <Py_ssize_t>BATCH_ROWS)
+        cdef bint long = rows > BATCH_ROWS and not p.whole
+        rows = min(rows, <Py_ssize_t>BATCH_ROWS) if long else rows
         if rows > p.work.capacity:
             release(p.work.memory)
             p.work.capacity = 0
@@ -738,7 +982,8 @@ cdef class Network:
 
     def train_batches(self, x, int x_source, y, int y_source, const int64_t[::1] order, const double[::1] weights,
                       Py_ssize_t n_rows, Py_ssize_t batch_size, Py_ssize_t start, Py_ssize_t stop,
-                      double learning_rate, double[::1] sums, bint update, bint check, int size):
+                      double learning_rate, double[::1] sums, bint update, bint check, int size, outputs=None,
+                      bint ignores=False):
         """Trains on batches start..stop without the GIL.
 
         Parameters
@@ -756,6 +1001,10 @@ cdef class Network:
             Stop at a loss or gradient that is not finite and put back the weights of the start of the range.
         size : int
             Threads; more than one only between `start_team` and `stop_team`.
+        outputs : array (n_rows, n_outputs) of the dtype of the network, or None
+            Written to: the outputs of the last layer at each place of the order, before the step on its batch.
+        ignores : bool
+            Whether labels below 0 may occur: rows left out of the mean of their batch.
 
         Returns
         -------
@@ -776,15 +1025,18 @@ cdef class Network:
             raise ValueError("the network has no optimizer")
         self.prepare(min(batch_size, n_rows), size, not update, check and update)
         p.update = update
+        p.outputs = self.outputs_address(outputs, n_rows)
+        p.ignores = ignores and is_sparse(p.loss.kind)
         open_rows(x, x_source, p.n_inputs, &p.x, &x_buffer)
         try:
-            if is_sparse(p.loss):
+            if is_sparse(p.loss.kind):
                 labels = y
                 p.labels = &labels[0]
                 self.enter(order, weights, n_rows, batch_size, start, stop, learning_rate, sums, check, size)
             else:
                 p.labels = NULL
-                open_rows(y, y_source, p.layers[p.n_layers - 1].n_out, &p.y, &y_buffer)
+                p.n_targets = self.columns_of(y)
+                open_rows(y, y_source, p.n_targets, &p.y, &y_buffer)
                 try:
                     self.enter(order, weights, n_rows, batch_size, start, stop, learning_rate, sums, check, size)
                 finally:
@@ -792,7 +1044,8 @@ cdef class Network:
         finally:
             PyBuffer_Release(&x_buffer)
         if p.weights_status[0] == STATUS_INTERRUPTED:
-            raise _pending.pop()
+            error, self.error = self.error, None
+            raise error
         for t in range(size):
             status = p.rows_status[t] or p.weights_status[t]
             if status != STATUS_DONE:
@@ -802,6 +1055,24 @@ cdef class Network:
                     self.slots[:] = self._backup[p.n_params:].reshape(self.slots.shape)
                 return p.done, status, row_at(p, p.place[t]) if order is not None else p.place[t]
         return p.done, DONE, -1
+
+    cdef Py_ssize_t columns_of(self, y) except -1:
+        """Columns of y: those the loss asks for; a loss in Python takes any number up to that of the outputs."""
+        cdef Py_ssize_t n_out = self.plan.layers[self.plan.n_layers - 1].n_out
+        if self.plan.loss.kind == PYTHON_FUNCTION:
+            if y.ndim != 2 or not 1 <= y.shape[1] <= n_out:
+                raise ValueError(f"y must be 2-D with 1 to {n_out} columns")
+            return y.shape[1]
+        return target_columns(self.plan.loss.kind, n_out)
+
+    cdef char* outputs_address(self, outputs, Py_ssize_t rows) except? NULL:
+        """Where the outputs of `rows` rows go."""
+        if outputs is None:
+            return NULL
+        if outputs.dtype != self.dtype or outputs.ndim != 2 or not outputs.flags.c_contiguous or not outputs.flags.writeable \
+                or len(outputs) < rows or outputs.shape[1] != self.plan.layers[self.plan.n_layers - 1].n_out:
+            raise ValueError("outputs must be a C-contiguous matrix of the dtype and width of the last layer, a row for each row")
+        return address(outputs)
 
     cdef int enter(self, const int64_t[::1] order, const double[::1] weights, Py_ssize_t n_rows, Py_ssize_t batch_size,
                    Py_ssize_t start, Py_ssize_t stop, double learning_rate, double[::1] sums,
@@ -855,8 +1126,12 @@ cdef class Network:
         """Ends every `help`."""
         set_word(&self.plan.team, &self.plan.team.job, ((self.plan.team.job >> 8) + 1) << 8)
 
-    def evaluate_rows(self, x, int x_source, y, int y_source, Py_ssize_t start, Py_ssize_t stop, double[:, ::1] values):
-        """Loss and metrics of rows start..stop into values[:, start:stop]; (status, row).  Many threads may call it."""
+    def evaluate_rows(self, x, int x_source, y, int y_source, Py_ssize_t start, Py_ssize_t stop, double[:, ::1] values,
+                      outputs=None):
+        """Loss and metrics of rows start..stop into values[:, start:stop]; (status, row).  Many threads may call it.
+
+        A loss in Python leaves values[0] at 0.  With `outputs`, (rows, n_outputs), those of the last layer are written there.
+        """
         cdef Plan* p = self.plan
         cdef Plan own = self.plan[0]
         cdef Py_buffer x_buffer, y_buffer
@@ -872,13 +1147,15 @@ cdef class Network:
         own.labels = NULL
         own.n_rows = stop
         try:
+            own.outputs = self.outputs_address(outputs, stop)
             open_rows(x, x_source, p.n_inputs, &own.x, &x_buffer)
             try:
-                if is_sparse(p.loss):
+                if is_sparse(p.loss.kind):
                     labels = y
                     own.labels = &labels[0]
                 else:
-                    open_rows(y, y_source, p.layers[p.n_layers - 1].n_out, &own.y, &y_buffer)
+                    own.n_targets = self.columns_of(y)
+                    open_rows(y, y_source, own.n_targets, &own.y, &y_buffer)
                 try:
                     with nogil:
                         if p.is_double:
@@ -1000,6 +1277,13 @@ cdef char* address(object array) except NULL:
     return <char*><size_t>array.ctypes.data
 
 
+cdef void copy_rows(char* out, Py_ssize_t out_row, const char* source, Py_ssize_t source_row, Py_ssize_t size, Py_ssize_t rows) noexcept nogil:
+    """`size` bytes of each row; rows lie so many bytes apart."""
+    cdef Py_ssize_t r
+    for r in range(rows):
+        memcpy(out + r * out_row, source + r * source_row, size)
+
+
 def first_outside(const int64_t[::1] labels, Py_ssize_t classes):
     """Place of the first label that is not in [0, classes), or -1; NumPy's min and max cost a small step its time."""
     cdef Py_ssize_t i
@@ -1090,27 +1374,6 @@ def apply_activation_gradient(int kind, const floating[:, ::1] z, const floating
         return
     with nogil:
         activation_gradient(kind, &z[0, 0], &a[0, 0], &delta[0, 0], z.shape[1], z.shape[0], z.shape[1])
-
-
-def apply_loss(int kind, const floating[:, ::1] y, const int64_t[::1] labels, const floating[:, ::1] p,
-               floating[:, ::1] delta, double[::1] values):
-    """values <- the loss of each row, delta <- its gradient; labels for a sparse loss, else y; delta may be empty."""
-    cdef Py_ssize_t rows = p.shape[0], n = p.shape[1]
-    cdef bint gradient = delta.shape[0] > 0
-    if not 0 <= kind < N_LOSSES or values.shape[0] != rows or (gradient and (delta.shape[0] != rows or delta.shape[1] != n)):
-        raise ValueError("p, delta and values must have the same rows")
-    if (labels.shape[0] != rows) if is_sparse(kind) else (y.shape[0] != rows or y.shape[1] != n):
-        raise ValueError("y must have the shape of p, labels one for each row")
-    if rows == 0 or n == 0:
-        return
-    cdef const floating* targets = NULL
-    cdef const int64_t* classes = NULL
-    if is_sparse(kind):
-        classes = &labels[0]
-    else:
-        targets = &y[0, 0]
-    with nogil:
-        loss_rows(kind, targets, n, classes, &p[0, 0], n, &delta[0, 0] if gradient else NULL, &values[0], rows, n, n)
 
 
 def apply_optimizer(int kind, floating[::1] params, const floating[::1] grads, floating[:, ::1] slots, settings,

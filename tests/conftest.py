@@ -1,0 +1,50 @@
+"""What several files of tests need and what takes long to make."""
+import ctypes
+import shutil
+import subprocess
+
+import pytest
+
+SOURCE = """
+#include <stddef.h>
+#define SQUARED_ERROR(number) \\
+    number squared_error_##number(const number *y, const number *p, number *gradient, ptrdiff_t n, void *factor) { \\
+        number value = 0, scale = factor ? *(number *)factor : 1; \\
+        for (ptrdiff_t i = 0; i < n; i++) { \\
+            value += scale * (p[i] - y[i]) * (p[i] - y[i]) / n; \\
+            gradient[i] = 2 * scale * (p[i] - y[i]) / n; \\
+        } \\
+        return value; \\
+    }
+SQUARED_ERROR(double)
+SQUARED_ERROR(float)
+double wrong_gradient(const double *y, const double *p, double *gradient, ptrdiff_t n, void *unused) {
+    double value = squared_error_double(y, p, gradient, n, 0);
+    gradient[n - 1] *= 2;
+    return value;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def c_loss(tmp_path_factory):
+    """A function from a name of SOURCE and a dtype to the compiled loss as scipy.LowLevelCallable."""
+    scipy = pytest.importorskip("scipy")
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    folder = tmp_path_factory.mktemp("c_loss")
+    (folder / "loss.c").write_text(SOURCE)
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", folder / "loss.c", "-o", folder / "loss.so"], check=True)
+    library = ctypes.CDLL(str(folder / "loss.so"))
+
+    def load(name="squared_error", dtype="float64", factor=None):
+        number = ctypes.c_double if dtype == "float64" else ctypes.c_float
+        suffix = {"float64": "_double", "float32": "_float"}[dtype] if name == "squared_error" else ""
+        function = library[name + suffix]
+        pointer = ctypes.POINTER(number)
+        function.restype, function.argtypes = number, [pointer, pointer, pointer, ctypes.c_ssize_t, ctypes.c_void_p]
+        data = None if factor is None else ctypes.cast(ctypes.pointer(number(factor)), ctypes.c_void_p)
+        return scipy.LowLevelCallable(function, data)
+
+    return load

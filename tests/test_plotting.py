@@ -1,0 +1,251 @@
+"""Pictures show what they say: lines are the values of the loss, broken where it jumps; and they leave matplotlib alone."""
+import inspect
+import sys
+
+import numpy as np
+import pytest
+
+from nnfast import losses
+from nnfast.callbacks import History
+from nnfast.plotting import plot_history, plot_loss, plot_losses
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+NEEDED = {"q": 0.9, "delta": 1.0, "p": 1.5, "power": 1.5, "alpha": 0.5, "beta": 0.5}      # options without a default
+CLASSES = [cls for cls in (getattr(losses, name) for name in losses.__all__)
+           if isinstance(cls, type) and issubclass(cls, losses.Loss) and cls not in (losses.Loss, losses.Custom)]
+LOGITS = [cls for cls in CLASSES if "from_logits" in inspect.signature(cls).parameters]
+
+
+def make(cls, **options):
+    parameters = inspect.signature(cls).parameters.items()
+    return cls(**{name: NEEDED[name] for name, parameter in parameters if parameter.default is parameter.empty and name in NEEDED}, **options)
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def axes():
+    """Axes that pyplot does not know of."""
+    return matplotlib.figure.Figure().subplots(1, 2)
+
+
+def line(ax, label):
+    found = [line for line in ax.get_lines() if line.get_label() == label]
+    assert len(found) == 1, [line.get_label() for line in ax.get_lines()]
+    return np.asarray(found[0].get_xdata(), float), np.asarray(found[0].get_ydata(), float)
+
+
+def marks(ax, kind):
+    return sorted(point for line in ax.get_lines() if line.get_label() == kind for point in zip(line.get_xdata(), line.get_ydata()))
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def squares_above(y_true, y_pred):
+    """A custom loss: squares, ten times as much below the truth, for each row."""
+    error = y_pred - y_true
+    weight = np.where(error < 0, 10.0, 1.0)
+    return np.sum(weight * error**2, axis=-1), 2 * weight * error
+
+
+@pytest.mark.parametrize("loss", [*map(make, CLASSES), *(make(cls, from_logits=True) for cls in LOGITS), squares_above, "mse"], ids=repr)
+@pytest.mark.parametrize("y_true", [0.0, 1.0])
+def test_every_loss_is_drawn_with_its_gradient(loss, y_true, axes):
+    if loss == losses.Gamma() and y_true == 0:
+        with pytest.raises(ValueError, match="must be positive"):
+            plot_loss(loss, y_true, axes=axes)
+        return
+    left, right = plot_loss(loss, y_true, axes=axes)
+    name = left.get_legend().get_texts()[0].get_text()
+    assert name.startswith(getattr(loss, "__name__", "MeanSquaredError" if loss == "mse" else type(loss).__name__))
+    assert [text.get_text() for text in right.get_legend().get_texts()][:2] == ["loss", "gradient"]
+    for ax in (left, right):
+        assert ax.get_title() and ax.get_xlabel() and ax.get_ylabel()
+    x, values = line(left, name)
+    np.testing.assert_array_equal(line(right, "loss")[1], values)
+    assert len(x) > 500 and np.isfinite(values).sum() > 500
+    x_slopes, slopes = line(right, "gradient")
+    step, distance = 1e-6, 1e-3
+    broken = np.concatenate([x_slopes[np.isnan(slopes)], x[np.isnan(values)]])
+    inner = x[1:-1][(np.abs(np.subtract.outer(x[1:-1], broken)) > distance).all(axis=1)][::7]
+    inside = plot_loss(loss, y_true, y_pred=np.unique([inner - step, inner + step]), axes=matplotlib.figure.Figure().subplots(1, 2))[0]
+    x_near, near = line(inside, name)
+    differences = (np.interp(inner + step, x_near, near) - np.interp(inner - step, x_near, near)) / (2 * step)
+    np.testing.assert_allclose(differences, np.interp(inner, x_slopes, slopes), rtol=2e-3, atol=2e-3 + 1e-6 * np.nanmax(np.abs(slopes)))
+
+
+@pytest.mark.parametrize("name, y_true", [("MeanSquaredError", 0.0), ("MeanAbsoluteError", 2.5), ("BinaryCrossentropy", 1.0)])
+def test_lines_of_one_output_are_the_loss_and_its_gradient(name, y_true, axes):
+    loss = getattr(losses, name)()
+    left, right = plot_loss(loss, y_true, axes=axes)
+    for (x, drawn), function in [(line(left, name), lambda y, p: loss(y, p)), (line(right, "gradient"), lambda y, p: loss.gradient(y, p)[0, 0])]:
+        there = np.isfinite(drawn)
+        np.testing.assert_array_equal(drawn[there], [function([[y_true]], [[p]]) for p in x[there]])
+        assert (np.diff(x) >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["CategoricalCrossentropy", "SparseCategoricalCrossentropy"])
+@pytest.mark.parametrize("y_true", [0, 1.0, 4, [0, 1], [0, 0, 1, 0]], ids=str)
+def test_crossentropy_over_the_probability_of_the_true_class(name, y_true, axes):
+    """-log p and its slope -1/p, however many classes share the rest."""
+    left, right = plot_loss(getattr(losses, name)(), y_true, axes=axes)
+    x, values = line(left, name)
+    assert 0 < x[0] <= 0.001 and 0.999 <= x[-1] < 1
+    np.testing.assert_allclose(values, -np.log(x), atol=1e-12)
+    np.testing.assert_allclose(line(right, "gradient")[1], -1 / x, rtol=1e-9)
+    assert left.get_xlabel() == "probability p of the true class"
+
+
+def test_crossentropy_from_logits_is_drawn_over_the_logit(axes):
+    """Classes beside the true one have logit 0: loss log(e^z + 2) - z, slope p - 1."""
+    left, right = plot_loss(losses.SparseCategoricalCrossentropy(from_logits=True), 1, axes=axes)
+    z, values = line(left, "SparseCategoricalCrossentropy(from_logits=True)")
+    np.testing.assert_allclose(values, np.log(np.exp(z) + 2) - z, atol=1e-12)
+    np.testing.assert_allclose(line(right, "gradient")[1], np.exp(z) / (np.exp(z) + 2) - 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("y_true", [0.0, 1.0, -2.3])
+@pytest.mark.parametrize("y_pred", [None, np.linspace(-7, 8, 42)], ids=["default", "given"])
+def test_the_gradient_of_the_absolute_error_is_broken_at_the_truth(y_true, y_pred, axes):
+    left, right = plot_loss("mae", y_true, y_pred, axes=axes)
+    x, slopes = line(right, "gradient")
+    assert set(slopes[np.isfinite(slopes)]) == {-1, 0, 1}
+    assert (slopes[x < y_true - 1e-9] == -1).all() and (slopes[x > y_true + 1e-9] == 1).all()
+    assert np.isnan(slopes).sum() == 2                        # before the truth and behind it
+    drawn = np.isfinite(slopes[:-1]) & np.isfinite(slopes[1:])
+    assert (slopes[:-1][drawn] == slopes[1:][drawn]).all(), "a stroke joins two values of the gradient"
+    assert marks(right, "_value at the jump") == [(y_true, 0)]
+    np.testing.assert_allclose(marks(right, "_end of the line"), [(y_true, -1), (y_true, 1)], atol=1e-9)
+    assert np.isfinite(line(left, "MeanAbsoluteError")[1]).all()
+
+
+def test_a_value_that_belongs_to_one_side_of_a_jump_is_a_dot_there(axes):
+    def step(y_true, y_pred):
+        return np.where(y_pred[:, 0] >= y_true[:, 0], 2.0, 0.0), np.zeros_like(y_pred)
+
+    left, right = plot_loss(step, 1.0, axes=axes)
+    assert marks(left, "_value at the jump") == [(1, 2)]
+    np.testing.assert_allclose(marks(left, "_end of the line"), [(1, 0)], atol=1e-9)
+    assert np.isnan(line(left, "step")[1]).sum() == 1 and np.isfinite(line(right, "gradient")[1]).all()
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce", squares_above], ids=str)
+def test_lines_without_a_jump_are_whole(loss, axes):
+    for ax in plot_loss(loss, 1.0, axes=axes):
+        assert not any(np.isnan(np.asarray(line.get_ydata(), float)).any() for line in ax.get_lines())
+        assert marks(ax, "_value at the jump") == marks(ax, "_end of the line") == []
+
+
+def test_a_singularity_is_cut_and_its_end_is_written(axes):
+    left, right = plot_loss("bce", 1.0, axes=axes)
+    low, high = right.get_ylim()
+    assert -20 < low < -5 and 6 < high < 10                   # the gradient goes to -1000, the loss to 6.9
+    assert any("\N{MINUS SIGN}1000 at p = 0.001" in text for text in texts(right))
+    assert texts(left) == ["6.908 at p = 0.001"]
+    assert texts(plot_loss("bce", 0.0, axes=matplotlib.figure.Figure().subplots(1, 2))[1])[-1] == "↑ 1000 at p = 0.999"
+    assert not any(map(texts, plot_loss("mse", axes=matplotlib.figure.Figure().subplots(1, 2))))
+
+
+def test_given_predictions_and_the_truth_among_them_are_drawn(axes):
+    left, _ = plot_loss("mse", 0.25, y_pred=[3, -1, 2, 2], axes=axes)
+    assert line(left, "MeanSquaredError")[0].tolist() == [-1, 0.25, 2, 3]
+
+
+def test_losses_are_compared_over_one_prediction(axes):
+    compared = ["mse", losses.MeanAbsoluteError(), squares_above]
+    left, right = plot_losses(compared, y_true=1.0, axes=axes)
+    names = ["MeanSquaredError", "MeanAbsoluteError", "squares_above", "truth 1"]
+    for ax in (left, right):
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == names
+        dashes = [line.get_linestyle() for line in ax.get_lines() if line.get_label() in names[:3]]
+        assert len(set(dashes)) == 3                          # told apart in grey
+    x, values = line(left, "squares_above")
+    np.testing.assert_allclose(values, np.where(x < 1, 10, 1) * (x - 1)**2)
+    x, slopes = line(right, "MeanSquaredError")
+    np.testing.assert_allclose(slopes, 2 * (x - 1))
+    assert np.isnan(line(right, "MeanAbsoluteError")[1]).sum() == 2
+
+
+def test_real_losses_are_compared_with_those_of_probabilities_between_0_and_1(axes):
+    left, _ = plot_losses(["mse", "bce"], y_true=1.0, axes=axes)
+    assert left.get_xlabel() == "predicted probability p"
+    x, values = line(left, "MeanSquaredError")
+    assert 0 < x[0] and x[-1] < 1
+    np.testing.assert_allclose(values, (x - 1)**2)
+
+
+def test_a_vector_compares_any_losses_over_classes(axes):
+    left, _ = plot_losses(["mse", "categorical_crossentropy", "sparse_categorical_crossentropy"], y_true=[0, 1, 0], axes=axes)
+    x, values = line(left, "MeanSquaredError")
+    np.testing.assert_allclose(values, ((1 - x)**2 + 2 * ((1 - x) / 2)**2) / 3)
+
+
+def test_a_history_is_drawn_with_training_and_validation():
+    history = History()
+    for epoch, loss in enumerate([0.9, 0.5, 0.4]):
+        history.append(epoch + 2, {"loss": loss, "acc": 1 - loss, "val_loss": 2 * loss, "val_acc": 0.5})
+    panels = plot_history(history)
+    assert [ax.get_ylabel() for ax in panels] == ["loss", "acc"] and {ax.get_xlabel() for ax in panels} == {"epoch"}
+    assert line(panels[0], "training")[0].tolist() == [3, 4, 5]           # epochs are counted from 1
+    assert line(panels[0], "training")[1].tolist() == [0.9, 0.5, 0.4]
+    assert line(panels[0], "validation")[1].tolist() == [1.8, 1.0, 0.8]
+    assert [text.get_text() for text in panels[1].get_legend().get_texts()] == ["training", "validation"]
+
+
+def test_a_history_without_validation_or_with_some_of_it_is_drawn():
+    assert [text.get_text() for text in plot_history({"loss": [1.0, 0.5]})[0].get_legend().get_texts()] == ["training"]
+    ax, = plot_history({"loss": [4.0, 3, 2, 1], "val_loss": [5.0, 4.0]})
+    assert line(ax, "validation")[0].tolist() == [2, 4]                   # validated in every second epoch
+
+
+@pytest.mark.parametrize("draw", [lambda axes: plot_loss("mae", axes=axes), lambda axes: plot_losses(["mae", "mse"], axes=axes),
+                                  lambda axes: plot_history({"loss": [2, 1], "acc": [0, 1]}, axes)], ids=["loss", "losses", "history"])
+def test_axes_go_in_and_out_and_nothing_else_changes(draw, axes, monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("show was called"))
+    settings, figure = dict(matplotlib.rcParams), plt.figure()
+    current = figure.add_subplot()
+    assert list(draw(axes)) == list(axes)
+    assert plt.get_fignums() == [figure.number] and plt.gca() is current and not current.lines
+    assert list(draw(list(axes))) == list(axes)
+    own = draw(None)
+    assert len(plt.get_fignums()) == 2 and len({ax.figure for ax in own}) == 1 and own[0].figure is not figure
+    assert dict(matplotlib.rcParams) == settings
+    own[0].figure.canvas.draw()
+    with pytest.raises(ValueError, match="axes must be 2 matplotlib axes"):
+        draw(axes[:1])
+
+
+@pytest.mark.parametrize("call, match", [
+    (lambda: plot_loss("msee"), "loss must be one of the known names"),
+    (lambda: plot_loss("sparse_categorical_crossentropy", 0.5), "y_true must be a class"),
+    (lambda: plot_loss("sparse_categorical_crossentropy", [0.5, 0.5]), "y_true must be a class or one-hot"),
+    (lambda: plot_loss("mse", np.nan), "y_true must be a finite number"),
+    (lambda: plot_loss("mse", [[1.0], [2.0]]), "y_true must be a finite number, or the vector"),
+    (lambda: plot_loss("mse", y_pred=[1.0]), "y_pred must hold at least two"),
+    (lambda: plot_loss(lambda y, p: (p, 0.0)), "a custom loss must return a value for each row and a gradient"),
+    (lambda: plot_loss(lambda y, p: (p * np.nan, p)), "the loss must be finite"),
+    (lambda: plot_losses([]), "at least one loss"),
+    (lambda: plot_losses(["mse", "categorical_crossentropy"]), "drawn over one thing; got .*give y_true as a vector"),
+    (lambda: plot_history({}), "history must hold an epoch"),
+    (lambda: plot_history(History()), "history must hold an epoch"),
+])
+def test_what_does_not_fit_is_told_and_leaves_no_figure(call, match):
+    with pytest.raises(ValueError, match=match):
+        call()
+    assert plt.get_fignums() == []
+
+
+def test_a_missing_matplotlib_is_told_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    for draw in (lambda: plot_loss("mse"), lambda: plot_losses(["mse"]), lambda: plot_history({"loss": [1.0]})):
+        with pytest.raises(ImportError, match=r'pip install "nnfast\[plot\]"'):
+            draw()
