@@ -6,6 +6,7 @@ import numpy as np
 from nnfast._core import network
 
 LARGEST = 2**62             # numbers; above it a product of sizes leaves Py_ssize_t
+CHARS = "".join(char for char in np.typecodes["All"] if np.dtype(char).str[1:] in network.SOURCES)      # dtypes the core reads
 
 
 def unknown(what, name, valid):
@@ -81,7 +82,7 @@ def dtype(value):
 
 def numeric(array, name):
     """An array of a dtype the core reads, without a copy wherever that is possible."""
-    if type(array) is not np.ndarray or array.dtype.str[1:] not in network.SOURCES or not array.dtype.isnative:
+    if type(array) is not np.ndarray or array.dtype.char not in CHARS or not array.dtype.isnative:
         try:
             array = np.asarray(array)
         except ValueError as error:
@@ -173,7 +174,7 @@ def labels(y, classes, name="y", ignore=None):
     if ignore is not None:
         ignored = y == ignore
         y = np.where(ignored, 0, y)
-    in_range = y.clip(-1, classes) if y.dtype.kind == "f" or y.dtype == np.uint64 else y      # what int64 can not hold
+    in_range = y.clip(-1, classes) if y.dtype.kind == "f" or y.dtype.char in "QL" else y      # what int64 can not hold
     integers = np.ascontiguousarray(in_range, dtype=np.int64)
     row = network.first_outside(integers, classes)
     if row >= 0:

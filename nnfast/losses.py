@@ -184,6 +184,8 @@ class Loss:
             axis = check.axis(self.axis, p.ndim)
             samples = p.shape[:axis] + p.shape[axis + 1:]
             y = check.numeric(y_true, "y_true")
+            if y.shape == samples and y.ndim == 1:
+                return check.labels(y, p.shape[axis], "y_true", self.ignore_class), p
             if y.shape != samples and (y.ndim != p.ndim or y.shape[axis] != 1 or y.size != np.prod(samples)):
                 raise ValueError(f"Arguments y_true and y_pred must have the same shape up until the axis of the classes: y_true must hold "
                                  f"one integer label for each sample, shape {samples}. Received: y_true.shape={y.shape}, y_pred.shape={p.shape}.")
@@ -528,7 +530,7 @@ class Huber(_Native):
         self.delta = check.positive(delta, "delta")
 
     def _settings(self):
-        return (self.delta,)
+        return (self.delta, 1.0)
 
 
 class SmoothL1(_Native):
@@ -546,14 +548,16 @@ class SmoothL1(_Native):
     1.40625
     """
 
-    _kernel = "smooth_l1"
-
     def __init__(self, beta=1.0, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
         self.beta = check.number(beta, "beta", 0)
 
+    @property
+    def _kernel(self):
+        return "huber" if self.beta > 0 else "mean_absolute_error"
+
     def _settings(self):
-        return (self.beta,)
+        return (self.beta, 1 / self.beta) if self.beta > 0 else ()
 
 
 class LogCosh(_Native):

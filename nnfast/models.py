@@ -15,8 +15,8 @@ import time
 import numpy as np
 
 from nnfast import _threads, _validation as check, initializers, layers, losses, metrics, optimizers
-from nnfast._tally import Tally
 from nnfast._core import network as core
+from nnfast._tally import Tally
 from nnfast.callbacks import History
 
 __all__ = ["Sequential"]

@@ -12,7 +12,7 @@ TABLE = {
     "loss":           ((2e-6, 2e-6), (1e-13, 1e-13)),     # of a row, and its gradient
     "loss_powers":    ((1e-5, 1e-5), (1e-13, 1e-13)),     # exp(k z): the rounding of k z counts k z times
     "loss_edges":     ((2e-6, 2e-6), (1e-12, 1e-12)),     # logits of 1e4 cancel
-    "focal":          ((1e-3, 1e-3), (1e-11, 1e-11)),     # log(1 - p) and (1 - p)^gamma of p near 1
+    "focal":          ((1e-3, 2e-4), (1e-10, 1e-11)),     # 1 - p of p near 0 or 1 has few digits, and powers below 1 magnify them
     "peer":           (None, (1e-10, 1e-10)),             # another library's formula
     "peer_training":  (None, (1e-8, 1e-8)),               # twenty steps of another library
     "optimizer":      ((1e-6, 1e-7), (1e-14, 1e-15)),     # a few steps

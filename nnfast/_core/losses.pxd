@@ -25,7 +25,7 @@ To add one: a kernel here, a name in `LossKind`, a line in `number_terms` or `lo
 from cython cimport floating
 from libc.stdint cimport int64_t
 from nnfast._core.mathf cimport (
-    multiply_add, exp, expm1, log, log1p, sqrt, fabs, copysign, sum_row, max_row, sum_wide, dot_wide)
+    multiply_add, exp, expm1, log, log1p, log1p_unit, sqrt, fabs, copysign, sum_row, max_row, sum_wide, dot_wide)
 
 cdef enum LossKind:
     MEAN_SQUARED_ERROR
@@ -33,7 +33,6 @@ cdef enum LossKind:
     MEAN_ABSOLUTE_PERCENTAGE_ERROR
     MEAN_SQUARED_LOGARITHMIC_ERROR
     HUBER
-    SMOOTH_L1
     LOG_COSH
     QUANTILE
     EXPECTILE
@@ -144,28 +143,15 @@ cdef inline void mean_squared_logarithmic_error(const floating* y, const floatin
 
 cdef inline void huber(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
                        const double* options) noexcept nogil:
-    """value <- e^2 / 2 where |e| <= d, else d |e| - d^2 / 2, with e = p - y; slope <- e clipped to [-d, d]."""
+    """value <- c (e^2 / 2 where |e| <= d, else d |e| - d^2 / 2), with e = p - y; slope <- c e clipped to [-d, d]."""
     cdef Py_ssize_t i
-    cdef floating error, inside, bound = options[0]
+    cdef floating error, inside, bound = options[0], factor = options[1]
+    scale = scale * factor
     for i in range(size):
         error = p[i] - y[i]
         inside = fabs(error)
         inside = inside if inside < bound else bound
-        value[i] = inside * (fabs(error) - <floating>0.5 * inside)
-        slope[i] = copysign(inside * scale, error)
-
-
-cdef inline void smooth_l1(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
-                           const double* options) noexcept nogil:
-    """Huber's loss over its bound: |e| - b / 2 outside of b, e^2 / (2 b) inside; with b = 0 the absolute error."""
-    cdef Py_ssize_t i
-    cdef floating error, inside, bound = options[0]
-    cdef floating per_bound = 1 / options[0] if options[0] > 0 else 0
-    for i in range(size):
-        error = p[i] - y[i]
-        inside = fabs(error) * per_bound
-        inside = inside if fabs(error) < bound else (<floating>1 if error != 0 else <floating>0)
-        value[i] = inside * (fabs(error) - <floating>0.5 * inside * bound)
+        value[i] = factor * inside * (fabs(error) - <floating>0.5 * inside)
         slope[i] = copysign(inside * scale, error)
 
 
@@ -179,7 +165,7 @@ cdef inline void log_cosh(const floating* y, const floating* p, floating* value,
         error = fabs(p[i] - y[i])
         s = -expm1(-error)
         t = exp(-error)
-        value[i] = log1p(s * s / (t + t) if error < 1 else t * t) + (<floating>0 if error < 1 else error - log_2)
+        value[i] = log1p_unit(s * s / (t + t) if error < 1 else t * t) + (<floating>0 if error < 1 else error - log_2)
         slope[i] = copysign(s * (<floating>1 + t) * scale / (<floating>1 + t * t), p[i] - y[i])
 
 
@@ -219,13 +205,17 @@ cdef inline void kl_divergence(const floating* y, const floating* p, floating* v
     At an end, such as p = 1, it is the mean of both sides, as a central difference and JAX have it.
     """
     cdef Py_ssize_t i
-    cdef floating truth, prediction, low = EPSILON
+    cdef floating truth, prediction, ratio, inside, low = EPSILON
     for i in range(size):
         truth = clip(y[i], low, <floating>1)
         prediction = clip(p[i], low, <floating>1)
-        value[i] = truth * log(truth / prediction)
-        slope[i] = -truth * scale / prediction
-        slope[i] = slope[i] if p[i] > low and p[i] < 1 else (<floating>0.5 * slope[i] if prediction == p[i] else <floating>0)
+        ratio = truth / prediction
+        value[i] = truth * log(ratio)
+        inside = <floating>0.5 if p[i] >= low else <floating>0
+        inside = inside + <floating>0.5 if p[i] > low else inside
+        inside = inside - <floating>0.5 if p[i] >= 1 else inside
+        inside = <floating>0 if p[i] > 1 else inside
+        slope[i] = -ratio * scale * inside
 
 
 cdef inline void poisson(const floating* y, const floating* p, floating* value, floating* slope,
@@ -302,16 +292,17 @@ cdef inline void squared_hinge(const floating* y, const floating* p, floating* v
 
 cdef inline void binary_crossentropy(const floating* y, const floating* p, floating* value, floating* slope,
                                      Py_ssize_t size, floating scale, const double* options, const floating* weight) noexcept nogil:
-    """value <- -(w t log q + (1 - t) log(1 - q)), t = k y + o smoothed, q = p clipped; slope <- (1 - t) / (1 - q) - w t / q."""
+    """value <- -(w t log q + (1 - t) log(1 - q)), t = k y + o smoothed, q = p clipped; slope <- ((1 - t) q - w t (1 - q)) / (q (1 - q))."""
     cdef Py_ssize_t i
     cdef floating keep = options[0], offset = options[1], low = EPSILON, high = <floating>1 - low
-    cdef floating truth, positive, q
+    cdef floating truth, positive, q, inner
     for i in range(size):
         truth = y[i] * keep + offset
         positive = truth * weight[i]
         q = clip(p[i], low, high)
         value[i] = -multiply_add(positive, log(q), (<floating>1 - truth) * log(<floating>1 - q))
-        slope[i] = ((<floating>1 - truth) / (<floating>1 - q) - positive / q) * scale if q == p[i] else <floating>0
+        inner = multiply_add(<floating>1 - truth, q, -positive * (<floating>1 - q)) * scale / (q * (<floating>1 - q))
+        slope[i] = inner if q == p[i] else <floating>0
 
 
 cdef inline void binary_crossentropy_logits(const floating* y, const floating* z, floating* value, floating* slope,
@@ -324,7 +315,7 @@ cdef inline void binary_crossentropy_logits(const floating* y, const floating* z
         truth = y[i] * keep + offset
         positive = truth * weight[i]
         e = exp(-fabs(z[i]))
-        rest = log1p(e)
+        rest = log1p_unit(e)
         per_sum = <floating>1 / (<floating>1 + e)
         value[i] = multiply_add(positive, rest + (<floating>0 if z[i] > 0 else -z[i]),
                                 (<floating>1 - truth) * (rest + (z[i] if z[i] > 0 else <floating>0)))
@@ -334,46 +325,49 @@ cdef inline void binary_crossentropy_logits(const floating* y, const floating* z
 
 cdef inline floating to_the(floating base, floating exponent) noexcept nogil:
     """base^exponent for base in (0, 1]."""
-    cdef floating result = exp(exponent * log(base))
-    return base * base if exponent == 2 else result
+    return exp(exponent * log(base))
 
 
-cdef inline void binary_focal_crossentropy(const floating* y, const floating* p, floating* value, floating* slope,
-                                           Py_ssize_t size, floating scale, const double* options, bint from_logits) noexcept nogil:
+cdef inline void binary_focal_crossentropy(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size,
+                                           floating scale, const double* options, bint from_logits) noexcept nogil:
     """value <- c m^g b, b the binary cross-entropy, m = t (1 - q) + (1 - t) q the miss, c the balance of classes or 1.
 
-    From logits 1 - q is sigmoid(-z), not a difference.  Where m is 0 and g below 1, the infinite slope of m^g counts as 0.
+    q and 1 - q (from logits sigmoid(-z), no difference) are put in slope and value first.  Where m is 0 and g below 1
+    the slope of m^g is infinite; here it is 0.
     """
     cdef Py_ssize_t i
     cdef floating keep = options[0], offset = options[1], exponent = options[2], alpha = options[3]
-    cdef floating low = EPSILON, high = <floating>1 - low, least = 1e-30
-    cdef floating truth, q, rest, e, per_sum, clipped, clipped_rest, loss, inner, miss, factor, power, balance
+    cdef floating low = EPSILON, high = <floating>1 - low, least = 1e-30, per_logit = 1 if from_logits else 0
+    cdef floating at_zero = 0 if options[2] < 1 else 1
+    cdef floating truth, q, rest, e, clipped, clipped_rest, loss, inner, miss, factor, power, balance
+    if from_logits:
+        for i in range(size):
+            e = exp(-fabs(p[i]))
+            rest = <floating>1 / (<floating>1 + e)
+            slope[i] = rest * (<floating>1 if p[i] > 0 else e)
+            value[i] = rest * (e if p[i] > 0 else <floating>1)
+    else:
+        for i in range(size):
+            slope[i] = p[i]
+            value[i] = <floating>1 - p[i]
     for i in range(size):
         truth = y[i] * keep + offset
-        q = p[i]
-        rest = <floating>1 - q
-        if from_logits:
-            e = exp(-fabs(p[i]))
-            per_sum = <floating>1 / (<floating>1 + e)
-            q = per_sum * (<floating>1 if p[i] > 0 else e)
-            rest = per_sum * (e if p[i] > 0 else <floating>1)
+        q = slope[i]
+        rest = value[i]
         clipped = clip(q, low, high)
         clipped_rest = clip(rest, <floating>1 - high, <floating>1 - low)
         loss = -multiply_add(truth, log(clipped), (<floating>1 - truth) * log(clipped_rest))
         inner = (<floating>1 - truth) / clipped_rest - truth / clipped
         inner = inner if clipped == q else <floating>0
         miss = multiply_add(truth, rest, (<floating>1 - truth) * q)
-        miss = miss if miss > least else least
+        miss = least if miss < least else miss
         factor = to_the(miss, exponent)
-        power = exponent * to_the(miss, exponent - <floating>1)
-        power = exponent * miss if exponent == 2 else power
-        power = <floating>0 if miss <= least and exponent < 1 else power
+        power = exponent * factor / miss * (<floating>1 - truth - truth) * loss
+        power = power * at_zero if miss == least else power
         balance = multiply_add(truth, alpha, (<floating>1 - truth) * (<floating>1 - alpha))
-        balance = balance if alpha >= 0 else <floating>1
+        balance = <floating>1 if alpha < 0 else balance
         value[i] = balance * factor * loss
-        slope[i] = balance * scale * multiply_add(factor, inner, power * (<floating>1 - truth - truth) * loss)
-        if from_logits:
-            slope[i] = slope[i] * q * rest
+        slope[i] = balance * scale * multiply_add(factor, inner, power) * multiply_add(per_logit, q * rest, <floating>1 - per_logit)
 
 
 cdef inline void number_terms(const Loss* loss, const floating* y, const floating* p, floating* value, floating* slope,
@@ -390,8 +384,6 @@ cdef inline void number_terms(const Loss* loss, const floating* y, const floatin
         mean_squared_logarithmic_error(y, p, value, slope, size, scale)
     elif loss.kind == HUBER:
         huber(y, p, value, slope, size, scale, options)
-    elif loss.kind == SMOOTH_L1:
-        smooth_l1(y, p, value, slope, size, scale, options)
     elif loss.kind == LOG_COSH:
         log_cosh(y, p, value, slope, size, scale)
     elif loss.kind == QUANTILE:
@@ -606,6 +598,7 @@ cdef inline void softmax_terms(const floating* z, floating* e, double* total, do
     """largest <- max z, e <- exp(z - largest), total <- sum e, by rows; e may be NULL."""
     cdef Py_ssize_t r, i, begin, size
     cdef floating piece[CHUNK]
+    cdef floating top
     for r in range(rows):
         largest[r] = max_row(z + r * row, n)
     if e == NULL:
@@ -620,10 +613,16 @@ cdef inline void softmax_terms(const floating* z, floating* e, double* total, do
                 begin += size
         return
     for r in range(rows):
-        for i in range(row):
-            e[r * row + i] = z[r * row + i] - <floating>largest[r]
-    for i in range(rows * row):
-        e[i] = exp(e[i])
+        top = largest[r]
+        if n >= CHUNK:
+            for i in range(n):
+                e[r * row + i] = exp(z[r * row + i] - top)
+        else:
+            for i in range(row):
+                e[r * row + i] = z[r * row + i] - top
+    if n < CHUNK:                   # one loop over many short rows
+        for i in range(rows * row):
+            e[i] = exp(e[i])
     for r in range(rows):
         total[r] = sum_row(e + r * row, n)
 

@@ -8,10 +8,10 @@ Constants are cast to `floating`: a bare 1 is a double in C and would take the
 whole expression, and half the lanes, with it (tests/test_hygiene.py).
 
 Within 3 units in the last place of the exact value (tests/test_mathf.py); NaN
-goes through.  Series: exp(r) = sum r^i / i! on |r| <= ln(2)/2, and
-log(1 + f) = 2 atanh(s), s = f / (2 + f), on 1 + f in [sqrt(1/2), sqrt(2)),
-to the term below half a unit in the last place.  The split of ln(2) in a high
-part with trailing zeros and a rest is that of Cody and Waite (1980).
+goes through.  Series: exp(r) = sum r^i / i! on |r| <= ln(2)/2 and 2 atanh(s),
+to the term below half a unit in the last place, added up in pairs (Estrin): a
+chain of multiply-adds would wait for each of its links.  The split of ln(2) in
+a high part with trailing zeros and a rest is that of Cody and Waite (1980).
 """
 from cython cimport floating
 from libc.stdint cimport uint32_t, uint64_t
@@ -82,51 +82,45 @@ cdef inline floating erf(floating x) noexcept nogil:
         return erf64(x)
 
 
-cdef inline floating scale_by_power_of_two(floating x, floating shifted) noexcept nogil:
-    """x 2^n, where `shifted` is n + 1.5 * 2^(bits of the fraction): its low bits are n.
-
-    In two halves, so that results beside overflow and underflow are reached.
-    """
-    cdef uint32_t n, n_half
-    cdef uint64_t m, m_half
+cdef inline floating half_power_of_two(floating shifted) noexcept nogil:
+    """2^(n - 1), where `shifted` is n + 1.5 * 2^(bits of the fraction), its low bits n; 0 for the least n, 2 - bias."""
     if floating is float:
-        n = bits32(shifted) - <uint32_t>0x4B400000 + 256        # + 256: the shift below is unsigned
-        n_half = n >> 1
-        return x * from_bits32((n_half - 128 + 127) << 23) * from_bits32((n - n_half - 128 + 127) << 23)
+        return from_bits32((bits32(shifted) + 126) << 23)
     else:
-        m = bits64(shifted) - <uint64_t>0x4338000000000000 + 2048
-        m_half = m >> 1
-        return x * from_bits64((m_half - 1024 + 1023) << 52) * from_bits64((m - m_half - 1024 + 1023) << 52)
+        return from_bits64((bits64(shifted) + 1022) << 52)
 
 
 cdef inline floating exp_series(floating r) noexcept nogil:
     """(exp(r) - 1 - r) / r^2 for |r| <= ln(2)/2: sum r^i / (i + 2)!"""
+    cdef floating r2 = r * r, r4
     if floating is float:
-        return (<float>(1/2.) + r * (<float>(1/6.) + r * (<float>(1/24.) + r * (
-            <float>(1/120.) + r * (<float>(1/720.) + r * <float>(1/5040.))))))
+        return (<float>(1/2.) + r * <float>(1/6.)) + r2 * (
+            (<float>(1/24.) + r * <float>(1/120.)) + r2 * (<float>(1/720.) + r * <float>(1/5040.)))
     else:
-        return (1/2. + r * (1/6. + r * (1/24. + r * (1/120. + r * (1/720. + r * (1/5040. + r * (
-            1/40320. + r * (1/362880. + r * (1/3628800. + r * (1/39916800. + r * (
-                1/479001600. + r * (1/6227020800.))))))))))))
+        r4 = r2 * r2
+        return ((1/2. + r * (1/6.)) + r2 * (1/24. + r * (1/120.))) + r4 * (
+            ((1/720. + r * (1/5040.)) + r2 * (1/40320. + r * (1/362880.))) + r4 * (
+                (1/3628800. + r * (1/39916800.)) + r2 * (1/479001600. + r * (1/6227020800.))))
 
 
 cdef inline floating exp(floating x) noexcept nogil:
+    """2^n exp(r) = 2^(n - 1) (2 + 2 (exp(r) - 1)); results below sqrt(2) times the least normal number are 0."""
     cdef floating shift, n, r
     if floating is float:
-        x = <float>-104 if x < -104 else x
+        x = <float>-87.5 if x < <float>-87.5 else x
         x = <float>89 if x > 89 else x
         shift = 12582912.0                              # 1.5 * 2^23
         n = x * <float>1.4426950408889634 + shift
         r = x - (n - shift) * <float>0.693359375
         r = r - (n - shift) * <float>-2.12194440054690583e-4
     else:
-        x = -746 if x < -746 else x
+        x = -708.5 if x < -708.5 else x
         x = 710 if x > 710 else x
         shift = 6755399441055744.0                      # 1.5 * 2^52
         n = x * 1.4426950408889634 + shift
         r = x - (n - shift) * 6.93147180369123816490e-01
         r = r - (n - shift) * 1.90821492927058770002e-10
-    return scale_by_power_of_two(<floating>1 + (r + r * r * exp_series(r)), n)
+    return (<floating>2 + <floating>2 * (r + r * r * exp_series(r))) * half_power_of_two(n)
 
 
 cdef inline floating expm1(floating x) noexcept nogil:
@@ -146,47 +140,74 @@ cdef inline floating expm1(floating x) noexcept nogil:
         n = x * 1.4426950408889634 + shift
         r = x - (n - shift) * 6.93147180369123816490e-01
         r = r - (n - shift) * 1.90821492927058770002e-10
-    power = scale_by_power_of_two(<floating>0.5, n)     # half of it: 2^128 does not fit
+    power = half_power_of_two(n)
     return <floating>2 * (power * (r + r * r * exp_series(r)) + (power - <floating>0.5))
+
+
+cdef inline floating log_series(floating f) noexcept nogil:
+    """log(1 + f) - f on 1 + f in [sqrt(1/2), sqrt(2)].
+
+    In float a polynomial of least maximal error (Remez' exchange: 4e-9 of log(1 + f)) and no division; in double
+    2 atanh(s), s = f / (2 + f).
+    """
+    cdef floating s, z = f * f, z2
+    if floating is float:
+        return z * (((<float>-0.4999998835 + f * <float>0.3333332569) + z * (<float>-0.2500158295 + f * <float>0.2000197393)) + z * z * (
+            ((<float>-0.1660908274 + f * <float>0.1418182532) + z * (<float>-0.1324298676 + f * <float>0.1290443212)) + z * z * <float>-0.07621778958))
+    else:
+        s = f / (<floating>2 + f)
+        z = s * s
+        z2 = z * z
+        return -s * (f - z * (((2/3. + z * (2/5.)) + z2 * (2/7. + z * (2/9.))) + z2 * z2 * (
+            ((2/11. + z * (2/13.)) + z2 * (2/15. + z * (2/17.))) + z2 * z2 * (2/19. + z * (2/21.)))))
+
+
+cdef inline floating log_sum(floating x, floating rest) noexcept nogil:
+    """log(x + rest) of a normal number x and a rest below its last place: x + rest = 2^e (1 + f)."""
+    cdef floating e, f
+    cdef uint32_t u
+    cdef uint64_t v
+    if floating is float:
+        u = bits32(x) - <uint32_t>0x3F3504F3 + <uint32_t>0x3F800000
+        e = from_bits32(<uint32_t>0x4B400000 + (u >> 23)) - <float>(12582912.0 + 127)
+        f = from_bits32((u & <uint32_t>0x7FFFFF) + <uint32_t>0x3F3504F3) - <floating>1
+        f = f + <float>0.5 * rest * from_bits32((255 - (u >> 23)) << 23)
+        return e * <float>0.693359375 + (f + multiply_add(e, <float>-2.12194440054690583e-4, log_series(f)))
+    else:
+        v = bits64(x) - <uint64_t>0x3FE6A09E667F3BCD + <uint64_t>0x3FF0000000000000
+        e = from_bits64(<uint64_t>0x4338000000000000 + (v >> 52)) - (6755399441055744.0 + 1023)
+        f = from_bits64((v & <uint64_t>0xFFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD) - <floating>1
+        f = f + 0.5 * rest * from_bits64((2047 - (v >> 52)) << 52)
+        return e * 6.93147180369123816490e-01 + (f + multiply_add(e, 1.90821492927058770002e-10, log_series(f)))
 
 
 cdef inline floating log(floating x) noexcept nogil:
     """Natural logarithm; log(0) = -inf, NaN below 0."""
-    cdef floating e, f, s, z, series, scaled, result
-    cdef uint32_t u
-    cdef uint64_t v
+    cdef floating scaled, shift, result
     if floating is float:
         scaled = x * <float>8388608.0 if x < <float>1.17549435e-38 else x       # 2^23: out of the denormals
-        u = bits32(scaled) - <uint32_t>0x3F3504F3 + <uint32_t>0x3F800000
-        e = from_bits32(<uint32_t>0x4B400000 + (u >> 23)) - <float>(12582912.0 + 127)
-        e = e - <floating>23 if x < <float>1.17549435e-38 else e
-        f = from_bits32((u & <uint32_t>0x7FFFFF) + <uint32_t>0x3F3504F3) - <floating>1
-        s = f / (<floating>2 + f)
-        z = s * s
-        series = z * (<float>(2/3.) + z * (<float>(2/5.) + z * (<float>(2/7.) + z * <float>(2/9.))))
-        result = e * <float>0.693359375 + (f - multiply_add(s, f - series, e * <float>2.12194440054690583e-4))
+        shift = <float>15.942385 if x < <float>1.17549435e-38 else <float>0
     else:
         scaled = x * 18014398509481984.0 if x < 2.2250738585072014e-308 else x  # 2^54
-        v = bits64(scaled) - <uint64_t>0x3FE6A09E667F3BCD + <uint64_t>0x3FF0000000000000
-        e = from_bits64(<uint64_t>0x4338000000000000 + (v >> 52)) - (6755399441055744.0 + 1023)
-        e = e - <floating>54 if x < 2.2250738585072014e-308 else e
-        f = from_bits64((v & <uint64_t>0xFFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD) - <floating>1
-        s = f / (<floating>2 + f)
-        z = s * s
-        series = z * (2/3. + z * (2/5. + z * (2/7. + z * (2/9. + z * (2/11. + z * (2/13. + z * (
-            2/15. + z * (2/17. + z * (2/19. + z * (2/21.))))))))))
-        result = e * 6.93147180369123816490e-01 + (f - multiply_add(s, f - series, e * -1.90821492927058770002e-10))
+        shift = 37.429947750237048 if x < 2.2250738585072014e-308 else 0
+    result = log_sum(scaled, <floating>0) - shift
     result = result if x < <floating>INFINITY else x
     result = <floating>NAN if x < 0 else result
     return <floating>-INFINITY if x == 0 else result
 
 
 cdef inline floating log1p(floating x) noexcept nogil:
-    """log(1 + x) for x >= -1/2: log(w) x / (w - 1) takes back the rounding of w = 1 + x."""
+    """log(1 + x) for x >= -1/2, of w = 1 + x and what its rounding left out."""
     cdef floating w = <floating>1 + x
-    cdef floating result = multiply_add(log(w), x / (w - <floating>1), <floating>0)     # not to be fused with a sum around it
-    result = result if x < <floating>INFINITY else x
-    return x if w == 1 else result
+    cdef floating result = log_sum(w, x - (w - <floating>1))
+    return result if x < <floating>INFINITY else x
+
+
+cdef inline floating log1p_unit(floating x) noexcept nogil:
+    """log(1 + x) for x in [0, 1]: of 1 + x, or of (1 + x) / 2 and log(2)."""
+    cdef floating f = <floating>0.5 * x - <floating>0.5 if x > <floating>0.41421356 else x
+    cdef floating rest = <floating>0.6931471805599453 if x > <floating>0.41421356 else <floating>0
+    return rest + (f + log_series(f))
 
 
 cdef inline floating tanh(floating x) noexcept nogil:
@@ -204,7 +225,7 @@ cdef inline floating sigmoid(floating x) noexcept nogil:
 
 cdef inline floating softplus(floating x) noexcept nogil:
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
-    return (0 if x < 0 else x) + log1p(exp(-fabs(x)))
+    return (0 if x < 0 else x) + log1p_unit(exp(-fabs(x)))
 
 
 cdef inline double power(double base, Py_ssize_t exponent) noexcept nogil:
@@ -220,6 +241,7 @@ cdef inline double power(double base, Py_ssize_t exponent) noexcept nogil:
 
 cdef enum:
     LANES = 16              # partial sums of a long reduction, at every CPU level
+    HALF_LANES = 8          # of one in double precision: what is added up at the end counts in rows of a hundred
 
 
 cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
@@ -248,77 +270,66 @@ cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline double sum_wide(const floating* x, Py_ssize_t n) noexcept nogil:
-    """`sum_row` in double precision."""
-    cdef double partial[LANES]
+    """The sum in double precision: 8 partial sums."""
+    cdef double partial[HALF_LANES]
     cdef double total = 0
     cdef Py_ssize_t i = 0, lane
-    if n < LANES:
+    if n < HALF_LANES:
         for i in range(n):
             total += x[i]
         return total
-    for lane in range(LANES):
+    for lane in range(HALF_LANES):
         partial[lane] = 0
-    while i + LANES <= n:
-        for lane in range(LANES):
+    while i + HALF_LANES <= n:
+        for lane in range(HALF_LANES):
             partial[lane] += x[i + lane]
-        i += LANES
+        i += HALF_LANES
     while i < n:
         total += x[i]
         i += 1
-    for lane in range(8):
-        partial[lane] += partial[lane + 8]
     for lane in range(4):
         partial[lane] += partial[lane + 4]
     return ((partial[0] + partial[2]) + (partial[1] + partial[3])) + total
 
 
 cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
-    """Sum of x y in double precision, in the order of `sum_row`."""
-    cdef double partial[LANES]
+    """Sum of x y in double precision, in the order of `sum_wide`."""
+    cdef double partial[HALF_LANES]
     cdef double total = 0
     cdef Py_ssize_t i = 0, lane
-    if n < LANES:
+    if n < HALF_LANES:
         for i in range(n):
             total += <double>x[i] * y[i]
         return total
-    for lane in range(LANES):
+    for lane in range(HALF_LANES):
         partial[lane] = 0
-    while i + LANES <= n:
-        for lane in range(LANES):
+    while i + HALF_LANES <= n:
+        for lane in range(HALF_LANES):
             partial[lane] += <double>x[i + lane] * y[i + lane]
-        i += LANES
+        i += HALF_LANES
     while i < n:
         total += <double>x[i] * y[i]
         i += 1
-    for lane in range(8):
-        partial[lane] += partial[lane + 8]
     for lane in range(4):
         partial[lane] += partial[lane + 4]
     return ((partial[0] + partial[2]) + (partial[1] + partial[3])) + total
 
 
 cdef inline floating max_row(const floating* x, Py_ssize_t n) noexcept nogil:
-    """Largest of n >= 1 numbers, if none is NaN."""
-    cdef floating partial[LANES]
+    """Largest of n >= 1 numbers, if none is NaN; 32 lanes, for GCC takes a loop of 16 selects apart."""
+    cdef floating partial[2 * LANES]
     cdef floating largest = x[0]
-    cdef Py_ssize_t i = LANES, lane
-    if n < LANES:
-        for i in range(1, n):
-            largest = x[i] if x[i] > largest else largest
-        return largest
-    for lane in range(LANES):
-        partial[lane] = x[lane]
-    while i + LANES <= n:
-        for lane in range(LANES):
-            partial[lane] = x[i + lane] if x[i + lane] > partial[lane] else partial[lane]
-        i += LANES
+    cdef Py_ssize_t i = 0, lane
+    if n >= 2 * LANES:
+        for lane in range(2 * LANES):
+            partial[lane] = x[lane]
+        while i + 2 * LANES <= n:
+            for lane in range(2 * LANES):
+                partial[lane] = x[i + lane] if x[i + lane] > partial[lane] else partial[lane]
+            i += 2 * LANES
+        for lane in range(2 * LANES):
+            largest = partial[lane] if partial[lane] > largest else largest
     while i < n:
         largest = x[i] if x[i] > largest else largest
         i += 1
-    for lane in range(8):
-        partial[lane] = partial[lane + 8] if partial[lane + 8] > partial[lane] else partial[lane]
-    for lane in range(4):
-        partial[lane] = partial[lane + 4] if partial[lane + 4] > partial[lane] else partial[lane]
-    for lane in range(4):
-        largest = partial[lane] if partial[lane] > largest else largest
     return largest
