@@ -1,9 +1,22 @@
 """nnfast: the fastest way to train dense neural networks on a CPU."""
-from nnfast import activations, callbacks, datasets, functional, initializers, layers, losses, metrics, models, optimizers, plotting
+from nnfast import (
+    activations,
+    callbacks,
+    datasets,
+    functional,
+    gradcheck,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    plotting,
+)
 from nnfast._config import show_config
 from nnfast._version import __version__
 from nnfast.layers import Activation, Dense, Flatten, Input
 from nnfast.models import Sequential
 
 __all__ = ["Activation", "Dense", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks", "datasets",
-           "functional", "initializers", "layers", "losses", "metrics", "models", "optimizers", "plotting", "show_config"]
+           "functional", "gradcheck", "initializers", "layers", "losses", "metrics", "models", "optimizers", "plotting", "show_config"]
