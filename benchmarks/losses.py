@@ -12,7 +12,7 @@ from nnfast import losses as L
 
 
 def cases(torch):
-    """(loss, PyTorch's, targets, predictions as logits or numbers, shape)."""
+    """(loss, kind of data, PyTorch's function of prediction and truth, shape)."""
     F = torch.nn.functional
 
     def on(loss, kind, theirs, shape=(4096, 100)):
@@ -20,9 +20,6 @@ def cases(torch):
 
     def mean(formula):
         return lambda p, y: formula(p, y).mean()
-
-    def softplus(x):
-        return F.softplus(x)
 
     return [
         on(L.SparseCategoricalCrossentropy(from_logits=True), "labels", F.cross_entropy, (256, 10)),
@@ -33,7 +30,7 @@ def cases(torch):
         on(L.MeanSquaredLogarithmicError(), "positive", mean(lambda p, y: (p.clamp(min=1e-7).log1p() - y.clamp(min=1e-7).log1p())**2)),
         on(L.Huber(), "numbers", F.huber_loss),
         on(L.SmoothL1(), "numbers", F.smooth_l1_loss),
-        on(L.LogCosh(), "numbers", mean(lambda p, y: (p - y) + softplus(-2 * (p - y)) - 0.6931472)),
+        on(L.LogCosh(), "numbers", mean(lambda p, y: (p - y) + F.softplus(-2 * (p - y)) - 0.6931472)),
         on(L.Quantile(0.9), "numbers", mean(lambda p, y: torch.maximum(0.9 * (y - p), -0.1 * (y - p)))),
         on(L.Expectile(0.9), "numbers", mean(lambda p, y: torch.where(y >= p, 0.9, 0.1) * (y - p)**2)),
         on(L.KLDivergence(), "probabilities", lambda p, y: (y * (y / p.clamp(1e-7, 1)).log()).sum(-1).mean()),

@@ -1,6 +1,8 @@
 """Metrics of a fit or an evaluation: the core adds up the simple ones by rows, NumPy the others from the outputs."""
 import numpy as np
 
+from nnfast.metrics import MeanMetricWrapper, Metric
+
 
 class Tally:
     """The metrics of a model, resolved for its outputs and its loss.
@@ -8,7 +10,7 @@ class Tally:
     Parameters
     ----------
     loss : Loss
-    chosen : list of (metric, whether rows count with their weights)
+    chosen : list of (name, metric, whether rows count with their weights)
     units : int
 
     Attributes
@@ -21,10 +23,13 @@ class Tally:
         self.loss = loss
         shown = loss._shown(np.empty((0, units))).shape[1]
         self.metrics, self.natives = [], []         # (name, metric, weighted, place among the natives or None)
-        for metric, weighted in chosen:
+        for name, metric, weighted in chosen:
             resolved = metric._resolve(shown, loss._sparse)
+            if type(resolved)._sums is Metric._sums:
+                raise ValueError(f"metric {name!r} must be one of nnfast.metrics or a function of y_true and y_pred; "
+                                 f"a subclass of Metric needs _sums and _result. Give a function instead.")
             code = resolved._native() if loss._native_metrics and not weighted else None
-            self.metrics.append((metric.name, resolved, weighted, None if code is None else len(self.natives)))
+            self.metrics.append((name, resolved, weighted, None if code is None else len(self.natives)))
             if code is not None:
                 self.natives.append(code)
 
@@ -44,19 +49,33 @@ class Tally:
         """Adds rows (a slice or an order) of the data to the other metrics."""
         if not others:
             return
-        y = data.truth[rows]
-        if self.loss._ignores:
-            y = np.where(y < 0, -1 - y, y)          # the label that was given
+        y, outputs = data.truth[rows], self.loss._shown(outputs)
         weights = None if data.weights is None else data.weights[rows]
+        if self.loss._ignores:
+            kept = y >= 0
+            y, outputs, weights = y[kept], outputs[kept], None if weights is None else weights[kept]
         for name, metric, weighted, native in self.metrics:
             if native is None:
-                others[name] = others[name] + metric._sums(y, self.loss._shown(outputs), weights if weighted else None)
+                others[name] = others[name] + metric._sums(y, outputs, weights if weighted else None)
 
     def logs(self, sums, rows, outputs, data, order=None):
         """Loss and metrics after training on rows of the data in this order."""
         others = self.others()
         self.add(others, data, slice(rows) if order is None else order, outputs)
-        return self.results(sums[0] / rows, sums, rows, others)
+        return self.results(sums[0] / rows, sums, self.counted(data, rows), others)
+
+    def counted(self, data, rows):
+        """How many of the first rows count in metrics: those that the loss does not ignore."""
+        return int((data.y[:rows] >= 0).sum()) if self.loss._ignores else rows
+
+    def try_out(self, data, outputs):
+        """Meets what the other metrics can not do with a few rows before anything is trained."""
+        y = data.truth[:len(outputs)]
+        shown = self.loss._shown(outputs).shape[1]
+        if self.others() and y.ndim == 2 and y.shape[1] != shown and not all(isinstance(metric, MeanMetricWrapper) for _, metric, _, _ in self.metrics):
+            raise ValueError(f"metrics need targets like the outputs; y has {y.shape[1]} column(s), the model {shown} outputs. "
+                             f"Give a function of y_true and y_pred as metric.")
+        self.add(self.others(), data, slice(len(outputs)), outputs)
 
     def results(self, loss, sums, rows, others):
         """{name: value}, the loss first."""

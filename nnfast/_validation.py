@@ -156,7 +156,7 @@ def at_least_one_row(x, name="x"):
 def labels(y, classes, name="y", ignore=None):
     """Integer labels (n,) as int64, checked to lie in [0, classes).
 
-    The label `ignore`, which may lie outside, becomes -1 - label, or -1 - classes for one that is no class.
+    The label `ignore`, which may lie outside, becomes -1.
     """
     y = numeric(y, name)
     shape = y.shape
@@ -181,7 +181,7 @@ def labels(y, classes, name="y", ignore=None):
         raise ValueError(f"{name} must hold labels in [0, {classes}), as the last layer has {classes} units; "
                          f"row {row} holds {given[row]}. Renumber the classes from 0 or widen the last layer.")
     if ignore is not None:
-        integers = np.where(ignored, -1 - (ignore if 0 <= ignore < classes else classes), integers)
+        integers = np.where(ignored, -1, integers)
     return integers
 
 
@@ -256,9 +256,13 @@ def _classes(y, classes, sparse):
     """The class of each row; below 0 where the loss ignores it."""
     if sparse:
         return y
-    if classes > 1:
+    if classes > 1 and y.shape[1] > 1:
         return y.argmax(axis=1)
     column = y[:, 0]
+    if classes > 1:         # labels for a loss of the user's own
+        if not (np.isfinite(column).all() and (column == np.floor(column)).all() and column.min() >= 0 and column.max() < classes):
+            raise ValueError(f"class_weight needs classes: with one column under {classes} outputs every y must be a label in [0, {classes}).")
+        return column.astype(np.int64)
     if not np.isin(column, (-1, 0, 1)).all() or (column == -1).any() and (column == 0).any():
         raise ValueError("class_weight needs classes: with one output every y must be 0 or 1.")
     return (column > 0).astype(np.int64)
@@ -275,11 +279,13 @@ def _balanced(classes):
 
 def c_signature(signature):
     """float64 or float32: the dtype of a C function of a loss, from the signature of its scipy.LowLevelCallable."""
-    plain = "".join(signature.replace("const", "").split())
-    for name, dtype in (("double", np.float64), ("float", np.float32)):
-        for size in ("ptrdiff_t", "Py_ssize_t", "ssize_t", "npy_intp", "intptr_t", "int64_t", "long", "longlong"):
-            if plain == f"{name}({name}*,{name}*,{name}*,{size},void*)":
-                return dtype
+    import re
+
+    sizes = "ptrdiff_t|Py_ssize_t|ssize_t|npy_intp|intptr_t|int64_t|long|longlong"
+    plain = "".join(re.sub(r"\bconst\b", "", signature).split())
+    match = re.fullmatch(rf"(double|float)\((\1\*\w*,){{3}}({sizes})\w*,void\*\w*\)", plain)
+    if match:
+        return np.float64 if match[1] == "double" else np.float32
     raise ValueError("the C function of a loss must have the signature 'double (const double *y_true, const double *y_pred, double *gradient, "
                      f"ptrdiff_t n, void *user_data)', or float in place of double throughout; got {signature!r}.")
 

@@ -59,7 +59,7 @@ class Loss:
     """
 
     _sparse = False         # y_true are integer labels
-    _native_metrics = True  # metrics read the targets of the kernel
+    _native_metrics = False     # whether metrics may read the targets of the kernel
     _least = None           # targets must not be smaller
     _positive = False       # nor equal to it
     axis = -1
@@ -71,6 +71,12 @@ class Loss:
 
     reduction = DEFAULT
     check_gradient = True
+    _fixed = ("reduction",)     # options that a compiled model has taken over
+
+    def __setattr__(self, name, value):
+        if name in self.__dict__ and name in self._fixed:
+            raise AttributeError(f"{name} of a {type(self).__name__} can not be changed: make a new loss, and compile with it.")
+        object.__setattr__(self, name, value)
 
     def call(self, y_true, y_pred):
         """Values (rows,) and gradients (rows, n) of rows; what a loss of your own defines."""
@@ -108,7 +114,7 @@ class Loss:
         """The value of each sample, times its weight: float64, in the shape of y_pred without the reduced axis."""
         if self.axis is None:
             raise ValueError(f"{type(self).__name__}(axis=None) has one value for the whole batch, none per sample. Choose an axis.")
-        return np.asarray(self._evaluate(y_true, y_pred, sample_weight, class_weight, False, None)[0])
+        return np.asarray(self._evaluate(y_true, y_pred, sample_weight, class_weight, False, True)[0])
 
     def gradient(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
         """d loss / d y_pred, in the shape and dtype of y_pred; with reduction None that of the sum of the values.
@@ -121,9 +127,9 @@ class Loss:
         """The call and `gradient` in one pass: (loss, array of the shape of y_pred)."""
         return self._evaluate(y_true, y_pred, sample_weight, class_weight, True)
 
-    def _evaluate(self, y_true, y_pred, sample_weight, class_weight, want_gradient, reduction=""):
+    def _evaluate(self, y_true, y_pred, sample_weight, class_weight, want_gradient, by_sample=False):
         """Loss and gradient; the one way for every loss outside of training."""
-        reduction = self.reduction if reduction == "" else reduction
+        reduction = None if by_sample else self.reduction
         given = p = check.floats(y_pred, "y_pred")
         y, p = self._fit_shapes(y_true, p)
         back = None
@@ -172,6 +178,8 @@ class Loss:
 
     def _class_weights(self, class_weight, y, n):
         """A weight for each sample from its class."""
+        if self.axis is None or isinstance(self.axis, tuple) or self.axis == 0:
+            raise ValueError(f"class_weight needs a class for each sample, which {self!r} does not keep apart. Choose the last axis.")
         if self._sparse:
             return check.class_weights(class_weight, n, True, np.ravel(y)).reshape(y.shape)
         return check.class_weights(class_weight, y.shape[-1], False, y.reshape(-1, y.shape[-1])).reshape(y.shape[:-1])
@@ -196,18 +204,18 @@ class Loss:
         elif p.ndim + 1 == y.ndim and y.shape[-1] == 1:
             p = p[..., None]
         y = self._spread(y, p.shape)
-        if y.shape != p.shape[:-1] + (self._columns(p.shape[-1]),):
+        if y.shape[:-1] != p.shape[:-1] or not self._columns_fit(y.shape[-1], p.shape[-1]):
             raise ValueError(f"Arguments y_true and y_pred must have the same shape. Received: y_true.shape={np.shape(y_true)}, y_pred.shape={p.shape}.")
         self._check_targets(y, "y_true")
         return np.ascontiguousarray(self._coded(y)), p
 
     def _spread(self, y, shape):
-        """y as a loss of several outputs for one target wants it."""
-        return y
+        """y as a loss of several outputs for one target wants it: as a column for one of your own."""
+        return y[..., None] if y.shape == shape[:-1] else y
 
-    def _columns(self, n):
-        """Columns of y_true for n of y_pred."""
-        return n
+    def _columns_fit(self, n_true, n_pred):
+        """Whether y_true may have so many columns: a loss of your own may take fewer."""
+        return 1 <= n_true <= n_pred or n_true == n_pred
 
     def _coded(self, y):
         """Targets in the code of the kernel."""
@@ -221,7 +229,7 @@ class Loss:
         if not (least > self._least if self._positive else least >= self._least):
             bad = ~(y > self._least if self._positive else y >= self._least)
             place = tuple(int(i) for i in np.argwhere(bad)[0])
-            bound = "positive" if self._positive else "not negative"
+            bound = "finite" if np.isnan(y[place]) else "positive" if self._positive else "not negative"
             raise ValueError(f"{name} must be {bound} for {type(self).__name__}; {name}[{', '.join(map(str, place))}] is {y[place]}.")
 
     def _axis_last(self, y, p):
@@ -269,10 +277,13 @@ class Loss:
         return network.LossKernel(network.CUSTOM_LOSSES["python"]), False, self._whole_batch if self._whole else self._batch
 
     def _targets(self, y, units, name):
-        """y for a network of `units` outputs, checked, and without a copy where that is possible."""
-        y = check.targets(y, units, name)
-        self._check_targets(y, name)
-        return y
+        """y for a network of `units` outputs, checked, and without a copy where that is possible.
+
+        A loss of your own may take fewer columns than outputs: a target for a mean and a variance, say, or labels.
+        """
+        y = check.numeric(y, name)
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        return y if y.ndim == 2 and 1 <= y.shape[1] < units else check.targets(y, units, name)
 
     def _for_kernel(self, y):
         """Checked targets in the code of the kernel."""
@@ -317,12 +328,15 @@ class Loss:
     _dtype_of_check = np.float64
 
     def _results(self, y, p):
-        given = self.call(y, p)
+        given = self.call(np.array(y), np.array(p))         # of its own: it may write into them
         if not isinstance(given, (tuple, list)) or len(given) != 2:
             raise ValueError(f"{self!r} must return (values, gradient), got {type(given).__name__}.")
         results = []
         for array, name, shape in zip(given, ("values, a number for each row,", "a gradient like y_pred,"), ((len(p),), p.shape)):
-            array = np.asarray(array)
+            try:
+                array = np.asarray(array)
+            except ValueError:                  # rows of different length
+                array = np.asarray(None)
             if array.dtype.kind not in "fiub" or array.shape != shape:
                 raise ValueError(f"{self!r} must return {name} of shape {shape} and a real dtype; got shape {array.shape}, dtype {array.dtype}.")
             results.append(array)
@@ -334,7 +348,10 @@ class Loss:
         return {name: value for name, value in vars(self).items() if name[0] != "_"}
 
     def __eq__(self, other):
-        return type(self) is type(other) and self._options() == other._options()
+        if type(self) is not type(other):
+            return False
+        ours, theirs = self._options(), other._options()
+        return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
     def __hash__(self):
         return hash((type(self), repr(self)))
@@ -344,7 +361,7 @@ class Loss:
 
         options = self._options()
         shown = [f"{name}={options[name]!r}" for name, parameter in inspect.signature(type(self)).parameters.items()
-                 if name in options and options[name] != parameter.default]
+                 if name in options and not np.array_equal(options[name], parameter.default)]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def __getstate__(self):
@@ -384,18 +401,31 @@ class _Native(Loss):
     `_kernel` names it, `_settings` are its numbers, `_by_column(n)` a number for each of n columns or None.
     """
 
+    _native_metrics = True
     _needs_check = False
+    _takes_batch = False            # whether it may reduce the rows of a batch in training
     _kernel = None
     _logits = False                 # whether there is a kernel of that name + "_logits"
     _matching_activation = None     # behind it training works on the logits, whatever from_logits says
     from_logits = False
 
-    def __init__(self, *, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
+    _fixed = ("reduction", "axis", "delta", "beta", "q", "log_input", "power", "from_logits", "label_smoothing", "pos_weight",
+              "apply_class_balancing", "alpha", "gamma", "ignore_class")
 
-    def __setattr__(self, name, value):
-        object.__setattr__(self, name, value)
-        self.__dict__["_kernels"] = {}      # they are made of the options
+    def __init_subclass__(cls):
+        if "call" in vars(cls):
+            raise TypeError(f"{cls.__name__} defines call, so it must be a subclass of losses.Loss, not of a loss with a kernel.")
+
+    def _spread(self, y, shape):
+        return y
+
+    def _columns_fit(self, n_true, n_pred):
+        return n_true == n_pred
+
+    def _targets(self, y, units, name):
+        y = check.targets(y, units, name)
+        self._check_targets(y, name)
+        return y
 
     def _settings(self):
         return ()
@@ -423,7 +453,7 @@ class _Native(Loss):
     def _native(self, last_activation, units, dtype):
         given = super()._native(last_activation, units, dtype)
         if self._whole:
-            if self._sparse:
+            if not self._takes_batch:
                 raise ValueError(f"the axis of {self!r} must be that of the outputs in training, -1 or 1; got {self.axis}.")
             return given
         fused = self._matching_activation is not None and last_activation == self._matching_activation
@@ -743,6 +773,9 @@ class GaussianNLL(_Native):
     def __init__(self, reduction=DEFAULT):
         super().__init__(reduction=reduction)
 
+    def _columns_fit(self, n_true, n_pred):
+        return n_true == self._columns(n_pred)
+
     def _columns(self, n):
         if n % 2:
             raise ValueError(f"GaussianNLL must have an even number of outputs, a mean and a variance for each target; got {n}.")
@@ -1052,7 +1085,8 @@ class SparseCategoricalCrossentropy(_Native):
     from_logits : bool
         y_pred holds z, p = softmax(z).
     ignore_class : int, optional
-        Rows of this label, which may lie outside of the classes, have loss 0 and do not count in the mean.
+        Rows of this label, which may lie outside of the classes, have loss 0 and count neither in the mean nor in metrics
+        (in Keras they count in metrics).
     axis : int
 
     Examples
@@ -1104,6 +1138,7 @@ class Dice(_Native):
     """
 
     _kernel = "tversky"
+    _takes_batch = True
 
     def __init__(self, reduction=DEFAULT, axis=None):
         super().__init__(reduction=reduction)
@@ -1135,6 +1170,7 @@ class Tversky(_Native):
     """
 
     _kernel = "tversky"
+    _takes_batch = True
 
     def __init__(self, alpha=0.5, beta=0.5, *, reduction=DEFAULT, axis=None):
         super().__init__(reduction=reduction)
@@ -1154,7 +1190,8 @@ class Custom(Loss):
     Parameters
     ----------
     function : callable, or scipy.LowLevelCallable
-        Python: (y_true, y_pred) -> (values, gradient) on whole batches, as `Loss.call`.  It is called once a batch.
+        Python: (y_true, y_pred) -> (values, gradient) on whole batches, as `Loss.call`.  It is called once a batch, for
+        batches above 8,192 rows once for each so many.
         C: double f(const double *y_true, const double *y_pred, double *gradient, ptrdiff_t n, void *user_data), or float
         throughout for float32: one row in, its value and the gradient of that value out.  It trains at native speed,
         without the GIL, and may be called by several threads at once.
@@ -1173,7 +1210,7 @@ class Custom(Loss):
     16.0
     """
 
-    _native_metrics = False         # y may have fewer columns than the outputs
+    _fixed = ("reduction", "function")
 
     def __init__(self, function, *, check_gradient=True, reduction=DEFAULT):
         super().__init__(reduction=reduction, check_gradient=check_gradient)
@@ -1181,7 +1218,7 @@ class Custom(Loss):
         self._kernel = None
         if _is_low_level(function):
             self._dtype_of_check = check.c_signature(function.signature)
-            self._kernel = network.LossKernel(network.CUSTOM_LOSSES["c"], function=tuple.__getitem__(function, 0))     # SciPy hides it
+            self._kernel = network.LossKernel(network.CUSTOM_LOSSES["c"], function=function)
         elif not callable(function):
             raise TypeError(f"function must be callable as (y_true, y_pred) -> (values, gradient), or a scipy.LowLevelCallable; got {function!r}.")
 
@@ -1204,23 +1241,17 @@ class Custom(Loss):
         return self._kernel, False, None
 
     def _targets(self, y, units, name):
-        """A Python function may take fewer columns than the outputs: a target for a mean and a variance, say."""
-        y = check.numeric(y, name)
-        y = y.reshape(-1, 1) if y.ndim == 1 else y
-        if self._kernel is None and y.ndim == 2 and 1 <= y.shape[1] < units:
-            return y
-        return super()._targets(y, units, name)
-
-    def _fit_shapes(self, y_true, p):
-        if self._kernel is None and p.ndim > 1:
-            y = check.floats(y_true, "y_true", p.dtype)
-            y = y[..., None] if y.shape == p.shape[:-1] else y
-            if y.shape[:-1] == p.shape[:-1] and y.shape[-1] < p.shape[-1]:
-                return y, p
-        return super()._fit_shapes(y_true, p)
+        return super()._targets(y, units, name) if self._kernel is None else check.targets(y, units, name)
 
     def __repr__(self):
-        return f"Custom({getattr(self.function, '__name__', self.function)})"
+        options = "" if self.check_gradient else ", check_gradient=False"
+        options += "" if self.reduction == DEFAULT else f", reduction={self.reduction!r}"
+        return f"Custom({getattr(self.function, '__name__', self.function)}{options})"
+
+    def __getstate__(self):
+        if self._kernel is not None:
+            raise TypeError("a loss in C is an address of this process and can not be pickled. Compile the loaded model with it instead.")
+        return super().__getstate__()
 
     def __deepcopy__(self, memo):
         return self

@@ -41,6 +41,8 @@ class _Data:
         check.same_length(self.x, self.y, f"x{of}", f"y{of}")
         check.at_least_one_row(self.x, f"x{of}")
         self.x_source = check.source(self.x)
+        if loss._whole and loss.axis is not None and (sample_weight is not None or class_weight is not None):
+            raise ValueError(f"weights of rows need a loss that keeps rows apart; {loss!r} reduces them. Use axis=-1 or axis=None.")
         self.sample_weights = self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{of}")
         if class_weight is not None:
             rows = check.class_weights(class_weight, units, loss._sparse, self.y)
@@ -97,8 +99,9 @@ class Sequential:
         self.optimizer = None
         self._rng = np.random.default_rng(seed)
         self._loss = None
-        self._metrics = []          # (metric, whether it is weighted)
+        self._metrics = []          # (name, metric, whether it is weighted)
         self._tally = None
+        self._tried = False         # whether loss and metrics have seen data since compile
         self._network = None
         self._n_inputs = None
         self._flatten = False
@@ -222,9 +225,11 @@ class Sequential:
         """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
         kernel, fused, function = loss._native(last_activation, units, self.dtype)
         tally = Tally(loss, chosen, units)
+        kind, settings = optimizer._native()
+        settings = [float(value) for value in settings]
         network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole)
-        self._tally = tally
-        self._set_optimizer(network, optimizer)
+        network.set_optimizer(*core.OPTIMIZERS[kind], settings)
+        self._kind, self._tally, self._tried = kind, tally, False
 
     def _set_optimizer(self, network, optimizer):
         kind, settings = optimizer._native()
@@ -241,22 +246,25 @@ class Sequential:
         try:
             self._ready(x)
             data = _Data(self, x, y, sample_weight, class_weight)
-            self._try_loss(data)
+            self._try_out(data)
             return data
         except BaseException:
             if before[0] is None:
                 self._network, self._rng = before
             raise
 
-    def _try_loss(self, data):
-        """The first use of a loss of your own: its gradient is compared with differences, before anything is trained."""
-        if not self._loss._needs_check:
+    def _try_out(self, data):
+        """The first use of a loss of your own, whose gradient is compared with differences, and of metrics: on a few rows."""
+        if self._tried:
             return
         few = min(8, len(data))
         outputs = np.empty((few, self._units), self.dtype)
         y = np.asarray(data.y[:few], self.dtype)
         if self._network.predict_rows(data.x, data.x_source, 0, few, outputs) < 0 and np.isfinite(y).all() and np.isfinite(outputs).all():
-            self._loss._called(y, outputs)
+            if self._loss._needs_check:
+                self._loss._called(y, outputs)
+            self._tally.try_out(data, outputs)
+            self._tried = True
 
     def _ready(self, x):
         """Builds the model for x if it is not built."""
@@ -487,7 +495,7 @@ class Sequential:
             divisor = 1
         else:
             divisor = loss._divisor(data.y, data.weights)
-        return tally.results(sums[0] / divisor if divisor else 0., sums, rows, others)
+        return tally.results(sums[0] / divisor if divisor else 0., sums, tally.counted(data, rows), others)
 
     def _slices(self, rows):
         """Slices of rows that take about 0.1 s, so that Ctrl-C is seen between them."""
@@ -736,7 +744,7 @@ class _Claim:
 
     def __enter__(self):
         if not self.lock.acquire(blocking=False):
-            raise RuntimeError(f"{self.what} must wait: another thread is using this model. "
+            raise RuntimeError(f"{self.what} must wait: this model is in use, by another thread or by the fit that called this loss or metric. "
                                f"Train copies of it (copy.deepcopy) to train at the same time.")
 
     def __exit__(self, *_):
@@ -744,12 +752,14 @@ class _Claim:
 
 
 def _metrics(*groups):
-    """[(metric, whether it is weighted)] of metrics and weighted metrics."""
+    """[(name, metric, whether it is weighted)] of metrics and weighted metrics; of two with one name the second is "weighted_..."."""
     chosen = []
     for weighted, group in enumerate(groups):
         group = [] if group is None else list(group) if isinstance(group, (list, tuple)) else [group]
-        chosen += [(metrics.get(metric), bool(weighted)) for metric in group]
-    names = [metric.name for metric, _ in chosen]
+        for metric in map(metrics.get, group):
+            taken = weighted and any(name == metric.name for name, _, other in chosen if not other)
+            chosen.append((f"weighted_{metric.name}" if taken else metric.name, metric, bool(weighted)))
+    names = [name for name, _, _ in chosen]
     if len(set(names)) < len(names) or "loss" in names:
         raise ValueError(f"metrics must have names that differ, and not 'loss'; got {names}.")
     return chosen

@@ -68,7 +68,7 @@ class _Curve:
         truth = np.asarray(y_true, dtype=np.float64)
         if truth.ndim > 1 or truth.size == 0 or not np.isfinite(truth).all():
             raise ValueError(f"y_true must be a finite number, or the vector of one row for a loss over classes; got {y_true!r}.")
-        logits = bool(getattr(self.loss, "from_logits", False) or getattr(self.loss, "logits", False))
+        logits = bool(getattr(self.loss, "from_logits", False))
         if truth.size > 1 or kind in _CLASSES:
             self._over_classes(truth.ravel() if truth.size > 1 else truth.reshape(()), logits)
         else:

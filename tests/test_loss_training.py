@@ -371,7 +371,7 @@ def test_one_target_trains_several_quantiles(given):
 
 
 @pytest.mark.parametrize("loss, y, match", [
-    ("poisson", [[1., -1, 0]], "not negative"), ("gamma", [[1., 0, 2]], "positive"), ("kl_divergence", [[1., np.nan, 0]], "not negative"),
+    ("poisson", [[1., -1, 0]], "not negative"), ("gamma", [[1., 0, 2]], "positive"), ("kl_divergence", [[1., np.nan, 0]], "finite"),
     ("categorical_crossentropy", [[1., -1, 0]], "not negative"), (losses.Quantile([0.1, 0.9]), [[1., 0, 1]], "as many outputs"),
     (losses.Tweedie(3), [[1., 0, 1]], "positive"), ("gaussian_nll", [[1., 0, 1]], "even number"),
 ], ids=str)

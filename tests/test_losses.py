@@ -604,12 +604,37 @@ def test_losses_of_other_options_differ():
     assert losses.Huber(1) != losses.Huber(2) and losses.Huber() != losses.SmoothL1() and losses.Huber() != "huber"
 
 
-def test_a_changed_option_is_followed():
+def test_options_can_not_be_changed():
+    """A compiled model has taken them over: it would be half the old loss and half the new one."""
     loss = losses.Huber()
-    y, p = [[0.]], [[3.]]
-    assert loss(y, p) == 2.5
-    loss.delta = 2.
-    assert loss(y, p) == 4
+    for name in ("delta", "reduction"):
+        with pytest.raises(AttributeError, match="make a new loss"):
+            setattr(loss, name, getattr(loss, name))
+
+
+def test_a_loss_with_a_kernel_has_no_call_of_its_own():
+    with pytest.raises(TypeError, match="subclass of losses.Loss"):
+        type("Mine", (losses.MeanSquaredError,), {"call": lambda self, y, p: None})
+
+
+def test_a_loss_of_your_own_may_write_into_its_arguments_and_keep_arrays():
+    def squares(y, p):
+        p -= y
+        return (p**2).sum(axis=1), 2 * p
+
+    y, p = np.ones((4, 3)), np.zeros((4, 3))
+    assert losses.Custom(squares)(y, p) == 3 and not p.any() and y.all()
+
+    class Weighted(losses.Loss):
+        def __init__(self, w):
+            super().__init__()
+            self.w = np.asarray(w)
+
+        def call(self, y, p):
+            return (self.w * (p - y)**2).sum(axis=1), 2 * self.w * (p - y)
+
+    assert Weighted([1, 2]) == Weighted([1, 2]) != Weighted([1, 3])
+    assert "array([1, 2])" in repr(Weighted([1, 2]))
 
 
 # -- errors ----------------------------------------------------------------------------------------------------------
@@ -648,7 +673,7 @@ def test_an_axis_that_is_not_there_is_an_error(case):
 @pytest.mark.parametrize("loss, y, match", [
     (losses.MeanSquaredError(), np.ones((2, 2)), "must have the same shape"),
     (losses.CategoricalCrossentropy(), [[0, -0.1, 1]], "must be not negative"),
-    (losses.CategoricalCrossentropy(), [[0, np.nan, 1]], "must be not negative"),
+    (losses.CategoricalCrossentropy(), [[0, np.nan, 1]], "must be finite"),
     (losses.CategoricalFocalCrossentropy(), [[0, np.nan, 1]], r"y_true\[0, 1\] is nan"),
     (losses.KLDivergence(), [[0, -1, 1]], r"y_true\[0, 1\] is -1"),
     (losses.Poisson(), [[0, -1, 1]], "must be not negative"),

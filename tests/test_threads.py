@@ -222,7 +222,7 @@ def test_second_use_of_a_model_that_trains_is_an_error_and_changes_no_bit():
     for call in (lambda: model.fit(x, y, verbose=0), lambda: model.evaluate(x, y, verbose=0),
                  lambda: model.compile("sgd", "mse"), lambda: model.train_on_batch(x, y),
                  lambda: model.set_weights(models[1].get_weights()), lambda: pickle.dumps(model)):
-        with pytest.raises(RuntimeError, match="another thread is using this model"):
+        with pytest.raises(RuntimeError, match="this model is in use"):
             call()
     thread.join()
     models[1].fit(x, y, epochs=60, verbose=0, n_threads=1)

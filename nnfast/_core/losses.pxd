@@ -590,7 +590,7 @@ cdef inline double sparse_categorical_crossentropy(int64_t given, const floating
 
 cdef enum:
     ROW_BLOCK = 64          # rows at most
-    BLOCK_NUMBERS = 2048    # and numbers, if more than a row: they stay in the first cache
+    SOFTMAX_NUMBERS = 2048  # and numbers, if more than a row: they stay in the first cache
 
 
 cdef inline void softmax_terms(const floating* z, floating* e, double* total, double* largest, Py_ssize_t row,
@@ -632,7 +632,7 @@ cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ss
                                       Py_ssize_t n) noexcept nogil:
     """value <- sum t (log sum exp(z) - z), delta <- (sum t) softmax(z) - t; t = s y + o smoothed, or one-hot of labels."""
     cdef Py_ssize_t r, i, block, done = 0
-    cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>ROW_BLOCK, <Py_ssize_t>BLOCK_NUMBERS // row))
+    cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>ROW_BLOCK, <Py_ssize_t>SOFTMAX_NUMBERS // row))
     cdef double total[ROW_BLOCK]
     cdef double largest[ROW_BLOCK]
     cdef double scale = loss.options[0], offset = loss.options[1], mass

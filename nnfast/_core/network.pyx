@@ -190,6 +190,7 @@ cdef struct Plan:
     bint ignores                # some labels are below 0: those rows are left out of the mean
     bint whole                  # PYTHON_FUNCTION gives loss and gradient of the batch: no mean, no weights
     void* network               # the Network, for PYTHON_FUNCTION
+    uint64 mode                 # floating-point mode of the caller
     Py_ssize_t n_targets        # columns of y
     char* outputs               # (n_rows, n_out): where the outputs of each place of the order go, or NULL
     int n_metrics
@@ -284,11 +285,6 @@ cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t first, Py_s
         stride = layer.stride
 
 
-cdef inline int64_t class_of(int64_t label) noexcept nogil:
-    """The class of a label: -1 - class where the loss ignores the row, metrics do not."""
-    return label if label >= 0 else -1 - label
-
-
 cdef inline void measure(const Plan* p, const floating* y, Py_ssize_t y_row, const int64_t* labels, const floating* a,
                          Py_ssize_t row, double* values, Py_ssize_t values_row, Py_ssize_t rows) noexcept nogil:
     """The metrics of each row."""
@@ -297,7 +293,7 @@ cdef inline void measure(const Plan* p, const floating* y, Py_ssize_t y_row, con
     for m in range(p.n_metrics):
         for r in range(rows):
             values[m * values_row + r] = metric_row(
-                p.metrics[m], y + r * y_row, class_of(labels[r]) if labels != NULL else 0, a + r * row, n)
+                p.metrics[m], y + r * y_row, labels[r] if labels != NULL else 0, a + r * row, n)
 
 
 cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
@@ -583,6 +579,8 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
 
 cdef void run(Plan* p, int thread, int size) noexcept nogil:
     cdef uint64 mode = flush_denormals()
+    if thread == 0:
+        p.mode = mode
     if p.is_double:
         train(p, thread, size, <double*>NULL)
     else:
@@ -602,12 +600,15 @@ cdef bint interrupted(Plan* p) noexcept with gil:
 
 
 cdef bint call_python(Plan* p, Py_ssize_t place, Py_ssize_t rows) noexcept with gil:
-    """The loss of PYTHON_FUNCTION for the rows in the workspace; False if it raised."""
+    """The loss of PYTHON_FUNCTION for the rows in the workspace, with the user's denormals; False if it raised."""
+    restore_mode(p.mode)
     try:
         (<Network>p.network).call_loss(place, rows)
     except BaseException as error:
         (<Network>p.network).error = error
         return False
+    finally:
+        flush_denormals()
     return True
 
 
@@ -681,7 +682,7 @@ cdef class LossKernel:
         A code of `LOSSES` or `CUSTOM_LOSSES`.
     settings : sequence of at most 4 numbers
     columns : sequence of numbers, one for each column of predictions, or None
-    function : capsule of a C function, for "c"; it holds the pointer to the user's data, too
+    function : scipy.LowLevelCallable of a C function, for "c"; kept, for it owns the function and the user's data
     """
     cdef Loss loss
     cdef double[::1] options
@@ -704,9 +705,10 @@ cdef class LossKernel:
         self.loss.options = &self.options[0]
         self.loss.by_column = self.by_column > 0
         if function is not None:
+            capsule = tuple.__getitem__(function, 0)        # SciPy's class hides its items
             self.function = function
-            self.loss.function = PyCapsule_GetPointer(function, PyCapsule_GetName(function))
-            self.loss.user_data = PyCapsule_GetContext(function)
+            self.loss.function = PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
+            self.loss.user_data = PyCapsule_GetContext(capsule)
 
     def __call__(self, y, p, delta, double[::1] values, double scale):
         """values <- the loss of each row, delta <- scale times the gradient of that value; the sum of the values.
@@ -904,7 +906,8 @@ cdef class Network:
         cdef char* delta = p.work.memory + last.delta * p.work.capacity * item
         cdef char* y = delta + last.stride * p.work.capacity * item
         cdef char* a = p.work.memory + last.a * p.work.capacity * item
-        cdef double[::1] values
+        cdef double[::1] own
+        cdef const double[::1] values
         outputs = np.empty((rows, last.n_out), self.dtype)
         copy_rows(address(outputs), last.n_out * item, a, last.stride * item, last.n_out * item, rows)
         targets = np.empty((rows, p.n_targets), self.dtype)
@@ -912,9 +915,9 @@ cdef class Network:
         weights = None
         if p.weights != NULL and p.whole:
             weights = np.empty(rows)
-            values = weights
+            own = weights
             for r in range(rows):
-                values[r] = p.weights[row_at(p, place + r)]
+                own[r] = p.weights[row_at(p, place + r)]
         given, gradient = self.python_loss(targets, outputs, weights)
         if given.shape != (rows,) or gradient.shape != outputs.shape:
             raise ValueError(f"a loss must give values of shape {(rows,)} and a gradient of shape {outputs.shape}; "

@@ -1,0 +1,132 @@
+"""Metrics of a model: counted natively or by NumPy, with weights or without, what they say is what NumPy says of predict."""
+import numpy as np
+import pytest
+
+import nnfast
+from nnfast import losses, metrics
+from nnfast.layers import Dense, Input
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((50, 4)).astype(np.float32)
+LABELS = RNG.integers(0, 3, 50)
+NUMBERS = RNG.standard_normal((50, 3))
+WEIGHTS = RNG.uniform(0.5, 2, 50)
+
+
+def compiled(loss, units=3, activation=None, **options):
+    model = nnfast.Sequential([Input(4), Dense(8, "tanh"), Dense(units, activation)], dtype="float64", seed=1)
+    model.compile(nnfast.optimizers.SGD(0), loss, **options)       # a rate of 0: what a fit shows is what predict shows
+    return model
+
+
+def worst(y_true, y_pred):
+    return np.abs(y_true - y_pred).max(axis=-1)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_every_path_shows_the_same_metrics(n_threads):
+    """Natively counted (mae), by NumPy (r2_score, a function), weighted; in fit, in its validation and in evaluate."""
+    model = compiled("mse", metrics=["mae", "r2_score", worst], weighted_metrics=["mae", worst])
+    p = model.predict(X)
+    error = np.abs(NUMBERS - p)
+    expected = {
+        "loss": float((WEIGHTS * (error**2).mean(axis=1)).mean()), "mae": error.mean(),
+        "r2_score": (1 - (error**2).sum(axis=0) / ((NUMBERS - NUMBERS.mean(axis=0))**2).sum(axis=0)).mean(), "worst": error.max(axis=1).mean(),
+        "weighted_mae": np.average(error.mean(axis=1), weights=WEIGHTS), "weighted_worst": np.average(error.max(axis=1), weights=WEIGHTS),
+    }
+    shown = model.evaluate(X, NUMBERS, sample_weight=WEIGHTS, verbose=0, n_threads=n_threads, return_dict=True)
+    history = model.fit(X, NUMBERS, sample_weight=WEIGHTS, batch_size=7, verbose=0, n_threads=n_threads,
+                        validation_data=(X, NUMBERS, WEIGHTS)).history
+    batch = model.train_on_batch(X, NUMBERS, sample_weight=WEIGHTS, return_dict=True)
+    for name, value in expected.items():
+        for given in (shown[name], history[name][0], history[f"val_{name}"][0], batch[name]):
+            assert given == pytest.approx(value, rel=1e-12), name
+
+
+@pytest.mark.parametrize("ignored", [-1, 255, 0])
+def test_rows_that_the_loss_ignores_count_in_no_metric(ignored):
+    labels = np.where(np.arange(50) % 5 == 0, ignored, LABELS)
+    kept = labels != ignored
+    model = compiled(losses.SparseCategoricalCrossentropy(ignore_class=ignored), activation="softmax",
+                     metrics=["acc", metrics.SparseTopKCategoricalAccuracy(k=2, name="top")], weighted_metrics=[metrics.Accuracy(name="weighted")])
+    p = model.predict(X)
+    place = np.argsort(-p, axis=1)
+    right = (place[:, 0] == labels)[kept].mean()
+    top = (place[:, :2] == labels[:, None]).any(axis=1)[kept].mean()
+    shown = model.evaluate(X, labels, verbose=0, return_dict=True)
+    history = model.fit(X, labels, batch_size=16, verbose=0).history
+    for given in (shown, {name: values[0] for name, values in history.items()}):
+        assert given["acc"] == pytest.approx(right) and given["weighted"] == pytest.approx(right) and given["top"] == pytest.approx(top)
+    assert shown["loss"] == pytest.approx(np.mean(-np.log(p[kept, labels[kept]])))
+
+
+def test_metrics_see_the_labels_of_a_hinge_and_the_means_of_a_gaussian():
+    bits = (LABELS > 0).astype(float)
+    model = compiled("hinge", units=1, metrics=["binary_accuracy"])
+    share = model.evaluate(X, bits, verbose=0)[1]
+    assert share == ((model.predict(X)[:, 0] > 0.5) == bits).mean()
+    model = compiled(losses.GaussianNLL(), units=6, metrics=["mae"])
+    assert model.evaluate(X, NUMBERS, verbose=0)[1] == pytest.approx(np.abs(model.predict(X)[:, :3] - NUMBERS).mean())
+
+
+def narrow(y_true, y_pred):
+    return (y_true[:, 0] - y_pred[:, 0])**2, np.stack([2 * (y_pred[:, 0] - y_true[:, 0]), 0 * y_pred[:, 1]], axis=1)
+
+
+@pytest.mark.parametrize("metric", ["mae", "acc", "r2_score"])
+def test_targets_narrower_than_the_outputs_refuse_metrics_before_training(metric):
+    model = compiled(narrow, units=2, metrics=[metric])
+    with pytest.raises(ValueError, match="metrics need targets like the outputs"):
+        model.fit(X, NUMBERS[:, 0], verbose=0)
+    compiled(narrow, units=2, metrics=[lambda y, p: np.abs(y[:, 0] - p[:, 0])]).fit(X, NUMBERS[:, 0], verbose=0)
+
+
+def test_class_weights_of_labels_under_several_outputs_of_a_loss_of_your_own():
+    def crossentropy(y_true, y_pred):
+        labels = y_true[:, 0].astype(int)
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
+        return loss(labels, y_pred), loss.gradient(labels, y_pred)
+
+    weights = {0: 3., 2: .5}
+    ours = compiled(losses.Custom(crossentropy)).test_on_batch(X, LABELS, class_weight=weights)
+    assert ours == pytest.approx(compiled(losses.SparseCategoricalCrossentropy(True)).test_on_batch(X, LABELS, class_weight=weights))
+    with pytest.raises(ValueError, match="class_weight needs classes"):
+        compiled(losses.Custom(narrow), units=2).fit(X, NUMBERS[:, 0], class_weight={0: 2}, verbose=0)
+
+
+def test_weights_of_rows_are_refused_by_a_loss_that_reduces_rows():
+    model = compiled(losses.Dice(axis=0), activation="sigmoid")
+    with pytest.raises(ValueError, match="keeps rows apart"):
+        model.fit(X, NUMBERS > 0, sample_weight=WEIGHTS, verbose=0)
+    with pytest.raises(ValueError, match="axis of BinaryCrossentropy"):
+        compiled(losses.BinaryCrossentropy(axis=0), activation="sigmoid")
+
+
+def test_a_metric_without_sums_is_refused_when_compiled():
+    with pytest.raises(ValueError, match="must be one of nnfast.metrics or a function"):
+        compiled("mse", metrics=[metrics.Metric("mine")])
+
+
+def test_a_compile_that_fails_changes_nothing():
+    model = compiled("mse")
+    before = model.evaluate(X, NUMBERS, verbose=0)
+    optimizer = nnfast.optimizers.SGD()
+    optimizer.momentum = "much"
+    with pytest.raises((TypeError, ValueError)):
+        model.compile(optimizer, losses.SparseCategoricalCrossentropy(True))
+    assert model.evaluate(X, NUMBERS, verbose=0) == before
+
+
+def test_a_python_loss_may_return_read_only_arrays_and_keeps_denormals():
+    seen = []
+
+    def squares(y_true, y_pred):
+        seen.append(float((np.array([1e-310]) * 1.0)[0]))
+        error = y_pred - y_true
+        values = (error**2).mean(axis=1)
+        values.flags.writeable = False
+        return values, 2 * error / error.shape[1]
+
+    model = compiled(squares)
+    assert model.train_on_batch(X, NUMBERS) == pytest.approx(compiled("mse").train_on_batch(X, NUMBERS))
+    assert seen and min(seen) == 1e-310
