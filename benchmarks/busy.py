@@ -124,7 +124,7 @@ def two_fits(name, rounds=5):
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.busy", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workloads", default=",".join(workloads.WORKLOADS), metavar="mnist,small")
+    parser.add_argument("--workloads", default=",".join(workloads.FIVE), metavar="mnist,small")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     print(f"{machine()}; median of {options.rounds} rounds (two fits: of 5)\n")

@@ -9,12 +9,12 @@ import argparse
 import numpy as np
 
 from benchmarks.report import fastest, machine, meanwhile, one_thread, others, table
-from benchmarks.suite.workloads import WORKLOADS
+from benchmarks.suite.workloads import FIVE
 
 
 def products(name):
     """(what, rows of the result, inner size, columns) of the products of one step."""
-    workload = WORKLOADS[name]
+    workload = FIVE[name]
     rows, found = workload.batch_size, []
     for layer, (n_in, n_out) in enumerate(workload.shapes):
         found += [("x W", rows, n_in, n_out), ("x^T delta", n_in, rows, n_out)]
@@ -23,18 +23,19 @@ def products(name):
     return found
 
 
-def padded_rows(rows, columns, rng):
+def padded_rows(rows, columns, rng, dtype):
     """A matrix whose rows lie an odd number of cache lines apart, as in the workspace."""
-    lines = columns // 16 + 1
-    return rng.random((rows, 16 * (lines + (lines > 3 and lines % 2 == 0))), dtype=np.float32)[:, :columns]
+    line = 64 // np.dtype(dtype).itemsize
+    lines = columns // line + 1
+    return rng.random((rows, line * (lines + (lines > 3 and lines % 2 == 0))), dtype=dtype)[:, :columns]
 
 
-def operands(what, m, k, n):
+def operands(what, m, k, n, dtype="float32"):
     """Left factor, right factor and result of a product; a transposed factor is a view, as in training."""
     rng = np.random.default_rng(0)
-    a = padded_rows(*((k, m) if what == "x^T delta" else (m, k)), rng)
-    b = rng.random((n, k) if what == "delta W^T" else (k, n), dtype=np.float32)
-    return a.T if what == "x^T delta" else a, b.T if what == "delta W^T" else b, np.empty((m, n), np.float32)
+    a = padded_rows(*((k, m) if what == "x^T delta" else (m, k)), rng, dtype)
+    b = rng.random((n, k) if what == "delta W^T" else (k, n), dtype=dtype)
+    return a.T if what == "x^T delta" else a, b.T if what == "delta W^T" else b, np.empty((m, n), dtype)
 
 
 def measure(what, m, k, n, repeats):
@@ -55,7 +56,7 @@ def measure(what, m, k, n, repeats):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.products", description=__doc__)
-    parser.add_argument("--workloads", default=",".join(WORKLOADS), metavar="mnist,small")
+    parser.add_argument("--workloads", default=",".join(FIVE), metavar="mnist,small")
     parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
     one_thread()
@@ -63,7 +64,7 @@ def main():
     begin = others()
     shapes, nets = [], []
     for name in options.workloads.split(","):
-        steps = WORKLOADS[name].rows / WORKLOADS[name].batch_size
+        steps = FIVE[name].rows / FIVE[name].batch_size
         epoch = np.zeros(2)
         for what, m, k, n in products(name):
             seconds = np.array(measure(what, m, k, n, options.repeats))

@@ -11,12 +11,12 @@ KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_CBWR", "MKL_ENABLE_INST
 
 
 def environment(threads):
-    """The environment of a fair measurement: so many threads, and each library's own choice of kernels.
+    """The environment of a fair measurement: so many threads (None: their own choice), and each library's own kernels.
 
     A BLAS told to use the kernels of an older CPU (OPENBLAS_CORETYPE=Haswell) has half its speed on a new one.
     """
-    own = {name: value for name, value in os.environ.items() if name not in KERNELS}
-    return own | dict.fromkeys(POOLS, str(threads))
+    own = {name: value for name, value in os.environ.items() if name not in KERNELS + POOLS}
+    return own | (dict.fromkeys(POOLS, str(threads)) if threads else {})
 
 
 def one_thread():

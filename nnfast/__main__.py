@@ -1,4 +1,4 @@
-"""python -m nnfast demo | info"""
+"""python -m nnfast demo | bench | info"""
 import argparse
 import sys
 import time
@@ -84,10 +84,16 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m nnfast", description="nnfast: dense neural networks, trained fast on a CPU.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="train on real digits, beside scikit-learn")
+    bench = commands.add_parser("bench", help="this machine's peak, and how much of it five networks use, in ten seconds")
+    bench.add_argument("--seconds", type=float, default=10.0, help="roughly (default: %(default)s)")
     commands.add_parser("info", help="version, compiler, CPU level, threads")
-    command = parser.parse_args(arguments).command
-    if command == "demo":
+    options = parser.parse_args(arguments)
+    if options.command == "demo":
         demo()
+    elif options.command == "bench":
+        from nnfast._bench import bench
+
+        bench(options.seconds)
     else:
         from nnfast import show_config
 

@@ -5,10 +5,10 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-from benchmarks.peers import EPOCHS, LIBRARIES, figures
+from benchmarks.peers import EPOCHS, LIBRARIES, chart, figures
 from benchmarks.peers.measure import in_process
-from benchmarks.report import machine, meanwhile, others, table
-from benchmarks.suite.workloads import WORKLOADS
+from benchmarks.report import cpus, machine, meanwhile, others, table
+from benchmarks.suite.workloads import FIVE, WORKLOADS
 
 
 def chosen(known):
@@ -35,6 +35,17 @@ def installed(libraries):
     return modules, missing
 
 
+def counts(module, variant):
+    """Whether this variant may be a library's fastest form."""
+    return variant not in getattr(module, "NOT_COUNTED", ())
+
+
+def variants(module, name, number):
+    """Those of a round: what is not counted runs in the first alone, and no type of numbers smaller than the network's."""
+    return [variant for variant in module.VARIANTS
+            if (number == 0 or counts(module, variant)) and (variant, WORKLOADS[name].dtype) != ("float32", "float64")]
+
+
 def measure(modules, names, thread_counts, rounds):
     """Runs by (network, library, variant, threads), the libraries taking turns; what failed is said and left out."""
     runs, failed = {}, []
@@ -42,7 +53,7 @@ def measure(modules, names, thread_counts, rounds):
         for name in names:
             for threads in thread_counts:
                 for library, module in modules.items():
-                    for variant in module.VARIANTS:
+                    for variant in variants(module, name, number):
                         print(f"round {number + 1} of {rounds}: {name} {library} {variant} {threads}", file=sys.stderr)
                         try:
                             run = in_process(threads, library, variant, threads, name)
@@ -69,12 +80,13 @@ def tables(runs, modules, names):
     every, summary = [], []
     for name in names:
         times = {key: best(value) for key, value in runs.items() if key[0] == name}
-        fastest = {library: min((time for key, time in times.items() if key[1] == library), default=None)
-                   for library in modules}
+        fastest = {library: min((time for key, time in times.items() if key[1] == library and counts(module, key[2])), default=None)
+                   for library, module in modules.items()}
         own = fastest.get("nnfast")
         for (_, library, variant, threads), time in times.items():
             of = runs[name, library, variant, threads]
-            every.append([name, f"{modules[library].NAME} {variant}", threads, f"{time:.2f}", f"{spread(of):.0%}",
+            note = "" if counts(modules[library], variant) else " (not counted)"
+            every.append([name, f"{modules[library].NAME} {variant}{note}", threads, f"{time:.2f}", f"{spread(of):.0%}",
                           f"{of[-1]['loss']:.4f}", f"{time / own:.2f}" if own else ""])
         peers = [t for library, t in fastest.items() if library != "nnfast" and t]
         summary.append([name, *(f"{t:.2f}" if t else "" for t in fastest.values()),
@@ -89,15 +101,17 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--workloads", type=chosen(WORKLOADS), default=list(WORKLOADS), metavar="mnist,small")
     parser.add_argument("--peers", type=chosen(LIBRARIES), default=list(LIBRARIES), metavar="nnfast,torch")
-    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2], metavar="1,2")
+    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=sorted({1, len(cpus())}),
+                        metavar="1,2", help="(default: one, and all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", metavar="FILE", help="writes every time measured")
+    parser.add_argument("--chart", metavar="FILE", help="draws the fastest forms as bars")
     parser.add_argument("--figures", action="store_true", help="nnfast alone: GFLOP/s, share of the peak, scaling")
     options = parser.parse_args()
     print(machine())
     begin = others()
     if options.figures:
-        print(figures.report(options.workloads, options.rounds))
+        print(figures.report([name for name in options.workloads if name in FIVE], options.rounds))
         print(f"\n{meanwhile(begin)}")
         return
     modules, missing = installed(["nnfast", *(library for library in options.peers if library != "nnfast")])
@@ -110,12 +124,14 @@ def main():
         if names:
             print(f"\n{title}: {'; '.join(names)}")
     print(f"\n{meanwhile(begin)}")
+    results = [{"network": name, "library": library, "variant": variant, "threads": threads,
+                "counts": counts(modules[library], variant), "runs": of} for (name, library, variant, threads), of in runs.items()]
     if options.json:
-        results = [{"network": name, "library": library, "variant": variant, "threads": threads, "runs": of}
-                   for (name, library, variant, threads), of in runs.items()]
         with open(options.json, "w") as file:
             json.dump({"machine": machine(), "versions": versions, "missing": missing, "failed": failed,
                        "results": results}, file, indent=1)
+    if options.chart:
+        chart.save(results, options.chart)
 
 
 if __name__ == "__main__":

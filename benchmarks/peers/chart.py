@@ -22,23 +22,24 @@ def draw(results, axes):
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def main(source, target):
+def save(results, target):
+    """Writes the bars of runs, as `--json` lists them; what is not counted is not drawn."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with open(source) as file:
-        runs = json.load(file)["results"]
-    results = {}
-    for run in runs:
-        fastest = results.setdefault(run["network"], {})
-        ms = 1e3 * min(min(one["seconds"]) for one in run["runs"])
-        fastest[run["library"]] = min(ms, fastest.get(run["library"], ms))
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    draw(results, axes)
+    bars = {}
+    for run in results:
+        if run["counts"]:
+            fastest = bars.setdefault(run["network"], {})
+            ms = 1e3 * min(min(one["seconds"]) for one in run["runs"])
+            fastest[run["library"]] = min(ms, fastest.get(run["library"], ms))
+    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.76 * len(bars)), layout="constrained")
+    draw(bars, axes)
     figure.savefig(target, dpi=120)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with open(sys.argv[1]) as file:
+        save(json.load(file)["results"], sys.argv[2])

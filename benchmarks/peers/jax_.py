@@ -4,8 +4,8 @@ Variants are the form of the parameters: one `flat` vector, or a `tree` of kerne
 threads from the CPUs the process may use, so these are set before the import.
 """
 import os
-import time
 
+from benchmarks.peers import timed
 from benchmarks.suite import workloads
 
 NAME = "JAX"
@@ -21,13 +21,14 @@ def pin(threads):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
-def train(name, variant, threads, epochs):
+def prepare(name, variant, threads):
     pin(threads)
     import jax
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
 
-    workload = workloads.WORKLOADS[name]
+    workload = workloads.find(name)
+    jax.config.update("jax_enable_x64", workload.dtype == "float64")
     whole, rest = divmod(workload.rows, workload.batch_size)
     weights = [jnp.asarray(array) for array in workloads.first_weights(name)]
     if variant == "flat":
@@ -39,6 +40,8 @@ def train(name, variant, threads, epochs):
         *hidden, kernel, bias = tree(params)
         for w, b in zip(hidden[::2], hidden[1::2], strict=True):
             x = jax.nn.relu(x @ w + b)
+        if workload.loss == "mse":
+            return jnp.square(x @ kernel + bias - y).mean()
         return -jnp.take_along_axis(jax.nn.log_softmax(x @ kernel + bias), y[:, None], 1).mean()
 
     def step(state, x, y):
@@ -53,7 +56,7 @@ def train(name, variant, threads, epochs):
 
     @jax.jit
     def epoch(state, x, y, key):
-        order = jax.random.permutation(key, workload.rows)
+        order = jax.random.permutation(key, jnp.arange(workload.rows, dtype=jnp.int32))
         batches = order[:workload.rows - rest].reshape(whole, workload.batch_size)
         state, losses = jax.lax.scan(lambda state, rows: step(state, x[rows], y[rows]), state, batches)
         if rest:
@@ -61,12 +64,14 @@ def train(name, variant, threads, epochs):
             losses = jnp.append(losses, last)
         return state, losses.mean()
 
-    x, y = map(jnp.asarray, workloads.data(name))
+    x, y = workloads.data(name)
+    x, y = jnp.asarray(x), jnp.asarray(y if workload.loss == "mse" else y.astype("int32"))
     zeros = jax.tree.map(jnp.zeros_like, params)
-    state = params, zeros, zeros, jnp.float32(0)
-    seconds = []
-    for key in jax.random.split(jax.random.key(0), epochs):
-        begin = time.perf_counter()
-        state, _ = jax.block_until_ready(epoch(state, x, y, key))
-        seconds.append(time.perf_counter() - begin)
-    return seconds, jax.device_get(tree(state[0]))
+    state, key = (params, zeros, zeros, jnp.zeros((), workload.dtype)), jax.random.key(0)
+
+    def one_epoch():
+        nonlocal state, key
+        key, now = jax.random.split(key)
+        state, _ = jax.block_until_ready(epoch(state, x, y, now))
+
+    return timed(one_epoch), lambda: jax.device_get(tree(state[0]))

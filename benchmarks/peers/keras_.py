@@ -12,7 +12,7 @@ REQUIRES = ("keras", "tensorflow")
 VARIANTS = ("fit",)
 
 
-def train(name, variant, threads, epochs):
+def prepare(name, variant, threads):
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     import tensorflow as tf
@@ -22,15 +22,20 @@ def train(name, variant, threads, epochs):
     import keras
 
     keras.utils.set_random_seed(0)
-    workload = workloads.WORKLOADS[name]
+    workload = workloads.find(name)
+    keras.config.set_floatx(workload.dtype)
     *hidden, n_out = workload.widths[1:]
     model = keras.Sequential([keras.Input((workload.widths[0],)), *[keras.layers.Dense(n, "relu") for n in hidden],
                               keras.layers.Dense(n_out)])
     model.set_weights(workloads.first_weights(name))
-    model.compile(keras.optimizers.Adam(workloads.LEARNING_RATE),
-                  keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    loss = "mse" if workload.loss == "mse" else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(workloads.LEARNING_RATE), loss,
                   steps_per_execution=-(-workload.rows // workload.batch_size))
-    ends = [time.perf_counter()]
-    clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
-    model.fit(*workloads.data(name), batch_size=workload.batch_size, epochs=epochs, verbose=0, callbacks=[clock])
-    return [end - begin for begin, end in zip(ends, ends[1:], strict=False)], model.get_weights()
+
+    def epochs(count):
+        ends = [time.perf_counter()]
+        clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
+        model.fit(*workloads.data(name), batch_size=workload.batch_size, epochs=count, verbose=0, callbacks=[clock])
+        return [end - begin for begin, end in zip(ends, ends[1:])]
+
+    return epochs, model.get_weights

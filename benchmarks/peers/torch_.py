@@ -1,22 +1,23 @@
 """PyTorch: a loop over minibatches indexed by a permutation, without a DataLoader.
 
-Variants are Adam's: `eager` is the default of the CPU (one operation per tensor), `fused` one kernel.
+Variants are Adam's: `eager` is the default of the CPU (one operation per tensor), `fused` one kernel.  `compile` is
+`fused` with forward, loss and backward through `torch.compile`: shown, not counted.
 """
-import time
-
+from benchmarks.peers import timed
 from benchmarks.suite import workloads
 
 NAME = "PyTorch"
 REQUIRES = ("torch",)
-VARIANTS = ("eager", "fused")
+VARIANTS = ("eager", "fused", "compile")
+NOT_COUNTED = ("compile",)
 
 
 def network(name, torch):
-    """The network with the first weights; its outputs are logits."""
+    """The network with the first weights; its outputs are logits, or numbers."""
     weights = [torch.from_numpy(array) for array in workloads.first_weights(name)]
     modules = []
     for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
-        layer = torch.nn.Linear(*kernel.shape)
+        layer = torch.nn.Linear(*kernel.shape, dtype=kernel.dtype)
         with torch.no_grad():
             layer.weight.copy_(kernel.T)
             layer.bias.copy_(bias)
@@ -24,22 +25,27 @@ def network(name, torch):
     return torch.nn.Sequential(*modules[:-1])
 
 
-def train(name, variant, threads, epochs):
+def prepare(name, variant, threads):
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    workload = workloads.WORKLOADS[name]
+    workload = workloads.find(name)
     x, y = map(torch.from_numpy, workloads.data(name))
     net = network(name, torch)
-    optimizer = torch.optim.Adam(net.parameters(), lr=workloads.LEARNING_RATE, fused=variant == "fused")
-    loss = torch.nn.CrossEntropyLoss()
-    seconds = []
-    for _ in range(epochs):
-        begin = time.perf_counter()
+    optimizer = torch.optim.Adam(net.parameters(), lr=workloads.LEARNING_RATE, fused=variant != "eager")
+    criterion = torch.nn.MSELoss() if workload.loss == "mse" else torch.nn.CrossEntropyLoss()
+
+    def loss(x, y):
+        return criterion(net(x), y)
+
+    if variant == "compile":
+        loss = torch.compile(loss)
+
+    def epoch():
         for rows in torch.randperm(workload.rows).split(workload.batch_size):
             optimizer.zero_grad()
-            loss(net(x[rows]), y[rows]).backward()
+            loss(x[rows], y[rows]).backward()
             optimizer.step()
-        seconds.append(time.perf_counter() - begin)
-    return seconds, [p.detach().T.numpy() for p in net.parameters()]
+
+    return timed(epoch), lambda: [p.detach().numpy().T for p in net.parameters()]

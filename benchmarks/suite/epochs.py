@@ -39,4 +39,4 @@ class OneEpoch:
         workloads.fit(model, name, n_threads, epochs=5)
         return workloads.loss(name, model.get_weights())
 
-    track_loss.unit = "cross-entropy"
+    track_loss.unit = "loss"
