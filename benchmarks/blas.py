@@ -86,14 +86,14 @@ def measure(repeat, what, m, k, n, dtype, repeats):
 
     a, b, out = operands(what, m, k, n, dtype)
     work = 2 * m * k * n + 10 * (m * k + k * n + m * n) + 10_000       # the last two: what small products cost
-    count = max(1, int(5e8 / work))
+    count = max(1, int(1e8 / work))       # about a millisecond, which a busy machine leaves alone now and then
     plain = np.ascontiguousarray(a.T).T if what == "x^T delta" else np.ascontiguousarray(a)
     theirs = np.empty_like(out)
     blas = gemm(repeat, plain, b, theirs, count)
     blas()
     network.matmul(a, b, out)
     np.testing.assert_allclose(out, theirs, rtol=1e-3 if dtype == "float32" else 1e-10)
-    return [1e6 * seconds / count for seconds in fastest([lambda: network.matmul(a, b, out, count), blas], repeats, 0.002)]
+    return [1e6 * seconds / count for seconds in fastest([lambda: network.matmul(a, b, out, count), blas], repeats, 0.001)]
 
 
 def sweep(repeats, dtypes, part):
@@ -144,7 +144,7 @@ def draw(results, target):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.blas", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--types", default="float32,float64")
     parser.add_argument("--part", type=int, default=1, metavar="N", help="every Nth layer only")
     parser.add_argument("--worst", type=int, default=10, help="products to list of each level and type (default: %(default)s)")
