@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.products import operands
+from benchmarks.suite.workloads import operands
 from benchmarks.report import environment, fastest, machine, meanwhile, others, table
 
 SIZES = (1, 2, 3, 7, 8, 16, 31, 64, 100, 128, 256, 512, 1000, 1024, 2048)

@@ -9,33 +9,7 @@ import argparse
 import numpy as np
 
 from benchmarks.report import fastest, machine, meanwhile, one_thread, others, table
-from benchmarks.suite.workloads import FIVE
-
-
-def products(name):
-    """(what, rows of the result, inner size, columns) of the products of one step."""
-    workload = FIVE[name]
-    rows, found = workload.batch_size, []
-    for layer, (n_in, n_out) in enumerate(workload.shapes):
-        found += [("x W", rows, n_in, n_out), ("x^T delta", n_in, rows, n_out)]
-        if layer:
-            found.append(("delta W^T", rows, n_out, n_in))
-    return found
-
-
-def padded_rows(rows, columns, rng, dtype):
-    """A matrix whose rows lie an odd number of cache lines apart, as in the workspace."""
-    line = 64 // np.dtype(dtype).itemsize
-    lines = columns // line + 1
-    return rng.random((rows, line * (lines + (lines > 3 and lines % 2 == 0))), dtype=dtype)[:, :columns]
-
-
-def operands(what, m, k, n, dtype="float32"):
-    """Left factor, right factor and result of a product; a transposed factor is a view, as in training."""
-    rng = np.random.default_rng(0)
-    a = padded_rows(*((k, m) if what == "x^T delta" else (m, k)), rng, dtype)
-    b = rng.random((n, k) if what == "delta W^T" else (k, n), dtype=dtype)
-    return a.T if what == "x^T delta" else a, b.T if what == "delta W^T" else b, np.empty((m, n), dtype)
+from benchmarks.suite.workloads import FIVE, operands, products
 
 
 def measure(what, m, k, n, repeats):

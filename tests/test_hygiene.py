@@ -2,7 +2,7 @@
 import os
 import pickle
 import re
-import shutil
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -41,54 +41,12 @@ def test_denormals_are_kept_outside_of_native_calls():
     """).strip() == "True"
 
 
-COUNTER = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stddef.h>
-static long count;
-long allocations(void) { return count; }
-#define WRAP(type, name, parameters, arguments) \\
-    type name parameters { \\
-        static type (*next) parameters; \\
-        if (!next) next = dlsym(RTLD_NEXT, #name); \\
-        __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED); \\
-        return next arguments; \\
-    }
-WRAP(void*, malloc, (size_t n), (n))
-WRAP(void*, realloc, (void* p, size_t n), (p, n))
-WRAP(void*, aligned_alloc, (size_t a, size_t n), (a, n))
-"""
-
-
-@linux
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_step_allocates_nothing(tmp_path, n_threads):
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("needs a C compiler")
-    (tmp_path / "counter.c").write_text(COUNTER)
-    library = tmp_path / "counter.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", tmp_path / "counter.c", "-o", library, "-ldl"], check=True)
-    one, many = map(int, run("""
-        import ctypes, sys, threading
-        import numpy as np, nnfast
-        allocations = ctypes.CDLL(None).allocations
-        size = int(sys.argv[1])
-        model = nnfast.Sequential([nnfast.Input(20), nnfast.Dense(64, "gelu"), nnfast.Dense(3, "softmax")], seed=0)
-        model.compile("adam", "sparse_categorical_crossentropy", metrics="acc")
-        x, y, order = np.ones((3200, 20), "f4"), np.zeros(3200, "i8"), np.arange(3200)
-        network, core, sums = model._network, nnfast._core.network, np.zeros(2)
-        helper = threading.Thread(target=network.help, args=(1, network.job()))
-        helper.start()
-        def steps(count):
-            before = allocations()
-            network.train_batches(x, core.SOURCES["f4"], y, core.SOURCES["i8"], order, None, 3200, 32, 0, count, 0.001, sums, True, True, size)
-            return allocations() - before
-        steps(100)
-        print(steps(1), steps(100))
-        network.dismiss()
-        helper.join()
-    """, n_threads, LD_PRELOAD=str(library)).split())
+    count = runpy.run_path(str(ROOT / "benchmarks" / "suite" / "allocations.py"))
+    if count["compiler"]() is None:
+        pytest.skip("needs Linux and a C compiler")
+    one, many = count["of_steps"](n_threads, tmp_path)
     assert many == one, f"{many - one} allocations in 99 steps"
 
 

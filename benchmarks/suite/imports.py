@@ -1,4 +1,4 @@
-"""Import times, asv's form."""
+"""Imports."""
 
 
 class FreshProcess:

@@ -31,6 +31,32 @@ def data(name):
     return find(name).data()
 
 
+def products(name):
+    """(what, rows of the result, inner size, columns) of the products of one step."""
+    workload = find(name)
+    rows, found = workload.batch_size, []
+    for layer, (n_in, n_out) in enumerate(workload.shapes):
+        found += [("x W", rows, n_in, n_out), ("x^T delta", n_in, rows, n_out)]
+        if layer:
+            found.append(("delta W^T", rows, n_out, n_in))
+    return found
+
+
+def padded_rows(rows, columns, rng, dtype):
+    """A matrix whose rows lie an odd number of cache lines apart, as in the workspace."""
+    line = 64 // np.dtype(dtype).itemsize
+    lines = columns // line + 1
+    return rng.random((rows, line * (lines + (lines > 3 and lines % 2 == 0))), dtype=dtype)[:, :columns]
+
+
+def operands(what, m, k, n, dtype="float32"):
+    """Left factor, right factor and result of a product; a transposed factor is a view, as in training."""
+    rng = np.random.default_rng(0)
+    a = padded_rows(*((k, m) if what == "x^T delta" else (m, k)), rng, dtype)
+    b = rng.random((n, k) if what == "delta W^T" else (k, n), dtype=dtype)
+    return a.T if what == "x^T delta" else a, b.T if what == "delta W^T" else b, np.empty((m, n), dtype)
+
+
 def first_weights(name):
     """Kernels (n_in, n_out), Glorot uniform, and biases (n_out,), zero, in turns."""
     rng = np.random.default_rng(1)
@@ -45,6 +71,14 @@ def model(name, seed=0):
     """The network in nnfast, compiled and with its first weights."""
     network = find(name).model(seed)
     network.set_weights(first_weights(name))
+    return network
+
+
+@cache
+def trained(name, number=0):
+    """A model whose first fit is behind it, made once; as many models as there are numbers."""
+    network = model(name)
+    fit(network, name, 1)
     return network
 
 

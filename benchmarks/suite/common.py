@@ -1,0 +1,68 @@
+"""What files of the suite share: timers, CPU levels, optimizers, the peak of the machine."""
+import os
+import subprocess
+import sys
+import time
+from functools import cache
+from importlib import import_module
+
+from nnfast import _core, optimizers
+
+LEVELS = ["v2", "v3", "v4"] if _core.LEVELS != ["base"] else ["base"]
+
+
+def per(count):
+    """A timer for calls that do something `count` times: it gives the time of one."""
+    return lambda: time.perf_counter() / count
+
+
+def fastest(call, repeats=5):
+    """Seconds of the fastest of several calls."""
+    best = float("inf")
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def core(level):
+    """The native module of a CPU level."""
+    if level not in _core.LEVELS:
+        raise NotImplementedError(f"this machine has no {level}")
+    return import_module(f"nnfast._core.network_{level}")
+
+
+def member(found, name):
+    """found[name]; a commit that lacks it is skipped."""
+    if name not in found:
+        raise NotImplementedError(f"this commit has no {name}")
+    return found[name]
+
+
+@cache
+def optimizers_by_kernel():
+    """An optimizer for each name of `network.OPTIMIZERS`: every class with its defaults, and SGD's other forms."""
+    public = [getattr(optimizers, name) for name in optimizers.__all__]
+    found = [*(cls() for cls in public if isinstance(cls, type)), optimizers.SGD(momentum=0.9), optimizers.SGD(momentum=0.9, nesterov=True)]
+    return {optimizer._native()[0]: optimizer for optimizer in found}
+
+
+PEAK = """
+import time
+import numpy as np
+a = np.random.default_rng(0).random((1536, 1536), dtype=np.float32)
+out, seconds = np.empty_like(a), []
+for _ in range(8):
+    begin = time.perf_counter()
+    np.dot(a, a, out=out)
+    seconds.append(time.perf_counter() - begin)
+print(2 * len(a)**3 / min(seconds) / 1e9)
+"""
+
+
+def peak():
+    """GFLOP/s of NumPy's float32 product on one thread, in a process of its own: a BLAS reads its settings at import."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+    env |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return float(subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True, env=env).stdout)

@@ -1,0 +1,122 @@
+"""Kernels alone, float32, at each CPU level: which one became slower?  New ones are benchmarked without a line here."""
+from functools import cache
+
+import numpy as np
+
+from nnfast import losses
+from nnfast._core import network
+
+from . import workloads
+from .common import LEVELS, core, member, optimizers_by_kernel, per
+
+SHAPE = (256, 256)      # stays in the cache; the call costs little beside it
+REPEATS = 20
+
+
+@cache
+def uniform(seed, shape=SHAPE):
+    return np.random.default_rng(seed).uniform(0.1, 0.9, shape).astype(np.float32)
+
+
+class Activation:
+    """How long does an activation of 256 x 256 numbers take, and how long delta <- delta f'(z)?"""
+
+    params = [list(network.ACTIVATIONS), LEVELS]
+    param_names = ["activation", "level"]
+
+    def setup(self, name, level):
+        self.core = core(level)
+        self.kind = member(self.core.ACTIVATIONS, name)
+        self.z, self.a = 4 * uniform(0) - 2, uniform(1).copy()
+        self.delta = np.zeros(SHAPE, np.float32)        # stays 0, where repeated products would become denormals
+        self.core.apply_activation(self.kind, self.z, self.a)
+        self.core.apply_activation_gradient(self.kind, self.z, self.a, self.delta)
+        self.timer = per(REPEATS)
+
+    def time_forward(self, name, level):
+        for _ in range(REPEATS):
+            self.core.apply_activation(self.kind, self.z, self.a)
+
+    def time_gradient(self, name, level):
+        for _ in range(REPEATS):
+            self.core.apply_activation_gradient(self.kind, self.z, self.a, self.delta)
+
+
+LOGITS = " from logits"
+
+
+def loss_names():
+    """Losses with a kernel of their own, some in two forms."""
+    names = []
+    for name in losses.__all__:
+        cls = getattr(losses, name)
+        if isinstance(cls, type) and getattr(cls, "_kernel", None):
+            names += [name, name + LOGITS] if cls._logits else [name]
+    return names
+
+
+class Loss:
+    """How long do the values and the gradient of a loss take on 256 rows of 256 predictions?"""
+
+    params = [loss_names(), LEVELS]
+    param_names = ["loss", "level"]
+
+    def setup(self, name, level):
+        native = core(level)
+        cls = member(vars(losses), name.removesuffix(LOGITS))
+        loss = cls(from_logits=True) if name.endswith(LOGITS) else cls()
+        kernel = member(vars(native), "LossKernel")
+        rows, n = SHAPE
+        code = native.LOSSES[loss._kernel + ("_logits" if loss.from_logits else "")]
+        self.kernel = kernel(code, loss._settings_for(n), loss._by_column(n))
+        self.y = np.arange(rows) % n if loss._sparse else uniform(2, (rows, loss._columns(n)))
+        self.p, self.delta, self.values = uniform(3), np.empty(SHAPE, np.float32), np.empty(rows)
+        self.kernel(self.y, self.p, self.delta, self.values, 1 / rows)
+        self.timer = per(REPEATS)
+
+    def time_value_and_gradient(self, name, level):
+        for _ in range(REPEATS):
+            self.kernel(self.y, self.p, self.delta, self.values, 1 / SHAPE[0])
+
+
+class Optimizer:
+    """How long does an optimizer's step on 65,536 parameters take?"""
+
+    params = [list(network.OPTIMIZERS), LEVELS]
+    param_names = ["optimizer", "level"]
+
+    def setup(self, name, level):
+        self.core = core(level)
+        self.kind, n_slots = member(self.core.OPTIMIZERS, name)
+        self.settings = optimizers_by_kernel()[name]._native()[1]
+        self.params_, self.grads = uniform(4).ravel().copy(), uniform(5).ravel()
+        self.slots = np.zeros((n_slots, self.grads.size), np.float32)
+        self.time_step(name, level)
+        self.timer = per(REPEATS)
+
+    def time_step(self, name, level):
+        for step in range(1, REPEATS + 1):
+            self.core.apply_optimizer(self.kind, self.params_, self.grads, self.slots, self.settings, 1e-3, step)
+
+
+class Product:
+    """How long is each product of matrices in a training step, of the largest layer that has it?"""
+
+    params = [["small", "mid", "mnist", "big"], ["x W", "x^T delta", "delta W^T"], LEVELS]
+    param_names = ["workload", "product", "level"]
+
+    def setup(self, name, what, level):
+        native = core(level)
+        found = [(m * k * n, m, k, n) for product, m, k, n in workloads.products(name) if product == what]
+        size, m, k, n = max(found)
+        a, b, out = operands(what, m, k, n)
+        repeats = max(1, int(3e8 / (2 * size)))         # some milliseconds: panels of b are made once a call, as once a step
+        self.run = lambda: native.matmul(a, b, out, repeats)
+        self.run()
+        self.timer = per(repeats)
+
+    def time_product(self, name, what, level):
+        self.run()
+
+
+operands = cache(workloads.operands)
