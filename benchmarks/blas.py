@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.suite.workloads import operands
 from benchmarks.report import environment, fastest, machine, meanwhile, others, table
+from benchmarks.suite.workloads import operands
 
 SIZES = (1, 2, 3, 7, 8, 16, 31, 64, 100, 128, 256, 512, 1000, 1024, 2048)
 ONE_AXIS = (1, 2, 7, 16, 31, 512, 1000, 2048)

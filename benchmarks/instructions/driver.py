@@ -42,7 +42,7 @@ def aligned(array):
 
 def training(name, rng):
     """A function that trains on batches first..last of a network of the suite."""
-    widths, batch_size, _ = workloads.WORKLOADS[name]
+    widths, batch_size = workloads.WORKLOADS[name].widths, workloads.WORKLOADS[name].batch_size
     batch_size = BATCH_SIZES.get(name, batch_size)
     rows = (1 + STEPS[name]) * batch_size
     x = aligned(rng.random((rows, widths[0]), dtype=np.float32))
