@@ -24,7 +24,7 @@ def prepare(name, variant, threads):
     if regression:
         y = y.astype(variant, copy=False).reshape(-1, n_out) if n_out > 1 else y.astype(variant).ravel()
     model = (MLPRegressor if regression else MLPClassifier)(
-        workload.widths[1:-1], solver="adam", alpha=0, batch_size=workload.batch_size,
+        hidden_layer_sizes=workload.widths[1:-1], solver="adam", alpha=0, batch_size=workload.batch_size,
         learning_rate_init=workloads.LEARNING_RATE, random_state=0)
     classes = {} if regression else {"classes": np.arange(n_out)}
 
