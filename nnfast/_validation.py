@@ -6,6 +6,7 @@ import numpy as np
 from nnfast._core import network
 
 LARGEST = 2**62             # numbers; above it a product of sizes leaves Py_ssize_t
+INT64 = np.dtype(np.int64)
 CHARS = "".join(char for char in np.typecodes["All"] if np.dtype(char).str[1:] in network.SOURCES)      # dtypes the core reads
 
 
@@ -158,6 +159,9 @@ def labels(y, classes, name="y", ignore=None):
 
     The label `ignore`, which may lie outside, becomes -1.
     """
+    if type(y) is np.ndarray and y.dtype is INT64 and y.ndim == 1 and ignore is None and y.flags.c_contiguous \
+            and network.first_outside(y, classes) < 0:
+        return y
     y = numeric(y, name)
     shape = y.shape
     if y.ndim == 2 and shape[1] == 1:

@@ -189,11 +189,11 @@ class Loss:
         if p.ndim == 0:
             raise ValueError("y_pred must have at least one axis, the one that is reduced; got a single number.")
         if self._sparse:
+            if self.axis == -1 and getattr(y_true, "shape", None) == p.shape[:-1] and p.ndim == 2:      # the common case, kept short
+                return check.labels(y_true, p.shape[1], "y_true", self.ignore_class), p
             axis = check.axis(self.axis, p.ndim)
             samples = p.shape[:axis] + p.shape[axis + 1:]
             y = check.numeric(y_true, "y_true")
-            if y.shape == samples and y.ndim == 1:
-                return check.labels(y, p.shape[axis], "y_true", self.ignore_class), p
             if y.shape != samples and (y.ndim != p.ndim or y.shape[axis] != 1 or y.size != np.prod(samples)):
                 raise ValueError(f"Arguments y_true and y_pred must have the same shape up until the axis of the classes: y_true must hold "
                                  f"one integer label for each sample, shape {samples}. Received: y_true.shape={y.shape}, y_pred.shape={p.shape}.")

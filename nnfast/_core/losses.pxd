@@ -629,14 +629,14 @@ cdef inline void softmax_terms(const floating* z, floating* e, double* total, do
 
 cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ssize_t y_row, const int64_t* labels,
                                       const floating* z, Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows,
-                                      Py_ssize_t n) noexcept nogil:
-    """value <- sum t (log sum exp(z) - z), delta <- (sum t) softmax(z) - t; t = s y + o smoothed, or one-hot of labels."""
+                                      Py_ssize_t n, double factor) noexcept nogil:
+    """value <- sum t (log sum exp(z) - z), delta <- factor ((sum t) softmax(z) - t); t = s y + o, or one-hot of labels."""
     cdef Py_ssize_t r, i, block, done = 0
     cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>ROW_BLOCK, <Py_ssize_t>SOFTMAX_NUMBERS // row))
     cdef double total[ROW_BLOCK]
     cdef double largest[ROW_BLOCK]
     cdef double scale = loss.options[0], offset = loss.options[1], mass
-    cdef floating factor, smooth = scale, rest = offset
+    cdef floating per_e, one = factor, smooth = scale * factor, rest = offset * factor
     while done < rows:
         block = min(most, rows - done)
         softmax_terms(z, delta, total, largest, row, block, n)
@@ -651,11 +651,11 @@ cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ss
                 value[r] = multiply_add(mass, value[r] + largest[r], -multiply_add(
                     scale, dot_wide(y + r * y_row, z + r * row, n), offset * sum_wide(z + r * row, n)))
             if delta != NULL:
-                factor = mass / total[r]
+                per_e = factor * mass / total[r]
                 for i in range(row):
-                    delta[r * row + i] *= factor
+                    delta[r * row + i] *= per_e
                 if labels != NULL:
-                    delta[r * row + place_of(labels[r])] -= <floating>1
+                    delta[r * row + place_of(labels[r])] -= one
                 else:
                     for i in range(n):
                         delta[r * row + i] -= y[r * y_row + i] * smooth + rest
@@ -718,15 +718,13 @@ cdef inline void loss_rows(const Loss* loss, const floating* y, Py_ssize_t y_row
     cdef floating factor = scale
     if loss.kind < GAUSSIAN_NLL:
         number_rows(loss, y, p, row, delta, value, rows, n, scale)
-        return
-    if loss.kind == CATEGORICAL_CROSSENTROPY_LOGITS or loss.kind == SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS:
-        softmax_crossentropy(loss, y, y_row, labels, p, row, delta, value, rows, n)
+    elif loss.kind == CATEGORICAL_CROSSENTROPY_LOGITS or loss.kind == SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS:
+        softmax_crossentropy(loss, y, y_row, labels, p, row, delta, value, rows, n, scale)
     else:
         for r in range(rows):
             value[r] = one_row(loss, y + r * y_row, labels[r] if labels != NULL else 0, p + r * row,
                                delta + r * row if delta != NULL else NULL, n)
+        for i in range(rows * row if delta != NULL and scale != 1 else 0):
+            delta[i] *= factor
     if labels != NULL:
         ignore_rows(labels, row, delta, value, rows)
-    if delta != NULL and scale != 1:
-        for i in range(rows * row):
-            delta[i] *= factor

@@ -241,7 +241,6 @@ cdef inline double power(double base, Py_ssize_t exponent) noexcept nogil:
 
 cdef enum:
     LANES = 16              # partial sums of a long reduction, at every CPU level
-    HALF_LANES = 8          # of one in double precision: what is added up at the end counts in rows of a hundred
 
 
 cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
@@ -270,46 +269,50 @@ cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline double sum_wide(const floating* x, Py_ssize_t n) noexcept nogil:
-    """The sum in double precision: 8 partial sums."""
-    cdef double partial[HALF_LANES]
+    """`sum_row` in double precision."""
+    cdef double partial[LANES]
     cdef double total = 0
     cdef Py_ssize_t i = 0, lane
-    if n < HALF_LANES:
+    if n < LANES:
         for i in range(n):
             total += x[i]
         return total
-    for lane in range(HALF_LANES):
+    for lane in range(LANES):
         partial[lane] = 0
-    while i + HALF_LANES <= n:
-        for lane in range(HALF_LANES):
+    while i + LANES <= n:
+        for lane in range(LANES):
             partial[lane] += x[i + lane]
-        i += HALF_LANES
+        i += LANES
     while i < n:
         total += x[i]
         i += 1
+    for lane in range(8):
+        partial[lane] += partial[lane + 8]
     for lane in range(4):
         partial[lane] += partial[lane + 4]
     return ((partial[0] + partial[2]) + (partial[1] + partial[3])) + total
 
 
 cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
-    """Sum of x y in double precision, in the order of `sum_wide`."""
-    cdef double partial[HALF_LANES]
+    """Sum of x y in double precision, in the order of `sum_row`."""
+    cdef double partial[LANES]
     cdef double total = 0
     cdef Py_ssize_t i = 0, lane
-    if n < HALF_LANES:
+    if n < LANES:
         for i in range(n):
             total += <double>x[i] * y[i]
         return total
-    for lane in range(HALF_LANES):
+    for lane in range(LANES):
         partial[lane] = 0
-    while i + HALF_LANES <= n:
-        for lane in range(HALF_LANES):
+    while i + LANES <= n:
+        for lane in range(LANES):
             partial[lane] += <double>x[i + lane] * y[i + lane]
-        i += HALF_LANES
+        i += LANES
     while i < n:
         total += <double>x[i] * y[i]
         i += 1
+    for lane in range(8):
+        partial[lane] += partial[lane + 8]
     for lane in range(4):
         partial[lane] += partial[lane + 4]
     return ((partial[0] + partial[2]) + (partial[1] + partial[3])) + total
