@@ -43,7 +43,8 @@ def member(found, name):
 @cache
 def optimizers_by_kernel():
     """An optimizer for each name of `network.OPTIMIZERS`: every class with its defaults, and SGD's other forms."""
-    public = [getattr(optimizers, name) for name in optimizers.__all__]
+    names = getattr(optimizers, "__all__", ["SGD", "Adam"])         # the first commits have none
+    public = [getattr(optimizers, name) for name in names]
     found = [*(cls() for cls in public if isinstance(cls, type)), optimizers.SGD(momentum=0.9), optimizers.SGD(momentum=0.9, nesterov=True)]
     return {optimizer._native()[0]: optimizer for optimizer in found}
 
