@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from nnfast import losses
+from nnfast._core import network
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "benchmarks" / "suite"
 KINDS = ("time", "timeraw", "track", "peakmem")
@@ -77,6 +80,16 @@ def test_every_class_asks_its_question_and_names_its_parameters():
         assert "?" in cls.__doc__, name
         assert len(axes(cls)) == len(getattr(cls, "param_names", [])), name
         assert all(type(value) in (str, int) for axis in axes(cls) for value in axis), name
+
+
+def test_every_activation_loss_and_optimizer_is_benchmarked():
+    kernels = suite("kernels")
+    assert kernels.Activation.params[0] == list(network.ACTIVATIONS)
+    assert kernels.Optimizer.params[0] == suite("hot_loop").StepOfOptimizer.params[0] == list(network.OPTIMIZERS)
+    named = kernels.Loss.params[0]
+    assert [name for name in named if kernels.LOGITS not in name] == list(losses._CLASSES)
+    two = [name for name, cls in losses._CLASSES.items() if cls._logits]
+    assert [name.removesuffix(kernels.LOGITS) for name in named if kernels.LOGITS in name] == two
 
 
 def test_importing_the_suite_starts_no_thread():

@@ -21,6 +21,7 @@ ran: look at the results.
 Traps.  asv takes every growth for a regression, that of GFLOP/s, too: compare commits with `--bench "time|peakmem"`.
 asv calls `setup` before every timed call, and times calls one by one: state is made once per process, by cached
 functions; short things are repeated within a call, and `common.per` makes its time that of one.  Nothing at the level
-of a module may start a thread, call a BLAS or import a peer: asv may import the suite and then fork.  What a commit
-does not have is skipped: NotImplementedError in `setup`.
+of a module may start a thread, call a BLAS or import a peer: asv may import the suite and then fork.  Lists of
+parameters must not depend on the package installed (see `common.declared`); what a commit does not have is skipped:
+NotImplementedError in `setup`.
 """

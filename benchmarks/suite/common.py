@@ -1,14 +1,26 @@
 """What files of the suite share: timers, CPU levels, optimizers, the peak of the machine."""
 import os
+import re
 import subprocess
 import sys
 import time
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 from nnfast import _core, optimizers
 
 LEVELS = ["v2", "v3", "v4"] if _core.LEVELS != ["base"] else ["base"]
+
+
+def declared(name, file="_core/network.pyx"):
+    """Keys of a dict in the sources beside this suite.
+
+    asv names parameters by their place in lists that each commit makes anew: lists made of the package that is
+    installed differ between commits, and figures would go to the wrong names.
+    """
+    source = (Path(__file__).parents[2] / "nnfast" / file).read_text()
+    return re.findall(r'"(\w+)":', re.search(rf"^{name} = {{(.*?)}}", source, re.DOTALL | re.MULTILINE)[1])
 
 
 def per(count):

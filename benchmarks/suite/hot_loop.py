@@ -6,7 +6,7 @@ import numpy as np
 from nnfast._core import network
 
 from . import workloads
-from .common import fastest, member, optimizers_by_kernel, peak, per
+from .common import declared, fastest, member, optimizers_by_kernel, peak, per
 
 ROWS = 2048
 CLASSES = 10
@@ -54,7 +54,7 @@ class Step:
 class StepOfOptimizer:
     """How long is a step of each optimizer in each dtype?  Two layers of 64 units, 32 rows."""
 
-    params = [list(network.OPTIMIZERS), ["float32", "float64"]]
+    params = [declared("OPTIMIZERS"), ["float32", "float64"]]
     param_names = ["optimizer", "dtype"]
 
     def setup(self, name, dtype):

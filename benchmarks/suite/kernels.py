@@ -4,10 +4,9 @@ from functools import cache
 import numpy as np
 
 from nnfast import losses
-from nnfast._core import network
 
 from . import workloads
-from .common import LEVELS, core, member, optimizers_by_kernel, per
+from .common import LEVELS, core, declared, member, optimizers_by_kernel, per
 
 SHAPE = (256, 256)      # stays in the cache; the call costs little beside it
 REPEATS = 20
@@ -21,7 +20,7 @@ def uniform(seed, shape=SHAPE):
 class Activation:
     """How long does an activation of 256 x 256 numbers take, and how long delta <- delta f'(z)?"""
 
-    params = [list(network.ACTIVATIONS), LEVELS]
+    params = [declared("ACTIVATIONS"), LEVELS]
     param_names = ["activation", "level"]
 
     def setup(self, name, level):
@@ -46,13 +45,10 @@ LOGITS = " from logits"
 
 
 def loss_names():
-    """Losses with a kernel of their own, some in two forms."""
-    names = []
-    for name in losses.__all__:
-        cls = getattr(losses, name)
-        if isinstance(cls, type) and getattr(cls, "_kernel", None):
-            names += [name, name + LOGITS] if cls._logits else [name]
-    return names
+    """Losses, some in two forms."""
+    kernels = declared("LOSSES")
+    return [name + form for name in declared("_CLASSES", "losses.py") for form in ("", LOGITS)
+            if not form or f"{name}_logits" in kernels]
 
 
 class Loss:
@@ -63,9 +59,9 @@ class Loss:
 
     def setup(self, name, level):
         native = core(level)
-        cls = member(vars(losses), name.removesuffix(LOGITS))
-        loss = cls(from_logits=True) if name.endswith(LOGITS) else cls()
         kernel = member(vars(native), "LossKernel")
+        cls = member(losses._CLASSES, name.removesuffix(LOGITS))
+        loss = cls(from_logits=True) if name.endswith(LOGITS) else cls()
         rows, n = SHAPE
         code = native.LOSSES[loss._kernel + ("_logits" if loss.from_logits else "")]
         self.kernel = kernel(code, loss._settings_for(n), loss._by_column(n))
@@ -82,7 +78,7 @@ class Loss:
 class Optimizer:
     """How long does an optimizer's step on 65,536 parameters take?"""
 
-    params = [list(network.OPTIMIZERS), LEVELS]
+    params = [declared("OPTIMIZERS"), LEVELS]
     param_names = ["optimizer", "level"]
 
     def setup(self, name, level):
