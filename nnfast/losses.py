@@ -465,10 +465,17 @@ class _Native(Loss):
         return self._kernel_for(units, fused or self.from_logits), fused, None
 
 
+class _Plain(_Native):
+    """A loss without options; its reduction may be the first argument, as in Keras."""
+
+    def __init__(self, reduction=DEFAULT):
+        super().__init__(reduction=reduction)
+
+
 # -- regression --------------------------------------------------------------------------------------------------------
 
 
-class MeanSquaredError(_Native):
+class MeanSquaredError(_Plain):
     """mean (y_pred - y_true)^2 over the last axis, without a half; gradient 2 (y_pred - y_true) / n.
 
     Examples
@@ -480,11 +487,8 @@ class MeanSquaredError(_Native):
 
     _kernel = "mean_squared_error"
 
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
-
-class MeanAbsoluteError(_Native):
+class MeanAbsoluteError(_Plain):
     """mean |y_pred - y_true| over the last axis; gradient sign(y_pred - y_true) / n, and 0 where they are equal.
 
     There the derivative does not exist: any slope between -1 and 1 would do.
@@ -498,11 +502,8 @@ class MeanAbsoluteError(_Native):
 
     _kernel = "mean_absolute_error"
 
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
-
-class MeanAbsolutePercentageError(_Native):
+class MeanAbsolutePercentageError(_Plain):
     """100 mean(|y_pred - y_true| / max(|y_true|, 1e-7)).
 
     Examples
@@ -514,11 +515,8 @@ class MeanAbsolutePercentageError(_Native):
 
     _kernel = "mean_absolute_percentage_error"
 
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
-
-class MeanSquaredLogarithmicError(_Native):
+class MeanSquaredLogarithmicError(_Plain):
     """mean (log(1 + y_pred) - log(1 + y_true))^2, both clipped from below at 1e-7, where the gradient is 0.
 
     Examples
@@ -529,9 +527,6 @@ class MeanSquaredLogarithmicError(_Native):
     """
 
     _kernel = "mean_squared_logarithmic_error"
-
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
 
 class Huber(_Native):
@@ -590,7 +585,7 @@ class SmoothL1(_Native):
         return (self.beta, 1 / self.beta) if self.beta > 0 else ()
 
 
-class LogCosh(_Native):
+class LogCosh(_Plain):
     """mean log(cosh(y_pred - y_true)): a square near 0, |e| - log 2 far away; gradient tanh(e) / n.
 
     Examples
@@ -601,9 +596,6 @@ class LogCosh(_Native):
     """
 
     _kernel = "log_cosh"
-
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
 
 class Quantile(_Native):
@@ -707,7 +699,7 @@ class CosineSimilarity(_Native):
 # -- distributions -----------------------------------------------------------------------------------------------------
 
 
-class KLDivergence(_Native):
+class KLDivergence(_Plain):
     """sum t log(t / q), t and q being y_true and y_pred clipped to [1e-7, 1]; gradient -t / q inside, half of it at q = 1.
 
     Examples
@@ -719,9 +711,6 @@ class KLDivergence(_Native):
 
     _kernel = "kl_divergence"
     _least = 0
-
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
 
 class Poisson(_Native):
@@ -750,7 +739,7 @@ class Poisson(_Native):
         return "poisson_log" if self.log_input else "poisson"
 
 
-class GaussianNLL(_Native):
+class GaussianNLL(_Plain):
     """mean of (log v + (y_true - m)^2 / v) / 2: the network says how sure it is.
 
     y_pred has twice the columns of y_true: the means m, then raw variances, v = softplus(raw) + 1e-6.
@@ -770,9 +759,6 @@ class GaussianNLL(_Native):
     _kernel = "gaussian_nll"
     _native_metrics = False         # they see the means
 
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
-
     def _columns_fit(self, n_true, n_pred):
         return n_true == self._columns(n_pred)
 
@@ -791,7 +777,7 @@ class GaussianNLL(_Native):
         return outputs[:, :outputs.shape[1] // 2]
 
 
-class Gamma(_Native):
+class Gamma(_Plain):
     """mean(y_pred + y_true exp(-y_pred)): half the deviance of a gamma distribution of mean exp(y_pred), y_true > 0.
 
     Its constant -1 - log(y_true) is left out, as in scikit-learn's HalfGammaLoss.
@@ -805,9 +791,6 @@ class Gamma(_Native):
 
     _kernel = "gamma"
     _least, _positive = 0, True
-
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
 
 class Tweedie(_Native):
@@ -851,7 +834,7 @@ class Tweedie(_Native):
 # -- margins -----------------------------------------------------------------------------------------------------------
 
 
-class _Margin(_Native):
+class _Margin(_Plain):
     """Labels -1 and 1; if all are 0 or 1 (decided once a call or fit) 0 stands for -1, as in Keras."""
 
     _native_metrics = False         # they see the labels as they were given
@@ -875,9 +858,6 @@ class Hinge(_Margin):
 
     _kernel = "hinge"
 
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
-
 
 class SquaredHinge(_Margin):
     """mean max(0, 1 - y_true y_pred)^2, y_true -1 or 1 (or all 0 or 1).
@@ -891,11 +871,8 @@ class SquaredHinge(_Margin):
 
     _kernel = "squared_hinge"
 
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
-
-class CategoricalHinge(_Native):
+class CategoricalHinge(_Plain):
     """max(0, 1 + max((1 - y_true) y_pred) - sum(y_true y_pred)), y_true one-hot.
 
     Examples
@@ -906,9 +883,6 @@ class CategoricalHinge(_Native):
     """
 
     _kernel = "categorical_hinge"
-
-    def __init__(self, reduction=DEFAULT):
-        super().__init__(reduction=reduction)
 
 
 # -- probabilities -----------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class Loss:
         rows, n = SHAPE
         code = native.LOSSES[loss._kernel + ("_logits" if loss.from_logits else "")]
         self.kernel = kernel(code, loss._settings_for(n), loss._by_column(n))
-        self.y = np.arange(rows) % n if loss._sparse else uniform(2, (rows, n // 2 if name == "GaussianNLL" else n))
+        self.y = np.arange(rows) % n if loss._sparse else uniform(2, (rows, n // 2 if name == "gaussian_nll" else n))
         self.p, self.delta, self.values = uniform(3), np.empty(SHAPE, np.float32), np.empty(rows)
         self.kernel(self.y, self.p, self.delta, self.values, 1 / rows)
         self.timer = per(REPEATS)
