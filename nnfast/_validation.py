@@ -222,17 +222,17 @@ def weights(values, rows, name="sample_weight"):
 
 
 def broadcast_weights(values, shape):
-    """Weights of samples in float64, broadcast to their shape; a last axis of 1 may be too many or too few."""
+    """Finite weights of samples in float64, broadcast to their shape from its first axis on; a last axis of 1 may be too many."""
     values = numeric(values, "sample_weight").astype(np.float64)
     given = values.shape
     if values.ndim == len(shape) + 1 and given[-1] == 1:
         values = values[..., 0]
-    elif values.ndim == len(shape) - 1 and values.ndim > 0:
-        values = values[..., None]
+    if not np.isfinite(values).all():
+        raise ValueError("sample_weight must be finite; it holds NaN or infinity.")
     if shape == () and values.ndim == 1:        # one value for the batch, weights of its rows
         return values
     try:
-        return np.broadcast_to(values, shape)
+        return np.broadcast_to(values.reshape(values.shape + (1,) * (len(shape) - values.ndim)), shape)
     except ValueError:
         raise ValueError(f"sample_weight must have shape {shape}, a number for each sample, or broadcast to it; got {given}.") from None
 

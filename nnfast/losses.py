@@ -159,17 +159,10 @@ class Loss:
             weights *= self._class_weights(class_weight, y, p.shape[-1])
         if sample_weight is not None:
             weights = weights * check.broadcast_weights(sample_weight, values.shape)
-        counted = weights
-        if self._ignores:
-            counted = weights * (y >= 0)
         weighted = values * weights
         if reduction in ("none", None):
             return weighted if weighted.ndim else float(weighted), weights
-        divisor = 1.
-        if reduction == "mean_with_sample_weight":
-            divisor = counted.sum()
-        elif reduction != "sum":
-            divisor = float((y >= 0).sum()) if self._ignores else max(weighted.size, 1)
+        divisor = self._divisor(y, weights, weighted.size)
         scale = 1 / divisor if divisor else 0.
         factor = weights * scale
         if values.ndim < weights.ndim:          # one value, many weights
@@ -285,21 +278,17 @@ class Loss:
         y = y.reshape(-1, 1) if y.ndim == 1 else y
         return y if y.ndim == 2 and 1 <= y.shape[1] < units else check.targets(y, units, name)
 
-    def _for_kernel(self, y):
-        """Checked targets in the code of the kernel."""
-        return y
-
     def _shown(self, outputs):
         """What metrics see of the outputs."""
         return outputs
 
-    def _divisor(self, y, weights):
-        """What the sum of weighted values of rows is divided by; y labels below 0 are ignored."""
+    def _divisor(self, y, weights, samples):
+        """What the sum of weighted values of samples is divided by; those of labels below 0 are ignored."""
         if self.reduction == "sum":
             return 1
         if self.reduction == "mean_with_sample_weight" and weights is not None:
             return float(weights[y >= 0].sum() if self._ignores else weights.sum())
-        return int((y >= 0).sum()) if self._ignores else len(y)
+        return int((y >= 0).sum()) if self._ignores else samples
 
     def _batch(self, y, p, weights):
         return self._called(y, p)
@@ -840,10 +829,9 @@ class _Margin(_Plain):
     _native_metrics = False         # they see the labels as they were given
 
     def _coded(self, y):
-        return 2 * y - 1 if ((y == 0) | (y == 1)).all() else y
-
-    def _for_kernel(self, y):
-        return 2 * y.astype(np.float32) - 1 if ((y == 0) | (y == 1)).all() else y
+        if not ((y == 0) | (y == 1)).all():
+            return y
+        return 2 * (y if y.dtype.kind == "f" else y.astype(np.float32)) - 1
 
 
 class Hinge(_Margin):

@@ -156,18 +156,7 @@ class Metric:
 
     @staticmethod
     def _row_weights(sample_weight, samples):
-        if sample_weight is None:
-            return None
-        weights = check.numeric(sample_weight, "sample_weight").astype(np.float64)
-        shape = weights.shape[:-1] if weights.shape == (*samples, 1) else weights.shape
-        try:
-            weights = np.broadcast_to(weights.reshape(shape + (1,) * (len(samples) - len(shape))), samples)
-        except ValueError:
-            raise ValueError(f"sample_weight must be a number, or have shape {samples}, a weight for each row; "
-                             f"got shape {shape}.") from None
-        if not np.isfinite(weights).all():
-            raise ValueError("sample_weight must be finite; it holds NaN or infinity.")
-        return weights.reshape(-1)
+        return None if sample_weight is None else check.broadcast_weights(sample_weight, samples).reshape(-1)
 
     # -- in a model --------------------------------------------------------------------------------------------------
 
@@ -186,12 +175,12 @@ class Metric:
         return None
 
     def _sums(self, y_true, y_pred, weights):
-        """The sums of rows, float64: y_true is int64 labels (n,) or (n, outputs), weights are None or float64 (n,)."""
-        raise NotImplementedError
+        """The sums of rows, float64: y_true is int64 labels (n,) or (n, outputs), weights are None or float64 (n,).
 
-    def _result(self, sums):
-        """The metric, from sums of all rows."""
-        raise NotImplementedError
+        `_result(sums)` makes the metric of the sums of all rows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define _sums(self, y_true, y_pred, weights) and _result(self, sums). "
+                                  f"A function of y_true and y_pred is a metric, too.")
 
     # -- as a value --------------------------------------------------------------------------------------------------
 
@@ -216,13 +205,9 @@ class Metric:
 # -- means over rows -------------------------------------------------------------------------------------------------
 
 class _Mean(Metric):
-    """sum of weight * value / sum of weights, over rows."""
+    """sum of weight * value / sum of weights, over rows; `_values(y_true, y_pred)` gives the value of each row."""
 
     _kernel = None          # in network.METRICS
-
-    def _values(self, y_true, y_pred):
-        """The value of each row."""
-        raise NotImplementedError
 
     def _native(self):
         return network.METRICS.get(self._kernel)
@@ -795,11 +780,7 @@ class _Confusion(Metric):
     def _result(self, sums):
         above = sums[..., ::-1].cumsum(axis=2)[..., -2::-1]                 # the score is greater than bound i
         below = sums.cumsum(axis=2)[..., :-1]
-        return self._value(above[:, 0], above[:, 1], below[:, 1], below[:, 0])
-
-    def _value(self, tp, fp, tn, fn):
-        """The metric, from counts (labels, thresholds in rising order)."""
-        raise NotImplementedError
+        return self._value(above[:, 0], above[:, 1], below[:, 1], below[:, 0])      # of tp, fp, tn, fn: (labels, thresholds in rising order)
 
 
 class _AtThresholds(_Confusion):

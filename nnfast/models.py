@@ -36,7 +36,7 @@ class _Data:
         if y is None:
             raise ValueError(f"y{of} must be given: training and evaluation need targets.")
         self.truth = loss._targets(y, units, f"y{of}")          # as metrics see it, but for labels that are ignored
-        self.y = loss._for_kernel(self.truth)
+        self.y = loss._coded(self.truth)
         self.y_source = check.source(self.y)
         check.same_length(self.x, self.y, f"x{of}", f"y{of}")
         check.at_least_one_row(self.x, f"x{of}")
@@ -231,11 +231,6 @@ class Sequential:
         network.set_optimizer(*core.OPTIMIZERS[kind], settings)
         self._kind, self._tally, self._tried = kind, tally, False
 
-    def _set_optimizer(self, network, optimizer):
-        kind, settings = optimizer._native()
-        network.set_optimizer(*core.OPTIMIZERS[kind], settings)
-        self._kind = kind
-
     def _claim(self, what):
         """The lock of one fit at a time."""
         return _Claim(self._lock, what)
@@ -400,7 +395,8 @@ class Sequential:
         """Takes over hyper-parameters that were changed on the optimizer since compile."""
         kind, settings = self.optimizer._native()
         if kind != self._kind:
-            self._set_optimizer(self._network, self.optimizer)
+            self._network.set_optimizer(*core.OPTIMIZERS[kind], settings)
+            self._kind = kind
         else:
             self._network.set_settings(settings)
 
@@ -494,7 +490,7 @@ class Sequential:
             sums[0] = loss._whole_batch(np.asarray(data.y, self.dtype), np.concatenate(every_output), data.weights)[0][0]
             divisor = 1
         else:
-            divisor = loss._divisor(data.y, data.weights)
+            divisor = loss._divisor(data.y, data.weights, rows)
         return tally.results(sums[0] / divisor if divisor else 0., sums, tally.counted(data, rows), others)
 
     def _slices(self, rows):

@@ -4,6 +4,9 @@ import shutil
 import subprocess
 
 import pytest
+from loss_cases import SquaredError, squared_error
+
+from nnfast import losses
 
 SOURCE = """
 #include <stddef.h>
@@ -48,3 +51,11 @@ def c_loss(tmp_path_factory):
         return scipy.LowLevelCallable(function, data)
 
     return load
+
+
+@pytest.fixture(params=["function", "subclass", "C"])
+def own(request):
+    """A squared error of each kind, made from a dtype (of the C function) and options."""
+    return {"function": lambda dtype="float64", **options: losses.Custom(squared_error, **options),
+            "subclass": lambda dtype="float64", **options: SquaredError(**options),
+            "C": lambda dtype="float64", **options: losses.Custom(request.getfixturevalue("c_loss")(dtype=dtype), **options)}[request.param]

@@ -1,7 +1,7 @@
 """Losses in training: the way PyTorch goes, losses of the user, whole batches, reductions."""
 import numpy as np
 import pytest
-from loss_cases import CASES, LOGITS, SMOOTHING, Case, ramp
+from loss_cases import CASES, LOGITS, SMOOTHING, Case, ramp, squared_error
 from tolerances import assert_close
 
 import nnfast
@@ -150,23 +150,6 @@ def test_losses_of_whole_batches_train_as_pytorch_does(name, options, axis, peer
 
 
 # -- losses of your own ----------------------------------------------------------------------------------------------
-
-def squared_error(y, p):
-    return ((p - y) ** 2).mean(axis=1), 2 * (p - y) / p.shape[1]
-
-
-class SquaredError(losses.Loss):
-    def call(self, y_true, y_pred):
-        return squared_error(y_true, y_pred)
-
-
-@pytest.fixture(params=["function", "subclass", "C"])
-def own(request):
-    """A squared error of each kind, made from a dtype and options."""
-    return {"function": lambda dtype, **options: losses.Custom(squared_error, **options),
-            "subclass": lambda dtype, **options: SquaredError(**options),
-            "C": lambda dtype, **options: losses.Custom(request.getfixturevalue("c_loss")(dtype=dtype), **options)}[request.param]
-
 
 def trained(loss, dtype, rows=81, batch_size=20, epochs=5, **options):
     x, y = data_of(Case("mean_squared_error", "real", "wide"), rows)

@@ -866,7 +866,7 @@ def test_get_refuses_what_it_does_not_know(identifier):
     (lambda: MeanSquaredError()(np.ones((2, 0)), np.ones((2, 0))), "at least one output"),
     (lambda: MeanSquaredError()([["a"]], [[1]]), "y_true must be an array of real numbers"),
     (lambda: MeanSquaredError()(1, [[1]]), "the shape of y_pred"),
-    (lambda: MeanSquaredError()(np.eye(3), np.eye(3), [1, 2]), r"sample_weight must be a number, or have shape \(3,\)"),
+    (lambda: MeanSquaredError()(np.eye(3), np.eye(3), [1, 2]), r"sample_weight must have shape \(3,\)"),
     (lambda: MeanSquaredError()(np.eye(3), np.eye(3), np.eye(3)), "sample_weight"),
     (lambda: MeanSquaredError()(np.eye(3), np.eye(3), [1, math.nan, 1]), "sample_weight must be finite"),
     (lambda: CosineSimilarity(axis=1)(np.ones((2, 3, 4)), np.ones((2, 3, 4))), "axis must be the last one"),
