@@ -86,14 +86,14 @@ def measure(repeat, what, m, k, n, dtype, repeats):
 
     a, b, out = operands(what, m, k, n, dtype)
     work = 2 * m * k * n + 10 * (m * k + k * n + m * n) + 10_000       # the last two: what small products cost
-    count = max(1, int(1e8 / work))       # about a millisecond, which a busy machine leaves alone now and then
+    count = max(5, int(1e8 / work))       # a millisecond and more, which a busy machine leaves alone now and then; packing counts little
     plain = np.ascontiguousarray(a.T).T if what == "x^T delta" else np.ascontiguousarray(a)
     theirs = np.empty_like(out)
     blas = gemm(repeat, plain, b, theirs, count)
     blas()
-    network.matmul(a, b, out)
+    network.matmul(a, b, out, 1, what == "x^T delta")
     np.testing.assert_allclose(out, theirs, rtol=1e-3 if dtype == "float32" else 1e-10)
-    return [1e6 * seconds / count for seconds in fastest([lambda: network.matmul(a, b, out, count), blas], repeats, 0.001)]
+    return [1e6 * seconds / count for seconds in fastest([lambda: network.matmul(a, b, out, count, what == "x^T delta"), blas], repeats, 0.001)]
 
 
 def sweep(repeats, dtypes, part):

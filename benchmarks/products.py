@@ -17,7 +17,7 @@ def measure(what, m, k, n, repeats):
     from nnfast._core import network
 
     a, b, out = operands(what, m, k, n)
-    network.matmul(a, b, out)
+    network.matmul(a, b, out, 1, what == "x^T delta")
     np.testing.assert_allclose(out, a @ b, rtol=1e-4)
     count = max(1, int(1e9 / (2 * m * k * n)))
 
@@ -25,7 +25,7 @@ def measure(what, m, k, n, repeats):
         for _ in range(count):
             np.dot(a, b, out=out)
 
-    return [seconds / count for seconds in fastest([lambda: network.matmul(a, b, out, count), blas], repeats, 0.005)]
+    return [seconds / count for seconds in fastest([lambda: network.matmul(a, b, out, count, what == "x^T delta"), blas], repeats, 0.005)]
 
 
 def main():

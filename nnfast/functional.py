@@ -38,9 +38,9 @@ def _item_strides(array):
     return array if all(stride % array.itemsize == 0 for stride in array.strides) else array.copy()
 
 
-def _matmul(a, b, out=None):
+def _matmul(a, b, out=None, over_rows=False):
     out = check.result(out, (a.shape[0], b.shape[1]), a.dtype)
-    network.matmul(_item_strides(a), _item_strides(b), out)
+    network.matmul(_item_strides(a), _item_strides(b), out, 1, over_rows)
     return out
 
 
@@ -129,8 +129,8 @@ def dense_backward(x, kernel, delta, out=None):
         raise ValueError("out must hold arrays of their own: x, kernel and delta are read after the first of them is written.")
     d_bias = check.result(d_bias, (kernel.shape[1],), x.dtype)
     ones = np.ones((1, len(x)), x.dtype)
-    _matmul(ones, delta, d_bias.reshape(1, -1))
-    return _matmul(delta, kernel.T, d_x), _matmul(x.T, delta, d_kernel), d_bias
+    _matmul(ones, delta, d_bias.reshape(1, -1), over_rows=True)
+    return _matmul(delta, kernel.T, d_x), _matmul(x.T, delta, d_kernel, over_rows=True), d_bias
 
 
 def _activation(name, code):

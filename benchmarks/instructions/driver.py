@@ -64,7 +64,7 @@ def kernels(rng):
     x, delta, kernel, z = normal(ROWS, WIDTH), normal(ROWS, WIDTH), normal(WIDTH, WIDTH), normal(ROWS, WIDTH)
     for name, a, b in (("x W", x, kernel), ("x^T delta", x.T, delta), ("delta W^T", delta, kernel.T)):
         out = normal(len(a), WIDTH)
-        yield f"{name} (multiply-add)", REPEATS * a.size * WIDTH, lambda a=a, b=b, out=out: network.matmul(a, b, out, REPEATS)
+        yield f"{name} (multiply-add)", REPEATS * a.size * WIDTH, lambda a=a, b=b, out=out, name=name: network.matmul(a, b, out, REPEATS, name == "x^T delta")
 
     bits, labels = aligned(rng.integers(0, 2, (ROWS, WIDTH)).astype(np.float32)), aligned(rng.integers(0, CLASSES, 8 * ROWS))
     for entry, loss, y, p, units in (

@@ -20,87 +20,126 @@ and the callers take so few rows at a time that they stay in the cache.
 """
 from cython cimport floating
 from nnfast._core.vectors cimport (
-    vec, f32_vec, f64_vec, ZERO_F32, ZERO_F64, PANEL_BYTES, height, columns, MAX_ROWS, interleave_low, interleave_high,
+    vec, f32_vec, f64_vec, ZERO_F32, ZERO_F64, PANEL_BYTES, height, columns, MAX_ROWS, interleave_low, interleave_high, first_lanes,
     n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14)
 
 cdef enum:
     K_BLOCK = 1024      # x 128 bytes of B; at 256, which fits the first-level cache, C comes and goes too often (6 % at 1024 columns)
-    TILE_ROWS = 14      # room for the tallest tile of any CPU level
+    NARROW = 8          # columns up to which a product is made of dot products,
+    LONG = 128          # if they are so many bytes long
+    TILE_SUMS = 112     # room for any tile, of those too that drop out
 
 
-cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col, const floating* b, Py_ssize_t b_row,
-                              floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate,
-                              vec* register, height* rows, columns* pair) noexcept nogil:
-    """c (+)= sum_p a[:, p] b[p, :] for one tile of sizeof(rows) rows and sizeof(pair) registers."""
-    cdef vec left[TILE_ROWS]
-    cdef vec right[TILE_ROWS]
-    cdef vec b_left, b_right, zero
-    cdef Py_ssize_t r, _
+cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
+                              const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
+                              floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate, Py_ssize_t tiles,
+                              vec* register, height* rows, columns* registers) noexcept nogil:
+    """c (+)= sum_p a[:, p] b[p, :] for so many tiles of sizeof(rows) rows and sizeof(registers) registers, one below the other.
+
+    The loop over the tiles stands here: GCC unrolls those over the rows of a tile early enough to keep the sums in
+    registers only where they stand in another loop.
+    """
+    cdef vec sums[TILE_SUMS]
+    cdef vec right[8]
+    cdef vec zero
+    cdef const floating* left
+    cdef const floating* line
+    cdef Py_ssize_t r, j, _tile, _
     if (floating is float and vec is f32_vec) or (floating is double and vec is f64_vec):
         if vec is f32_vec:
             zero = ZERO_F32
         else:
             zero = ZERO_F64
-        r = 0
-        while r < <Py_ssize_t>sizeof(height):
-            left[r] = zero
-            right[r] = zero
+        for _tile in range(tiles):
+            r = 0
+            while r < <Py_ssize_t>(sizeof(height) * sizeof(columns)):
+                sums[r] = zero
+                r += 1
             if accumulate:
-                left[r] = (<vec*>(c + r * c_row))[0]
-                if sizeof(columns) == 2:
-                    right[r] = (<vec*>(c + r * c_row))[1]
-            r += 1
-        for _ in range(k):
-            b_left = (<vec*>b)[0]
-            if sizeof(columns) == 2:
-                b_right = (<vec*>b)[1]
+                r = 0
+                while r < <Py_ssize_t>sizeof(height):
+                    j = 0
+                    while j < <Py_ssize_t>sizeof(columns):
+                        sums[r * sizeof(columns) + j] = (<vec*>(c + r * c_row))[j]
+                        j += 1
+                    r += 1
+            left = a
+            line = b
+            for _ in range(k):
+                j = 0
+                while j < <Py_ssize_t>sizeof(columns):
+                    right[j] = (<vec*>(line + j // 2 * b_panel))[j % 2]
+                    j += 1
+                r = 0
+                while r < <Py_ssize_t>sizeof(height):
+                    j = 0
+                    while j < <Py_ssize_t>sizeof(columns):
+                        sums[r * sizeof(columns) + j] = sums[r * sizeof(columns) + j] + left[r * a_row] * right[j]
+                        j += 1
+                    r += 1
+                left += a_col
+                line += b_row
             r = 0
             while r < <Py_ssize_t>sizeof(height):
-                left[r] = left[r] + a[r * a_row] * b_left
-                if sizeof(columns) == 2:
-                    right[r] = right[r] + a[r * a_row] * b_right
+                j = 0
+                while j < <Py_ssize_t>sizeof(columns):
+                    (<vec*>(c + r * c_row))[j] = sums[r * sizeof(columns) + j]
+                    j += 1
                 r += 1
-            a += a_col
-            b += b_row
-        r = 0
-        while r < <Py_ssize_t>sizeof(height):
-            (<vec*>(c + r * c_row))[0] = left[r]
-            if sizeof(columns) == 2:
-                (<vec*>(c + r * c_row))[1] = right[r]
-            r += 1
+            a += <Py_ssize_t>sizeof(height) * a_row
+            c += <Py_ssize_t>sizeof(height) * c_row
 
-cdef inline void tile(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col, const floating* b, Py_ssize_t b_row,
-                      floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate, Py_ssize_t rows,
-                      vec* register, columns* pair) noexcept nogil:
-    """The micro-kernel of this height; heights above MAX_ROWS drop out when C is compiled."""
-    if MAX_ROWS >= 14 and rows == 14:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n14*>NULL, pair)
-    elif MAX_ROWS >= 13 and rows == 13:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n13*>NULL, pair)
-    elif MAX_ROWS >= 12 and rows == 12:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n12*>NULL, pair)
-    elif MAX_ROWS >= 11 and rows == 11:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n11*>NULL, pair)
-    elif MAX_ROWS >= 10 and rows == 10:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n10*>NULL, pair)
-    elif MAX_ROWS >= 9 and rows == 9:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n9*>NULL, pair)
-    elif MAX_ROWS >= 8 and rows == 8:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n8*>NULL, pair)
-    elif MAX_ROWS >= 7 and rows == 7:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n7*>NULL, pair)
-    elif MAX_ROWS >= 6 and rows == 6:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n6*>NULL, pair)
-    elif MAX_ROWS >= 5 and rows == 5:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n5*>NULL, pair)
-    elif MAX_ROWS >= 4 and rows == 4:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n4*>NULL, pair)
-    elif MAX_ROWS >= 3 and rows == 3:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n3*>NULL, pair)
-    elif MAX_ROWS >= 2 and rows == 2:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n2*>NULL, pair)
-    elif MAX_ROWS >= 1 and rows == 1:
-        micro_kernel(a, a_row, a_col, b, b_row, c, c_row, k, accumulate, register, <n1*>NULL, pair)
+
+cdef inline bint fits(Py_ssize_t rows, Py_ssize_t registers) noexcept nogil:
+    """Whether a tile so high and so wide leaves registers for its factors."""
+    return rows <= MAX_ROWS and (registers <= 2 or rows * registers <= 2 * MAX_ROWS - 4)
+
+
+cdef inline void tile(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
+                      const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
+                      floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate, Py_ssize_t tiles, Py_ssize_t rows,
+                      vec* register, columns* registers) noexcept nogil:
+    """The micro-kernel of this height; tiles that do not fit drop out when C is compiled."""
+    if rows == 14 and fits(14, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n14*>NULL, registers)
+    elif rows == 13 and fits(13, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n13*>NULL, registers)
+    elif rows == 12 and fits(12, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n12*>NULL, registers)
+    elif rows == 11 and fits(11, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n11*>NULL, registers)
+    elif rows == 10 and fits(10, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n10*>NULL, registers)
+    elif rows == 9 and fits(9, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n9*>NULL, registers)
+    elif rows == 8 and fits(8, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n8*>NULL, registers)
+    elif rows == 7 and fits(7, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n7*>NULL, registers)
+    elif rows == 6 and fits(6, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n6*>NULL, registers)
+    elif rows == 5 and fits(5, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n5*>NULL, registers)
+    elif rows == 4 and fits(4, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n4*>NULL, registers)
+    elif rows == 3 and fits(3, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n3*>NULL, registers)
+    elif rows == 2 and fits(2, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n2*>NULL, registers)
+    elif rows == 1 and fits(1, sizeof(columns)):
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n1*>NULL, registers)
+
+
+cdef inline void column_of_tiles(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
+                                 const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
+                                 floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate, Py_ssize_t rows,
+                                 vec* register, columns* registers) noexcept nogil:
+    """All rows of C, sizeof(registers) registers wide; rows shared out evenly: 32 = 11 + 11 + 10."""
+    cdef Py_ssize_t tiles = max(<Py_ssize_t>1, (rows + MAX_ROWS - 1) // MAX_ROWS)
+    cdef Py_ssize_t size = rows // tiles, higher = rows % tiles, i = higher * (size + 1)
+    if higher > 0:
+        tile(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, higher, size + 1, register, registers)
+    tile(a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row, c_row, k, accumulate, tiles - higher, size, register, registers)
 
 
 cdef inline void matmul(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
@@ -109,27 +148,27 @@ cdef inline void matmul(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                         Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, bint accumulate, vec* register) noexcept nogil:
     """C (rows, width) <- A (rows, k) B (k, width), added to C when `accumulate`."""
     cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating)
-    cdef Py_ssize_t tiles = (rows + MAX_ROWS - 1) // MAX_ROWS
-    cdef Py_ssize_t p, j, i, t, depth, size
+    cdef Py_ssize_t p = 0, j, depth, left
     cdef const floating* panel
-    p = 0
     while p < k or (p == 0 and not accumulate):
         depth = min(k - p, <Py_ssize_t>K_BLOCK)
         j = 0
         panel = b + p * b_row
         while j < width:
-            i = 0
-            for t in range(tiles, 0, -1):
-                size = (rows - i + t - 1) // t      # rows shared out evenly: 32 = 11 + 11 + 10
-                if width - j > lanes:
-                    tile(a + i * a_row, a_row, a_col, panel, b_row, c + i * c_row + j, c_row, depth,
-                         accumulate or p > 0, size, register, <n2*>NULL)
-                else:
-                    tile(a + i * a_row, a_row, a_col, panel, b_row, c + i * c_row + j, c_row, depth,
-                         accumulate or p > 0, size, register, <n1*>NULL)
-                i += size
-            j += 2 * lanes
-            panel += b_panel
+            left = (width - j) // lanes
+            if left >= 8 and fits(rows, 8):
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, accumulate or p > 0, rows, register, <n8*>NULL)
+                left = 8
+            elif left >= 4 and fits(rows, 4):
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, accumulate or p > 0, rows, register, <n4*>NULL)
+                left = 4
+            elif left >= 2:
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, accumulate or p > 0, rows, register, <n2*>NULL)
+                left = 2
+            else:
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, accumulate or p > 0, rows, register, <n1*>NULL)
+            j += left * lanes
+            panel += left // 2 * b_panel
         p += K_BLOCK
         a += K_BLOCK * a_col
 
@@ -143,6 +182,140 @@ cdef inline void product(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
         matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, <f32_vec*>NULL)
     else:
         matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, <f64_vec*>NULL)
+
+
+cdef inline vec merged(vec x, vec y) noexcept nogil:
+    """Sums of lane i and lane i + half of x, and of y, in turns."""
+    return interleave_low(x, y) + interleave_high(x, y)
+
+
+cdef inline vec add_across(vec* x) noexcept nogil:
+    """The sum of the numbers of each of as many registers as one has lanes, in their order."""
+    cdef Py_ssize_t lanes = sizeof(vec) // (sizeof(float) if vec is f32_vec else sizeof(double)), i = 0
+    while i < lanes // 2:
+        x[i] = merged(x[i], x[i + lanes // 2])
+        i += 1
+    i = 0
+    while i < lanes // 4:
+        x[i] = merged(x[i], x[i + lanes // 4])
+        i += 1
+    i = 0
+    while i < lanes // 8:
+        x[i] = merged(x[i], x[i + lanes // 8])
+        i += 1
+    if lanes == 16:
+        x[0] = merged(x[0], x[1])
+    return x[0]
+
+
+cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* b, Py_ssize_t b_row,
+                           floating* c, Py_ssize_t c_row, Py_ssize_t rows, Py_ssize_t k,
+                           vec* register, height* columns_) noexcept nogil:
+    """C (rows, sizeof(columns_)) <- A B^T: as many rows at once as their sums fill the lanes of a register."""
+    cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating), unit = 64 // sizeof(floating), parts = 64 // sizeof(vec)
+    cdef Py_ssize_t n = sizeof(height), high = max(<Py_ssize_t>1, lanes // n), count, i = 0, r, j, p, part
+    cdef vec sums[4 * 16]
+    cdef vec right[8]
+    cdef vec left, zero
+    cdef vec* own
+    cdef floating totals[16]
+    cdef Py_ssize_t step = a_row if rows >= high else 0         # fewer rows than a tile has: each fills one
+    cdef const floating* line
+    if (floating is float and vec is f32_vec) or (floating is double and vec is f64_vec):
+        if vec is f32_vec:
+            zero = ZERO_F32
+        else:
+            zero = ZERO_F64
+        count = high if step > 0 else 1
+        while i < rows:
+            i = min(i, rows - count)        # the last tile takes some rows again
+            part = 0
+            while part < parts:
+                own = sums + part * 16
+                j = 0
+                while j < 16:
+                    own[j] = zero
+                    j += 1
+                line = a + i * a_row + part * lanes
+                p = part * lanes
+                while p + lanes <= k:
+                    j = 0
+                    while j < n:
+                        right[j] = (<vec*>(b + j * b_row + p))[0]
+                        j += 1
+                    r = 0
+                    while r < high:
+                        left = (<vec*>(line + r * a_row))[0]
+                        j = 0
+                        while j < n:
+                            own[r * n + j] = own[r * n + j] + left * right[j]
+                            j += 1
+                        r += 1
+                    p += unit
+                    line += unit
+                if p < k:
+                    j = 0
+                    while j < n:
+                        right[j] = first_lanes((<vec*>(b + j * b_row + p))[0], k - p)
+                        j += 1
+                    r = 0
+                    while r < high:
+                        left = first_lanes((<vec*>(line + r * a_row))[0], k - p)
+                        j = 0
+                        while j < n:
+                            own[r * n + j] = own[r * n + j] + left * right[j]
+                            j += 1
+                        r += 1
+                part += 1
+            part = parts // 2
+            while part > 0:
+                j = 0
+                while j < 16 * part:
+                    sums[j] = sums[j] + sums[16 * part + j]
+                    j += 1
+                part //= 2
+            j = 0
+            while j < n * high:
+                (<vec*>(totals + j))[0] = add_across(sums + j)
+                j += lanes
+            for r in range(count):
+                for j in range(n):
+                    c[(i + r) * c_row + j] = totals[r * n + j]
+            i += count
+
+
+cdef inline void dots_of(const floating* a, Py_ssize_t a_row, const floating* b, Py_ssize_t b_row,
+                         floating* c, Py_ssize_t c_row, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, vec* register) noexcept nogil:
+    """`dot_tiles` for so many columns."""
+    if n == 1:
+        dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n1*>NULL)
+    elif n == 2:
+        dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n2*>NULL)
+    elif n == 3:
+        dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n3*>NULL)
+    elif n == 4:
+        dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n4*>NULL)
+    elif n == 5:
+        dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n5*>NULL)
+    elif n == 6:
+        dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n6*>NULL)
+    elif n == 7:
+        dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n7*>NULL)
+    elif n == 8:
+        dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n8*>NULL)
+
+
+cdef inline void dots(const floating* a, Py_ssize_t a_row, const floating* b, Py_ssize_t b_row,
+                      floating* c, Py_ssize_t c_row, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+    """C (rows, n) <- A (rows, k) B^T for up to NARROW columns, B (n, k) by rows: a tile of columns would be padding mostly.
+
+    Each number is the sum of 64 bytes of chains, one for each place of p modulo their count, added up as a tree.
+    Rows of A and B are read in whole registers: behind the last number there must be memory up to a multiple of 64 bytes.
+    """
+    if floating is float:
+        dots_of(a, a_row, b, b_row, c, c_row, rows, n, k, <f32_vec*>NULL)
+    else:
+        dots_of(a, a_row, b, b_row, c, c_row, rows, n, k, <f64_vec*>NULL)
 
 
 cdef inline Py_ssize_t panel_width(const floating* tag) noexcept nogil:
@@ -184,6 +357,48 @@ cdef inline void transpose_square(vec* rows) noexcept nogil:
             i += 1
         round_ *= 2
 
+
+cdef inline bint by_dots(Py_ssize_t n, Py_ssize_t k, const floating* tag) noexcept nogil:
+    """Whether a product of n columns with sums over the columns of A is made of dot products."""
+    return n <= NARROW and k * <Py_ssize_t>sizeof(floating) >= LONG
+
+
+cdef inline bint stands_better(Py_ssize_t n, const floating* tag) noexcept nogil:
+    """Whether x^T delta (n_in, n) is better made as its transpose, whose rows need no padding."""
+    return 8 * padded(n, tag) >= 9 * n
+
+
+cdef inline void transpose_rows(const floating* source, Py_ssize_t source_row, Py_ssize_t n, Py_ssize_t columns_,
+                                floating* out, vec* register) noexcept nogil:
+    """out (columns_, n), without gaps, <- source (n, columns_): by squares, the lowest last, for each row's last square
+    runs over into the row below."""
+    cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating), r, i, j
+    cdef vec square[16]
+    if (floating is float and vec is f32_vec) or (floating is double and vec is f64_vec):
+        i = (n - 1) // lanes * lanes
+        while i >= 0:
+            r = 0
+            while r < columns_:
+                j = 0
+                while j < lanes:
+                    square[j] = (<vec*>(source + min(i + j, n - 1) * source_row + r))[0]
+                    j += 1
+                transpose_square(square)
+                j = 0
+                while j < lanes:
+                    (<vec*>(out + (r + j) * n + i))[0] = square[j]
+                    j += 1
+                r += lanes
+            i -= lanes
+
+
+cdef inline void transpose(const floating* source, Py_ssize_t source_row, Py_ssize_t n, Py_ssize_t columns_,
+                           floating* out) noexcept nogil:
+    """`transpose_rows` in the registers of this dtype."""
+    if floating is float:
+        transpose_rows(source, source_row, n, columns_, out, <f32_vec*>NULL)
+    else:
+        transpose_rows(source, source_row, n, columns_, out, <f64_vec*>NULL)
 
 cdef inline void pack_transposed_rows(const floating* w, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t first, Py_ssize_t last,
                                       floating* panels, vec* register) noexcept nogil:
@@ -253,3 +468,12 @@ cdef inline void pack(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_
 cdef inline Py_ssize_t packed_size(Py_ssize_t k, Py_ssize_t n, const floating* tag) noexcept nogil:
     """Numbers in the panels of B (k, n)."""
     return whole_panels(n, tag) * k
+
+
+cdef inline void pack_columns(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_ssize_t k, Py_ssize_t n,
+                              Py_ssize_t first, Py_ssize_t last, floating* columns_) noexcept nogil:
+    """Rows first..last of B (k, n) of any strides into its columns, as `dots` reads them."""
+    cdef Py_ssize_t r, j, pitch = padded(k, b)
+    for r in range(first, last):
+        for j in range(n):
+            columns_[j * pitch + r] = b[r * b_row + j * b_col]

@@ -30,7 +30,8 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 from nnfast._core.matmul cimport (
-    product, padded, padded_row, panel_width, pack, packed_size, pack_transposed, transposed_size)
+    by_dots, product, dots, padded, padded_row, panel_width, pack, packed_size, pack_transposed, transposed_size, pack_columns,
+    stands_better, transpose)
 from nnfast._core.activations cimport (
     activate, activation_gradient, keeps_input, N_ACTIVATIONS, LINEAR, RELU, SIGMOID, TANH, SOFTMAX, LEAKY_RELU, ELU,
     SELU, GELU, GELU_TANH, SILU, SOFTPLUS, SOFTSIGN, MISH, HARD_SIGMOID, EXPONENTIAL)
@@ -48,7 +49,6 @@ from nnfast._core.optimizers cimport optimizer_step, step_rate, all_finite, SGD,
 from nnfast._core.gather cimport (
     gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
 from nnfast._core cimport mathf
-from nnfast._core.vectors cimport prefetch
 from nnfast._core.team cimport Team, uint32, uint64, load, wait, set as set_word, barrier, flush_denormals, restore_mode
 
 import numpy as np
@@ -118,7 +118,8 @@ cdef enum:
     REDUCE_MEAN = 0         # loss of a batch: sum(weight * value) / rows that are not ignored
     REDUCE_SUM = 1          # without the division
     REDUCE_WEIGHTED = 2     # / sum(weight)
-    BLOCK_ROWS = 64         # rows of [W; b] whose gradient is made, applied and repacked in one go
+    BLOCK_ROWS = 64         # rows of [W; b] whose gradient is made, applied and repacked in one go,
+    BLOCK_SIZE = 4096       # or as many as have so many numbers
     GROUP_ROWS = 16         # threads share rows of [W; b] in groups of whole registers
     SPAN_ROWS = 192         # rows at most that are taken through all layers together: their activations stay in the cache
     BATCH_ROWS = 8192       # rows of a batch in the workspace at once; longer batches accumulate their gradient
@@ -141,8 +142,12 @@ cdef struct Layer:
     Py_ssize_t width            # n_out in whole registers
     Py_ssize_t stride           # of a row of z, a and delta
     Py_ssize_t kernel           # offset of [W; b] in params, grads and each slot
+    Py_ssize_t columns          # offset of the columns of [W; b] in packed, or -1: z is not made of dot products
     Py_ssize_t panels           # offset of the panels of [W; b] in packed, or -1: read W itself
-    Py_ssize_t transposed       # offset of the panels of W^T in packed, or -1: first layer
+    Py_ssize_t transposed       # offset of the panels of W^T in packed, or -1: first layer, or delta W^T is made of dot products
+    Py_ssize_t block            # rows of [W; b] in one go
+    Py_ssize_t block_size       # numbers of their gradient, padded
+    Py_ssize_t gradient_row     # stride of a row of it
     Py_ssize_t z                # offsets in the workspace, per row of capacity
     Py_ssize_t a
     Py_ssize_t delta
@@ -159,11 +164,13 @@ cdef struct Work:               # a workspace
     char* memory
     Py_ssize_t capacity         # rows
     char* packed
+    bint has_panels             # of [W; b]; its columns are always there
 
 
 cdef struct Plan:
     bint is_double
-    bint has_panels
+    bint has_panels             # of [W; b] in packed
+    bint has_columns
     int n_layers
     Layer* layers
     Py_ssize_t n_inputs
@@ -233,20 +240,15 @@ cdef inline Py_ssize_t row_at(const Plan* p, Py_ssize_t place) noexcept nogil:
 cdef inline Py_ssize_t gather(const Plan* p, const Work* work, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
                               const floating* tag) noexcept nogil:
     """Rows of x from `place` of the order on, into rows first... of the workspace; place of the first bad one, or -1."""
-    cdef Py_ssize_t i, line, bad = -1
+    cdef Py_ssize_t i, bad = -1
     cdef Py_ssize_t size = p.x.step * p.n_inputs            # bytes of a row, if its numbers adjoin
     cdef Py_ssize_t ahead = max(<Py_ssize_t>2, PREFETCH_BYTES // max(<Py_ssize_t>1, size)) if 0 < p.x.step <= 8 else p.n_rows
     cdef const char* coming
     cdef floating* out
     for i in range(rows):
-        if place + i + ahead < p.n_rows:
-            coming = p.x.data + row_at(p, place + i + ahead) * p.x.row
-            line = 0
-            while line < size:
-                prefetch(coming + line)
-                line += 64
+        coming = p.x.data + row_at(p, place + i + ahead) * p.x.row if place + i + ahead < p.n_rows else NULL
         out = at(work, 0, p.input_stride, first + i, tag)
-        if not gather_row(p.x.source, p.x.data + row_at(p, place + i) * p.x.row, p.x.step, out, p.n_inputs) and bad < 0:
+        if not gather_row(p.x.source, p.x.data + row_at(p, place + i) * p.x.row, p.x.step, out, p.n_inputs, coming) and bad < 0:
             bad = place + i
         out[p.n_inputs] = 1
     return bad
@@ -268,7 +270,9 @@ cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t first, Py_s
         out = at(work, layer.a, layer.stride, first, tag)
         if layer.k == 0:
             memcpy(z, a, rows * stride * sizeof(floating))
-        elif layer.panels >= 0 and work.packed != NULL:
+        elif layer.columns >= 0:
+            dots(a, stride, <const floating*>work.packed + layer.columns, padded(layer.k, tag), z, layer.stride, rows, layer.n_out, layer.k)
+        elif layer.panels >= 0 and work.has_panels:
             b = <const floating*>work.packed + layer.panels
             product(a, stride, 1, b, panel, layer.k * panel, z, layer.stride, rows, layer.width, layer.k, False)
         else:
@@ -314,7 +318,7 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
             labels[i] = p.labels[row_at(p, place + i)]
     else:
         for i in range(rows):
-            if not gather_row(p.y.source, p.y.data + row_at(p, place + i) * p.y.row, p.y.step, y + i * last.stride, p.n_targets) and bad < 0:
+            if not gather_row(p.y.source, p.y.data + row_at(p, place + i) * p.y.row, p.y.step, y + i * last.stride, p.n_targets, NULL) and bad < 0:
                 bad = place + i
         labels = NULL
     if p.n_metrics > 0 or p.outputs != NULL:
@@ -355,6 +359,9 @@ cdef inline void backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_
         out = at(&p.work, before.delta, before.stride, first, tag)
         if layer.k == 0:
             memcpy(out, delta, rows * layer.stride * sizeof(floating))
+        elif layer.transposed < 0:         # W has its rows as they are read
+            dots(delta, layer.stride, <const floating*>p.params + layer.kernel, layer.n_out, out, before.stride, rows,
+                 layer.n_in, layer.n_out)
         else:
             product(delta, layer.stride, 1, <const floating*>p.work.packed + layer.transposed, panel,
                     padded(layer.n_out, tag) * panel, out, before.stride, rows, before.width, layer.n_out, False)
@@ -363,14 +370,22 @@ cdef inline void backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_
         delta = out
 
 
-cdef inline void repack(const Plan* p, const Layer* layer, char* packed, Py_ssize_t first, Py_ssize_t last,
-                        const floating* tag) noexcept nogil:
-    """Rows first..last of [W; b] into the panels that read them."""
+cdef inline void repack_forward(const Plan* p, const Layer* layer, const Work* work, Py_ssize_t first, Py_ssize_t last,
+                                const floating* tag) noexcept nogil:
+    """Rows first..last of [W; b] into its columns or panels, for a forward pass."""
     cdef const floating* w = <const floating*>p.params + layer.kernel
+    if layer.columns >= 0:
+        pack_columns(w, layer.n_out, 1, layer.k, layer.n_out, first, last, <floating*>work.packed + layer.columns)
+    elif layer.panels >= 0 and work.has_panels:
+        pack(w, layer.n_out, 1, layer.k, layer.n_out, first, last, <floating*>work.packed + layer.panels)
+
+
+cdef inline void repack(const Plan* p, const Layer* layer, Py_ssize_t first, Py_ssize_t last, const floating* tag) noexcept nogil:
+    """Rows first..last of [W; b] into all that reads them."""
     if layer.transposed >= 0:
-        pack_transposed(w, layer.n_in, layer.n_out, first, min(last, layer.n_in), <floating*>packed + layer.transposed)
-    if layer.panels >= 0:
-        pack(w, layer.n_out, 1, layer.k, layer.n_out, first, last, <floating*>packed + layer.panels)
+        pack_transposed(<const floating*>p.params + layer.kernel, layer.n_in, layer.n_out, first, min(last, layer.n_in),
+                        <floating*>p.work.packed + layer.transposed)
+    repack_forward(p, layer, &p.work, first, last, tag)
 
 
 cdef inline void spoil(Plan* p, int thread) noexcept nogil:
@@ -385,19 +400,30 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
     cdef floating* gradient = <floating*>(p.scratch + thread * p.scratch_size)
     cdef Py_ssize_t offset = layer.kernel + first * layer.n_out
     cdef Py_ssize_t size = (last - first) * layer.n_out
+    cdef Py_ssize_t stride = layer.gradient_row, width, r, i
     cdef floating* grads = <floating*>p.grads
-    cdef Py_ssize_t r, i
-    if more:
-        for r in range(last - first):
-            memcpy(gradient + r * layer.width, grads + offset + r * layer.n_out, layer.n_out * sizeof(floating))
-    product(a + first, 1, a_stride, at(&p.work, layer.delta, layer.stride, 0, gradient), layer.stride,
-            panel_width(gradient), gradient, layer.width, last - first, layer.width, rows, more)
-    if layer.width != layer.n_out:      # close up the padding: in place, rows only move down
-        for r in range(1, last - first):
-            i = 0
-            while i < layer.width:
-                memmove(gradient + r * layer.n_out + i, gradient + r * layer.width + i, 64)
-                i += 64 // <Py_ssize_t>sizeof(floating)
+    cdef const floating* delta = at(&p.work, layer.delta, layer.stride, 0, gradient)
+    cdef floating* upright
+    if stands_better(layer.n_out, gradient):
+        width = padded(last - first, gradient)
+        upright = gradient + layer.block_size
+        if more:
+            for r in range(last - first):
+                for i in range(layer.n_out):
+                    upright[i * width + r] = grads[offset + r * layer.n_out + i]
+        product(delta, 1, layer.stride, a + first, a_stride, panel_width(gradient), upright, width, layer.n_out, width, rows, more)
+        transpose(upright, width, layer.n_out, last - first, gradient)
+    else:
+        if more:
+            for r in range(last - first):
+                memcpy(gradient + r * stride, grads + offset + r * layer.n_out, layer.n_out * sizeof(floating))
+        product(a + first, 1, a_stride, delta, layer.stride, panel_width(gradient), gradient, stride, last - first, layer.width, rows, more)
+        if stride != layer.n_out:       # close up the padding: in place, rows only move down
+            for r in range(1, last - first):
+                i = 0
+                while i < layer.width:
+                    memmove(gradient + r * layer.n_out + i, gradient + r * stride + i, 64)
+                    i += 64 // <Py_ssize_t>sizeof(floating)
     if not final or not p.update:
         if p.check and not all_finite(gradient, size):
             spoil(p, thread)
@@ -407,7 +433,7 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
                        size, p.settings, rate)
         if p.check and not all_finite(<floating*>p.params + offset, size):      # as every step of a bad gradient leaves them
             spoil(p, thread)
-        repack(p, layer, p.work.packed, first, last, gradient)
+        repack(p, layer, first, last, gradient)
 
 
 cdef inline void share(Plan* p, int size) noexcept nogil:
@@ -444,7 +470,7 @@ cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, d
         r = first[index]
         last = first[p.n_layers + index]
         while r < last:
-            end = r + BLOCK_ROWS if last - r >= BLOCK_ROWS + GROUP_ROWS else last       # no block for the bias alone
+            end = r + p.layers[index].block if last - r >= p.layers[index].block + GROUP_ROWS else last       # no block for the bias alone
             update_rows(p, p.layers + index, at(&p.work, offset, stride, 0, tag), stride, r, end, rows, more, final,
                         rate, thread)
             r = end
@@ -538,7 +564,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
         copy_share(p.backup, p.params, p.n_params * item, thread, size)
         copy_share(p.backup + p.n_params * item, p.slots, p.n_slots * p.n_params * item, thread, size)
     for index in range(p.n_layers):
-        repack(p, p.layers + index, p.work.packed, first[index], first[p.n_layers + index], tag)
+        repack(p, p.layers + index, first[index], first[p.n_layers + index], tag)
     barrier(&p.team, size)
     for batch in range(p.start, p.stop):
         place = batch * p.batch_size
@@ -959,12 +985,13 @@ cdef class Network:
             self._values = None
         if p.work.packed == NULL:
             p.work.packed = <char*>allocate((p.packed_size + SLACK) * item)
+            p.work.has_panels = True
         if p.scratch_threads < size:
             release(p.scratch)
             p.scratch_threads = 0
-            for index in range(p.n_layers):
-                widest = max(widest, p.layers[index].width)
-            p.scratch_size = ((BLOCK_ROWS + GROUP_ROWS) * widest * item + 4095) // 4096 * 4096 + 64
+            for index in range(p.n_layers):     # the block and its transpose
+                widest = max(widest, 2 * p.layers[index].block_size)
+            p.scratch_size = ((widest + SLACK) * item + 4095) // 4096 * 4096 + 64
             p.scratch = <char*>allocate(size * p.scratch_size)
             p.scratch_threads = size if p.scratch != NULL else 0
         if p.work.packed == NULL or p.scratch == NULL:
@@ -1223,25 +1250,26 @@ cdef class Network:
         work.capacity = min(rows, <Py_ssize_t>SPAN_ROWS)
         work.memory = <char*>allocate(work.capacity * p.forward_size * item + 64)
         work.packed = NULL
+        work.has_panels = p.has_panels and rows >= SPAN_ROWS
         if work.memory == NULL:
             raise MemoryError("no memory for a workspace")
-        if p.has_panels and rows >= SPAN_ROWS:
-            work.packed = <char*>allocate((p.packed_size + SLACK) * item)
-            if work.packed == NULL:
-                release(work.memory)
-                raise MemoryError("no memory for the panels of the weights")
-            for index in range(p.n_layers):
-                if p.layers[index].panels >= 0:
-                    if p.is_double:
-                        repack(p, p.layers + index, work.packed, 0, p.layers[index].k, <double*>NULL)
-                    else:
-                        repack(p, p.layers + index, work.packed, 0, p.layers[index].k, <float*>NULL)
+        if not p.has_columns and not work.has_panels:
+            return 0
+        work.packed = <char*>allocate((p.packed_size + SLACK) * item)
+        if work.packed == NULL:
+            release(work.memory)
+            raise MemoryError("no memory for the panels of the weights")
+        for index in range(p.n_layers):
+            if p.is_double:
+                repack_forward(p, p.layers + index, work, 0, p.layers[index].k, <double*>NULL)
+            else:
+                repack_forward(p, p.layers + index, work, 0, p.layers[index].k, <float*>NULL)
         return 0
 
 
 cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* tag) noexcept:
     """Strides and offsets of a layer in the workspace and among the panels."""
-    cdef Py_ssize_t item = sizeof(floating)
+    cdef Py_ssize_t item = sizeof(floating), lines
     if index == 0:
         p.input_stride = padded_row(p.n_inputs, tag)
         p.forward_size = p.input_stride
@@ -1253,8 +1281,17 @@ cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* t
     if keeps_input(layer.activation):
         layer.z = p.forward_size
         p.forward_size += layer.stride
+    lines = layer.width * item // 64
+    layer.gradient_row = (lines + (lines >= 32 and lines % 2 == 0)) * (64 // item)      # see padded_row
+    layer.block = max(<Py_ssize_t>BLOCK_ROWS, <Py_ssize_t>BLOCK_SIZE // layer.width // GROUP_ROWS * GROUP_ROWS)
+    layer.block_size = (min(layer.block, padded(layer.k, tag)) + GROUP_ROWS) * layer.gradient_row
+    layer.columns = -1
+    if 0 < layer.k and by_dots(layer.n_out, layer.k, tag):
+        layer.columns = p.packed_size
+        p.packed_size += padded(layer.k, tag) * layer.n_out
+        p.has_columns = True
     layer.transposed = -1
-    if index > 0 and layer.k > 0:
+    if index > 0 and layer.k > 0 and not by_dots(layer.n_in, layer.n_out, tag):
         layer.transposed = p.packed_size
         p.packed_size += transposed_size(layer.n_in, layer.n_out, tag)
     layer.panels = -1
@@ -1319,15 +1356,22 @@ def shuffle(int64_t[::1] order, uint64_t seed):
             order[j] = kept
 
 
-def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, Py_ssize_t repeats=1):
+def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, Py_ssize_t repeats=1, bint over_rows=False):
     """out <- a @ b; arrays of any strides that are whole numbers of items.
 
-    `repeats` makes the product so many times of panels packed once, as training does: for benchmarks.
+    `repeats` makes the product so many times of factors packed once, as training does: for benchmarks.
+    `over_rows` tells x^T delta, whose sums run over the rows of a batch, from the other products: a is the transpose of x.
     """
     cdef Py_ssize_t item = sizeof(floating), rows = a.shape[0], k = a.shape[1], n = b.shape[1]
+    cdef Py_ssize_t a_row = a.strides[0] // item, a_col = a.strides[1] // item
+    cdef Py_ssize_t b_row = b.strides[0] // item, b_col = b.strides[1] // item
     cdef Py_ssize_t width = padded(n, <const floating*>NULL), panel = panel_width(<const floating*>NULL)
-    cdef Py_ssize_t span = SPAN_ROWS if a.strides[1] <= a.strides[0] else BLOCK_ROWS      # as in training
-    cdef Py_ssize_t first, count, r, j, _
+    cdef Py_ssize_t stride = padded_row(width, <const floating*>NULL), pitch = padded(k, <const floating*>NULL)
+    cdef Py_ssize_t span = BLOCK_ROWS if over_rows else SPAN_ROWS       # as in training
+    cdef Py_ssize_t first = 0, count, r, j, _
+    cdef bint dotted = not over_rows and by_dots(n, k, <const floating*>NULL)
+    cdef bint upright = over_rows and a_row == 1 and stands_better(n, <const floating*>NULL)
+    cdef floating* left = NULL
     if b.shape[0] != k or out.shape[0] != rows or out.shape[1] != n:
         raise ValueError("the shapes of a, b and out must be (m, k), (k, n) and (m, n)")
     if rows == 0 or n == 0:
@@ -1335,26 +1379,44 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
     if k == 0:
         out[:, :] = 0
         return
-    cdef floating* panels = <floating*>allocate((packed_size(k, n, <const floating*>NULL) + SLACK) * item)
-    cdef floating* c = <floating*>allocate(SPAN_ROWS * width * item + 64)
+    if upright:
+        span = max(span, <Py_ssize_t>BLOCK_SIZE // width)
+    cdef floating* panels = <floating*>allocate((packed_size(pitch, n, <const floating*>NULL) + SLACK) * item)
+    cdef floating* c = <floating*>allocate(2 * (span + GROUP_ROWS) * stride * item + 64)
+    if dotted:
+        left = <floating*>allocate(span * pitch * item)
     try:
-        if panels == NULL or c == NULL:
+        if panels == NULL or c == NULL or (dotted and left == NULL):
             raise MemoryError("no memory for the panels of b")
         with nogil:
-            pack(&b[0, 0], b.strides[0] // item, b.strides[1] // item, k, n, 0, k, panels)
-            first = 0
+            if dotted:
+                pack_columns(&b[0, 0], b_row, b_col, k, n, 0, k, panels)
+            else:
+                pack(&b[0, 0], b_row, b_col, k, n, 0, k, panels)
             while first < rows:
                 count = min(rows - first, span)
-                for _ in range(repeats):
-                    product(&a[first, 0], a.strides[0] // item, a.strides[1] // item, panels, panel, k * panel,
-                            c, width, count, width, k, False)
+                if dotted:
+                    for r in range(count):
+                        for j in range(k):
+                            left[r * pitch + j] = a[first + r, j]
+                    for _ in range(repeats):
+                        dots(left, pitch, panels, pitch, c, stride, count, n, k)
+                elif upright and count >= GROUP_ROWS:
+                    count -= count % GROUP_ROWS         # x is read in whole registers
+                    for _ in range(repeats):
+                        product(&b[0, 0], b_col, b_row, &a[first, 0], a_col, panel, c, count, n, count, k, False)
+                        transpose(c, count, n, count, c + (span + GROUP_ROWS) * stride)
+                else:
+                    for _ in range(repeats):
+                        product(&a[first, 0], a_row, a_col, panels, panel, k * panel, c, stride, count, width, k, False)
                 for r in range(count):
                     for j in range(n):
-                        out[first + r, j] = c[r * width + j]
+                        out[first + r, j] = (c + (span + GROUP_ROWS) * stride)[r * n + j] if upright and count >= GROUP_ROWS else c[r * stride + j]
                 first += count
     finally:
         release(panels)
         release(c)
+        release(left)
 
 
 def apply_activation(int kind, const floating[:, ::1] z, floating[:, ::1] a):

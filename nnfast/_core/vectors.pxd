@@ -76,6 +76,16 @@ cdef extern from *:
       #define nn_interleave_high(a, b) _Generic((a), \\
           nn_f32: nn_interleave_f32, nn_f64: nn_interleave_f64)((a), (b), sizeof(a) / sizeof((a)[0]) / 2)
     #endif
+    static inline nn_f32 nn_first_f32(nn_f32 x, int count) {
+        nn_i32 lane;
+        for (int i = 0; i < NN_BYTES / 4; i++) lane[i] = i;
+        return (nn_f32)((nn_i32)x & (lane < count));
+    }
+    static inline nn_f64 nn_first_f64(nn_f64 x, int count) {
+        nn_i64 lane;
+        for (int i = 0; i < NN_BYTES / 8; i++) lane[i] = i;
+        return (nn_f64)((nn_i64)x & (lane < (long long)count));
+    }
     #define nn_prefetch(p) __builtin_prefetch((p), 0, 3)
 
     #define NN_SIZE(n) typedef struct { char size[n]; } nn_##n;
@@ -92,6 +102,8 @@ cdef extern from *:
     f64_vec low_f64 "nn_interleave_low"(f64_vec a, f64_vec b) noexcept nogil
     f32_vec high_f32 "nn_interleave_high"(f32_vec a, f32_vec b) noexcept nogil
     f64_vec high_f64 "nn_interleave_high"(f64_vec a, f64_vec b) noexcept nogil
+    f32_vec first_f32 "nn_first_f32"(f32_vec x, int count) noexcept nogil
+    f64_vec first_f64 "nn_first_f64"(f64_vec x, int count) noexcept nogil
     void prefetch "nn_prefetch"(const void* p) noexcept nogil
 
     ctypedef struct n1 "nn_1":
@@ -146,6 +158,8 @@ ctypedef fused height:
 ctypedef fused columns:
     n1
     n2
+    n4
+    n8
 
 cdef inline vec interleave_low(vec a, vec b) noexcept nogil:
     """a0 b0 a1 b1 ... of the lower halves."""
@@ -161,3 +175,11 @@ cdef inline vec interleave_high(vec a, vec b) noexcept nogil:
         return high_f32(a, b)
     else:
         return high_f64(a, b)
+
+
+cdef inline vec first_lanes(vec x, Py_ssize_t count) noexcept nogil:
+    """The first `count` numbers of x, zeros behind; count may be below 0 or beyond the register."""
+    if vec is f32_vec:
+        return first_f32(x, <int>count)
+    else:
+        return first_f64(x, <int>count)
