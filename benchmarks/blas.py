@@ -85,8 +85,8 @@ def measure(repeat, what, m, k, n, dtype, repeats):
     from nnfast._core import network
 
     a, b, out = operands(what, m, k, n, dtype)
-    work = 2 * m * k * n + 10 * (m * k + k * n + m * n) + 10_000       # the last two: what small products cost
-    count = max(5, int(1e8 / work))       # a millisecond and more, which a busy machine leaves alone now and then; packing counts little
+    once, each = 5e-6 + 2e-9 * (k * n + m * n), 1e-7 + 2e-11 * m * k * n      # seconds, roughly: to pack b and to copy the result; a product
+    count = max(5, int(max(1e-3, 20 * once) / each))      # a millisecond and more, so that one is found that nothing disturbs
     plain = np.ascontiguousarray(a.T).T if what == "x^T delta" else np.ascontiguousarray(a)
     theirs = np.empty_like(out)
     blas = gemm(repeat, plain, b, theirs, count)

@@ -24,7 +24,7 @@ from nnfast._core.vectors cimport (
     n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14)
 
 cdef enum:
-    K_BLOCK = 1024      # x 128 bytes of B; at 256, which fits the first-level cache, C comes and goes too often (6 % at 1024 columns)
+    K_BLOCK = 2048      # x 128 bytes of B; shorter ones, which fit the first-level cache, let C come and go (512: 10 % at 2048 columns)
     NARROW = 8          # columns up to which a product is made of dot products,
     LONG = 128          # if they are so many bytes long
     TILE_SUMS = 112     # room for any tile, of those too that drop out
@@ -365,7 +365,7 @@ cdef inline bint by_dots(Py_ssize_t n, Py_ssize_t k, const floating* tag) noexce
 
 cdef inline bint stands_better(Py_ssize_t n, const floating* tag) noexcept nogil:
     """Whether x^T delta (n_in, n) is better made as its transpose, whose rows need no padding."""
-    return 8 * padded(n, tag) >= 9 * n
+    return 9 * padded(n, tag) >= 10 * n
 
 
 cdef inline void transpose_rows(const floating* source, Py_ssize_t source_row, Py_ssize_t n, Py_ssize_t columns_,
@@ -456,12 +456,18 @@ cdef inline void pack(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_
     j = 0
     while j < n:
         count = min(panel, n - j)
-        for r in range(first, last):
-            out = panels + j * k + r * panel
+        out = panels + j * k
+        if b_row == 1:              # along the memory of b
             for i in range(count):
-                out[i] = b[r * b_row + (j + i) * b_col]
+                for r in range(first, last):
+                    out[r * panel + i] = b[r + (j + i) * b_col]
+        else:
+            for r in range(first, last):
+                for i in range(count):
+                    out[r * panel + i] = b[r * b_row + (j + i) * b_col]
+        for r in range(first, last):
             for i in range(count, panel):
-                out[i] = 0
+                out[r * panel + i] = 0
         j += panel
 
 

@@ -1372,6 +1372,7 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
     cdef bint dotted = not over_rows and by_dots(n, k, <const floating*>NULL)
     cdef bint upright = over_rows and a_row == 1 and stands_better(n, <const floating*>NULL)
     cdef floating* left = NULL
+    cdef floating* made
     if b.shape[0] != k or out.shape[0] != rows or out.shape[1] != n:
         raise ValueError("the shapes of a, b and out must be (m, k), (k, n) and (m, n)")
     if rows == 0 or n == 0:
@@ -1410,8 +1411,12 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
                     for _ in range(repeats):
                         product(&a[first, 0], a_row, a_col, panels, panel, k * panel, c, stride, count, width, k, False)
                 for r in range(count):
-                    for j in range(n):
-                        out[first + r, j] = (c + (span + GROUP_ROWS) * stride)[r * n + j] if upright and count >= GROUP_ROWS else c[r * stride + j]
+                    made = c + (span + GROUP_ROWS) * stride + r * n if upright and count >= GROUP_ROWS else c + r * stride
+                    if out.strides[1] == item:
+                        memcpy(&out[first + r, 0], made, n * item)
+                    else:
+                        for j in range(n):
+                            out[first + r, j] = made[j]
                 first += count
     finally:
         release(panels)
