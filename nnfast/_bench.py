@@ -110,7 +110,7 @@ def bench(seconds=10.0):
 
         epoch()
         best = min(repeated(epoch, seconds / 8))
-        threads = min(model._pace.seconds, key=model._pace.seconds.get, default=1)
+        threads = model._pace.best() or 1
         rate, steps = workload.flops / best / 1e9, -(-workload.rows // workload.batch_size)
         share = rate / peaks.get(threads, peaks[1] * threads)
         widths = "-".join(map(str, workload.widths))

@@ -20,6 +20,7 @@ RANGE_SECONDS = 0.1             # a range of batches lasts about this long, so t
 FIRST_SECONDS = 0.01            # and the first ones less
 FIRST_SPEED = 2e10              # operations a second that the first range counts on
 TRIAL_EVERY = 40                # lengths of a trial between trials of the other team size: they cost 2 % at most
+TRIAL_SOON = 5                  # the same after the size has changed, doubled from trial to trial: one of both may have been disturbed
 
 
 def cpus():
@@ -63,8 +64,28 @@ class Pace:
     def forget(self, work):
         """Begins anew, for steps of so much work."""
         self.work = work
+        self.warm = False       # after the first range, which starts threads and touches memory, and is not counted
         self.seconds = {}       # per batch, by size of the team: the last range of each
-        self.trial_due = 0.0    # when the other size is tried again
+        self.wait = TRIAL_SOON  # lengths of a trial until the other size is tried again
+        self.trial_due = 0.0    # the time of that
+
+    def best(self):
+        """The size whose last range was the fastest; None before the first."""
+        return min(self.seconds, key=self.seconds.get, default=None)
+
+    def record(self, size, seconds, length, trial):
+        """What a batch took in a range of so many seconds."""
+        if not self.warm:
+            self.warm = True
+            return
+        before = self.best()
+        self.seconds[size] = seconds
+        if self.best() != before:
+            self.wait = TRIAL_SOON
+        elif trial:
+            self.wait = min(2 * self.wait, TRIAL_EVERY)
+        if trial or self.best() != before:
+            self.trial_due = time.perf_counter() + self.wait * min(length, FIRST_SECONDS)
 
 
 class Team:
@@ -140,9 +161,7 @@ class Team:
 
     def record(self, size, batches, seconds, trial):
         """What a range took."""
-        self.pace.seconds[size] = seconds / batches
-        if trial:
-            self.pace.trial_due = time.perf_counter() + TRIAL_EVERY * seconds
+        self.pace.record(size, seconds / batches, seconds, trial)
 
 
 def over_rows(function, rows, work, n_threads):
