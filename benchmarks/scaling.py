@@ -40,7 +40,7 @@ def measure(net, seconds):
     """Seconds of the fastest epoch, and its threads."""
     (x, y), model = net.data(), net.model()
     times = repeated(lambda: model.fit(x, y, batch_size=net.batch_size, verbose=0), seconds)
-    return min(times), min(model._pace.seconds, key=model._pace.seconds.get, default=1)
+    return min(times), model._pace.best() or 1
 
 
 def growth(points):
