@@ -15,6 +15,7 @@ TABLE = {
     "focal":          ((1e-3, 2e-4), (1e-10, 1e-11)),     # 1 - p of p near 0 or 1 has few digits, and powers below 1 magnify them
     "peer":           (None, (1e-10, 1e-10)),             # another library's formula
     "peer_training":  (None, (1e-8, 1e-8)),               # twenty steps of another library
+    "rounded_loss":   (None, (1e-3, 1e-8)),               # of a peer that subtracts a probability near 1 from 1
     "optimizer":      ((1e-6, 1e-7), (1e-14, 1e-15)),     # a few steps
     "gradient":       ((2e-4, 2e-5), (1e-11, 1e-13)),     # through a network
     "training":       ((1e-4, 1e-4), (1e-10, 1e-10)),     # twenty steps

@@ -25,7 +25,7 @@ To add one: a kernel here, a name in `LossKind`, a line in `number_terms` or `lo
 from cython cimport floating
 from libc.stdint cimport int64_t
 from nnfast._core.mathf cimport (
-    multiply_add, exp, expm1, log, log1p, log1p_unit, sqrt, fabs, copysign, sum_row, max_row, sum_wide, dot_wide)
+    multiply_add, exp, expm1, log, log1p, log1p_unit, sqrt, fabs, copysign, sum_row, max_row, sum_wide, dot_wide, INFINITY)
 
 cdef enum LossKind:
     MEAN_SQUARED_ERROR
@@ -65,6 +65,11 @@ cdef enum:
     N_SETTINGS = 4          # of a loss; what lies behind them in its options is a number for each column
     CHUNK = 512             # numbers whose terms are made in one loop
 
+cdef inline double ceiling(const double* options) noexcept nogil:
+    """The largest value of a cross-entropy of logits: its third setting, if there is one."""
+    return options[2] if options[2] > 0 else INFINITY
+
+
 cdef extern from *:
     const double EPSILON "1e-7"         # Keras' epsilon(): probabilities are clipped to [1e-7, 1 - 1e-7]
 
@@ -76,6 +81,7 @@ cdef struct Loss:
     int kind
     const double* options       # N_SETTINGS settings, then a number for each column if `by_column`
     bint by_column
+    bint summed                 # losses by number: a row's value is the sum of its terms, not their mean
     void* function              # f64_loss or f32_loss of C_FUNCTION
     void* user_data
 
@@ -307,9 +313,9 @@ cdef inline void binary_crossentropy(const floating* y, const floating* p, float
 
 cdef inline void binary_crossentropy_logits(const floating* y, const floating* z, floating* value, floating* slope,
                                             Py_ssize_t size, floating scale, const double* options, const floating* weight) noexcept nogil:
-    """value <- w t softplus(-z) + (1 - t) softplus(z); slope <- (1 - t) sigmoid(z) - w t sigmoid(-z)."""
+    """value <- w t softplus(-z) + (1 - t) softplus(z), `ceiling` at most; slope <- (1 - t) sigmoid(z) - w t sigmoid(-z)."""
     cdef Py_ssize_t i
-    cdef floating keep = options[0], offset = options[1]
+    cdef floating keep = options[0], offset = options[1], bound = ceiling(options)
     cdef floating truth, positive, e, rest, per_sum
     for i in range(size):
         truth = y[i] * keep + offset
@@ -319,6 +325,7 @@ cdef inline void binary_crossentropy_logits(const floating* y, const floating* z
         per_sum = <floating>1 / (<floating>1 + e)
         value[i] = multiply_add(positive, rest + (<floating>0 if z[i] > 0 else -z[i]),
                                 (<floating>1 - truth) * (rest + (z[i] if z[i] > 0 else <floating>0)))
+        value[i] = bound if value[i] > bound else value[i]          # NaN stays NaN
         slope[i] = per_sum * scale * multiply_add(<floating>1 - truth, <floating>1 if z[i] > 0 else e,
                                                   -positive * (e if z[i] > 0 else <floating>1))
 
@@ -429,7 +436,7 @@ cdef inline void by_column(const Loss* loss, floating* out, Py_ssize_t row, Py_s
 
 cdef inline void number_rows(const Loss* loss, const floating* y, const floating* p, Py_ssize_t row, floating* delta,
                              double* value, Py_ssize_t rows, Py_ssize_t n, double scale) noexcept nogil:
-    """A loss by number: value <- mean of the row's terms, or their sum for KL_DIVERGENCE.
+    """A loss by number: value <- mean of the row's terms, or their sum if `summed` and for KL_DIVERGENCE.
 
     Several rows at once where they fit a chunk, with what lies between them; else a row in pieces.
     """
@@ -437,7 +444,7 @@ cdef inline void number_rows(const Loss* loss, const floating* y, const floating
     cdef floating unwanted[CHUNK]
     cdef floating columns[CHUNK]
     cdef Py_ssize_t group = min(rows, <Py_ssize_t>CHUNK // row), done = 0, begin, count, size, r
-    cdef double per_row = 1 if loss.kind == KL_DIVERGENCE else 1. / n
+    cdef double per_row = 1 if loss.summed or loss.kind == KL_DIVERGENCE else 1. / n
     cdef floating factor = per_row * scale
     cdef floating* slope
     by_column(loss, columns, row, max(group, <Py_ssize_t>1), 0, min(n, <Py_ssize_t>CHUNK))
@@ -630,12 +637,12 @@ cdef inline void softmax_terms(const floating* z, floating* e, double* total, do
 cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ssize_t y_row, const int64_t* labels,
                                       const floating* z, Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows,
                                       Py_ssize_t n, double factor) noexcept nogil:
-    """value <- sum t (log sum exp(z) - z), delta <- factor ((sum t) softmax(z) - t); t = s y + o, or one-hot of labels."""
+    """value <- sum t (log sum exp(z) - z), `ceiling` at most; delta <- factor ((sum t) softmax(z) - t); t = s y + o, or one-hot of labels."""
     cdef Py_ssize_t r, i, block, done = 0
     cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>ROW_BLOCK, <Py_ssize_t>SOFTMAX_NUMBERS // row))
     cdef double total[ROW_BLOCK]
     cdef double largest[ROW_BLOCK]
-    cdef double scale = loss.options[0], offset = loss.options[1], mass
+    cdef double scale = loss.options[0], offset = loss.options[1], bound = ceiling(loss.options), mass
     cdef floating per_e, one = factor, smooth = scale * factor, rest = offset * factor
     while done < rows:
         block = min(most, rows - done)
@@ -650,6 +657,7 @@ cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ss
                 mass = multiply_add(scale, sum_wide(y + r * y_row, n), offset * n)
                 value[r] = multiply_add(mass, value[r] + largest[r], -multiply_add(
                     scale, dot_wide(y + r * y_row, z + r * row, n), offset * sum_wide(z + r * row, n)))
+            value[r] = bound if value[r] > bound else value[r]
             if delta != NULL:
                 per_e = factor * mass / total[r]
                 for i in range(row):

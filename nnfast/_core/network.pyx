@@ -49,6 +49,7 @@ from nnfast._core.optimizers cimport optimizer_step, step_rate, all_finite, SGD,
 from nnfast._core.gather cimport (
     gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
 from nnfast._core cimport mathf
+from nnfast._core.mathf cimport fabs, copysign, sum_wide, dot_wide
 from nnfast._core.team cimport Team, uint32, uint64, load, wait, set as set_word, barrier, flush_denormals, restore_mode
 
 import numpy as np
@@ -120,6 +121,7 @@ cdef enum:
     REDUCE_WEIGHTED = 2     # / sum(weight)
     BLOCK_ROWS = 64         # rows of [W; b] whose gradient is made, applied and repacked in one go,
     BLOCK_SIZE = 4096       # or as many as have so many numbers
+    CHUNK = 512             # numbers whose sizes are made in one loop
     GROUP_ROWS = 16         # threads share rows of [W; b] in groups of whole registers
     SPAN_ROWS = 192         # rows at most that are taken through all layers together: their activations stay in the cache
     BATCH_ROWS = 8192       # rows of a batch in the workspace at once; longer batches accumulate their gradient
@@ -151,6 +153,9 @@ cdef struct Layer:
     Py_ssize_t z                # offsets in the workspace, per row of capacity
     Py_ssize_t a
     Py_ssize_t delta
+    double l1                   # of the penalty on W: l1 |W| + l2 W^2
+    double l2
+    Py_ssize_t penalty          # offset of its groups of rows in penalties
 
 
 cdef struct Rows:               # a matrix of the caller's, read where it lies
@@ -190,6 +195,12 @@ cdef struct Plan:
     int scratch_threads
     double* values              # (1 + n_metrics, capacity): loss and metrics of each row of the batch
     Work work
+    # penalties on weights: their values by groups of rows of W, so that their sum does not depend on the threads
+    bint penalized
+    bint penalty_by_rows        # divided as the loss of a batch is: scikit-learn's alpha, not Keras' regularizers
+    double penalty_scale        # of this batch
+    double* penalties
+    Py_ssize_t n_penalties
     # what a job is about
     Loss loss
     bint fused                  # the loss works on z of the last layer
@@ -218,7 +229,7 @@ cdef struct Plan:
     Py_ssize_t batch_size
     Py_ssize_t start            # batches
     Py_ssize_t stop
-    double* sums                # loss and metrics of all rows so far
+    double* sums                # loss and metrics of all rows so far, and the penalties of batches times their rows
     Py_ssize_t done             # first batch not trained on
     # what each thread met: written in one half, read after that half's barrier only, so that all threads read the same
     int rows_status[MAX_THREADS]
@@ -394,6 +405,41 @@ cdef inline void spoil(Plan* p, int thread) noexcept nogil:
         p.weights_status[thread] = STATUS_BAD_GRADIENT
 
 
+cdef inline void penalize(Plan* p, const Layer* layer, floating* gradient, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """gradient += s (l1 sign(W) + 2 l2 W) for rows first..last of W; the values l1 |W| + l2 W^2 of their groups."""
+    cdef const floating* w = <const floating*>p.params + layer.kernel + first * layer.n_out
+    cdef floating sizes[CHUNK]
+    cdef floating slope = 2 * layer.l2 * p.penalty_scale, step = layer.l1 * p.penalty_scale
+    cdef Py_ssize_t size, begin, count, i
+    cdef double value
+    while first < min(last, layer.n_in):
+        size = (min(first + GROUP_ROWS, layer.n_in) - first) * layer.n_out
+        value = layer.l2 * dot_wide(w, w, size)
+        for i in range(size):
+            gradient[i] += slope * w[i]
+        begin = 0
+        while begin < size and layer.l1 != 0:
+            count = min(size - begin, <Py_ssize_t>CHUNK)
+            for i in range(count):
+                sizes[i] = fabs(w[begin + i])
+                gradient[begin + i] += copysign(step, w[begin + i]) if w[begin + i] != 0 else <floating>0
+            value += layer.l1 * sum_wide(sizes, count)
+            begin += count
+        p.penalties[layer.penalty + first // GROUP_ROWS] = value
+        first += GROUP_ROWS
+        gradient += size
+        w += size
+
+
+cdef inline double penalty(const Plan* p) noexcept nogil:
+    """The penalties on all weights, added up in their order."""
+    cdef Py_ssize_t i
+    cdef double total = 0
+    for i in range(p.n_penalties):
+        total += p.penalties[i]
+    return total * p.penalty_scale
+
+
 cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_t a_stride, Py_ssize_t first, Py_ssize_t last,
                              Py_ssize_t rows, bint more, bint final, double rate, int thread) noexcept nogil:
     """Rows first..last of [W; b]: d[W; b] = [a 1]^T delta, added to grads if `more`; if `final` the optimizer's step."""
@@ -424,6 +470,8 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
                 while i < layer.width:
                     memmove(gradient + r * layer.n_out + i, gradient + r * stride + i, 64)
                     i += 64 // <Py_ssize_t>sizeof(floating)
+    if final and p.penalized:
+        penalize(p, layer, gradient, first, last)
     if not final or not p.update:
         if p.check and not all_finite(gradient, size):
             spoil(p, thread)
@@ -571,6 +619,8 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
         rows = min(p.batch_size, p.n_rows - place)
         rate = step_rate(p.optimizer, p.settings, p.learning_rate, p.steps + batch - p.start + 1)
         scale = batch_scale(p, place, rows)
+        if thread == 0:
+            p.penalty_scale = scale if p.penalty_by_rows else 1
         done = 0
         while done < rows:
             part = min(rows - done, most)
@@ -601,6 +651,8 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
             done += part
         if thread == 0:
             p.done = batch + 1
+            if p.penalized:
+                p.sums[1 + p.n_metrics] += penalty(p) * rows
 
 
 cdef void run(Plan* p, int thread, int size) noexcept nogil:
@@ -709,13 +761,15 @@ cdef class LossKernel:
     settings : sequence of at most 4 numbers
     columns : sequence of numbers, one for each column of predictions, or None
     function : scipy.LowLevelCallable of a C function, for "c"; kept, for it owns the function and the user's data
+    summed : bint
+        A row's value is the sum of its terms, not their mean; of losses by number only.
     """
     cdef Loss loss
     cdef double[::1] options
     cdef readonly Py_ssize_t by_column      # numbers for columns; 0 if there are none
     cdef object function
 
-    def __cinit__(self, int kind, settings=(), columns=None, function=None):
+    def __cinit__(self, int kind, settings=(), columns=None, function=None, bint summed=False):
         if not 0 <= kind < N_LOSSES or len(settings) > N_SETTINGS:
             raise ValueError("no such loss")
         options = np.zeros(N_SETTINGS + (0 if columns is None else len(columns)))
@@ -730,6 +784,7 @@ cdef class LossKernel:
         self.loss.kind = kind
         self.loss.options = &self.options[0]
         self.loss.by_column = self.by_column > 0
+        self.loss.summed = summed
         if function is not None:
             capsule = tuple.__getitem__(function, 0)        # SciPy's class hides its items
             self.function = function
@@ -822,7 +877,7 @@ cdef class Network:
     """
     cdef Plan* plan                 # on its own cache lines: threads meet in its team
     cdef readonly object params, slots, grads, dtype
-    cdef object _backup, _values
+    cdef object _backup, _values, _penalties
     cdef object kernel, python_loss, error      # of set_loss; what a job has raised
     cdef readonly list shapes       # (n_in, n_out, use_bias, offset) of each layer with weights
 
@@ -968,6 +1023,28 @@ cdef class Network:
         for i, value in enumerate(settings):
             self.plan.settings[i] = value
 
+    def set_penalties(self, list penalties, bint by_rows):
+        """Adds the gradient of l1 |W| + l2 W^2 to that of every batch, for each layer; biases are left out.
+
+        Parameters
+        ----------
+        penalties : list of (l1, l2), one for each layer
+        by_rows : bint
+            Divided by what the loss of a batch is divided by: its rows, or the sum of their weights.
+        """
+        cdef Plan* p = self.plan
+        cdef Py_ssize_t groups = 0
+        for index, (l1, l2) in enumerate(penalties):
+            p.layers[index].l1, p.layers[index].l2 = l1, l2
+            p.layers[index].penalty = groups
+            groups += (p.layers[index].n_in + GROUP_ROWS - 1) // GROUP_ROWS
+        values = np.zeros(groups)
+        p.penalties = <double*>address(values)
+        self._penalties = values
+        p.n_penalties = groups
+        p.penalty_by_rows = by_rows
+        p.penalized = any(l1 or l2 for l1, l2 in penalties)
+
     cdef int prepare(self, Py_ssize_t rows, int size, bint whole_gradient, bint backup) except -1:
         """Memory for batches of `rows` rows: made at first need, kept after."""
         cdef Plan* p = self.plan
@@ -1024,7 +1101,8 @@ cdef class Network:
             Rows in the order of training; checked by the caller to lie in [0, n).
         weights : float64 (n,) or None
         sums : float64 (1 + n_metrics,)
-            Added to: weighted loss and metrics of every row.
+            Added to: weighted loss and metrics of every row; behind them, if there are penalties, the penalty of each
+            batch times its rows.
         update : bool
             Let the optimizer take a step after each batch; else the gradient of the last batch is left in `grads`.
         check : bool
@@ -1047,7 +1125,7 @@ cdef class Network:
         cdef const int64_t[::1] labels
         if not 1 <= size <= MAX_THREADS:
             raise ValueError(f"the number of threads must lie in [1, {MAX_THREADS}], got {size}")
-        if start < 0 or batch_size < 1 or start >= stop or (stop - 1) * batch_size >= n_rows or len(sums) < 1 + p.n_metrics:
+        if start < 0 or batch_size < 1 or start >= stop or (stop - 1) * batch_size >= n_rows or len(sums) < 1 + p.n_metrics + p.penalized:
             raise ValueError("the range of batches must lie in the rows given")
         if n_rows > (len(x) if order is None else len(order)) or (weights is not None and len(weights) < len(x)) or len(y) < len(x):
             raise ValueError("x, y, order and weights must have a row each for every row")
