@@ -20,3 +20,17 @@ from nnfast.models import Sequential
 
 __all__ = ["Activation", "Dense", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks", "datasets",
            "functional", "gradcheck", "initializers", "layers", "losses", "metrics", "models", "optimizers", "plotting", "show_config"]
+
+_LAZY = {"MLPClassifier": "estimators", "MLPRegressor": "estimators"}       # what needs scikit-learn: imported at first use
+
+
+def __getattr__(name):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'nnfast' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"nnfast.{_LAZY[name]}"), name)
+
+
+def __dir__():
+    return [*globals(), *_LAZY]

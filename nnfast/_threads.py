@@ -3,7 +3,8 @@
 A number that the user gives is kept, unless a step has too little work to be shared at all.  The default is an upper
 bound: a step must hold enough work to pay for its barriers, and a team in lockstep suffers when another process takes
 one of its cores; so ranges of batches are timed, one thread is tried beside the full team now and then, and the faster
-of the two goes on.  The results are the same bits either way.
+of the two goes on.  Fits that run at the same time, in threads of the user's, share the CPUs.  The results are the same
+bits either way.
 """
 import os
 import threading
@@ -53,6 +54,9 @@ def most_threads(n_threads):
             raise ValueError(f"NNFAST_NUM_THREADS must be an integer in [1, {MOST}], got {wanted!r}. Unset it or set it to one.")
         return min(int(wanted), cpus()), False
     return min(cpus(), MOST), False
+
+
+_teams = set()                  # of fits that run now, in any thread
 
 
 class Pace:
@@ -126,10 +130,12 @@ class Team:
             self.__exit__()
             raise
         self.most = 1 + len(self.helpers)
+        _teams.add(self)
         return self
 
     def __exit__(self, *_):
         """Ends the helpers; a Ctrl-C meanwhile waits until they have ended, for the next fit counts on it."""
+        _teams.discard(self)
         self.network.dismiss()
         interrupt = None
         while self.helpers:
@@ -146,7 +152,9 @@ class Team:
         """Threads for the next range, how many batches it should have, and whether it is a trial."""
         known = self.pace.seconds
         size, trial = self.most, False
-        if not self.fixed and self.most > 1:
+        if not self.fixed and self.most > 1 and len(_teams) > 1:
+            size = max(1, self.most // len(_teams))
+        elif not self.fixed and self.most > 1:
             sizes = (self.most, 1)
             missing = [n for n in sizes if n not in known]
             if missing:

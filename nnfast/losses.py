@@ -1239,6 +1239,7 @@ _CLASSES = {
     "categorical_crossentropy": CategoricalCrossentropy, "categorical_focal_crossentropy": CategoricalFocalCrossentropy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy, "dice": Dice, "tversky": Tversky,
 }
+NAMES = (*_CLASSES, *_ALIASES)
 
 
 def _functions(name, cls):
@@ -1293,4 +1294,4 @@ def get(identifier):
             return _CLASSES[name]()
     if callable(identifier) or _is_low_level(identifier):
         return Custom(identifier)
-    raise check.unknown("loss", identifier, [*_CLASSES, *_ALIASES])
+    raise check.unknown("loss", identifier, NAMES)

@@ -1,0 +1,591 @@
+"""MLPClassifier and MLPRegressor: scikit-learn's estimators, trained natively.
+
+Both are subclasses of scikit-learn's own classes (1.7 or newer): parameters, checks, labels, first weights, messages
+and the driver of L-BFGS are inherited, so `from nnfast import MLPClassifier` is all there is to change, and whatever
+recognises scikit-learn's classes recognises these.  Replaced is where the time goes:
+
+    _initialize         the weights that scikit-learn draws move into the one vector of a `Network`;
+                        `coefs_` and `intercepts_` are views of it from then on
+    _fit_stochastic     an epoch is one native call (of up to 0.1 s, so that Ctrl-C is seen)
+    _loss_grad_lbfgs    loss and gradient in one native pass over all rows
+    _forward_pass_fast  native prediction
+
+Formulas are scikit-learn's (1.9): half squared errors, log-losses cut at the machine epsilon, Poisson deviances; weighted
+means divide by the sum of the weights of the batch, as does the penalty alpha |W|^2 / 2.  In float64 and with the same
+`random_state` the loss curves are theirs.  float32 data are trained in float32 throughout (scikit-learn's Adam and
+targets are partly float64 there).
+
+This is the only module that imports scikit-learn.
+"""
+import time
+import warnings
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.sparse import issparse
+from scipy.special import xlogy
+from sklearn import neural_network
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
+from sklearn.utils import compute_class_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
+
+from nnfast import _threads, _validation as check, activations, losses
+from nnfast._core import network as core
+
+__all__ = ["MLPClassifier", "MLPRegressor"]
+
+NAMES = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}     # scikit-learn's names of activations
+THEIR_NAMES = {name: theirs for theirs, name in NAMES.items()}
+THEIRS = ("log_loss", "squared_error", "poisson")                               # losses with scikit-learn's formulas
+LOG_LINK = ("poisson_log", "gamma", "tweedie")                                  # kernels that take log predictions
+STATES = {"velocities": 0, "ms": 0, "vs": 1}                                    # of scikit-learn's optimizers: slot
+SLICE_WORK = 1e10               # floating-point operations of a native call of predict, 0.1 s
+
+
+def _dense(X):
+    return X.toarray() if issparse(X) else check.numeric(X, "X")
+
+
+class _Data:
+    """Rows in the form the core reads."""
+
+    def __init__(self, x, y, weights, rows):
+        self.x, self.x_source = x, check.source(x)
+        self.y, self.y_source = y, check.source(y)
+        self.weights = None if weights is None else np.ascontiguousarray(weights, np.float64)
+        self.rows = rows                                # the rows to train on, or None for all
+        self.count = len(y) if rows is None else len(rows)
+        self.constants = None                           # what the loss of each row leaves out
+
+
+class _Attached:
+    """The network under an estimator: not pickled, made again from the weights where it is missing."""
+
+    def __init__(self, coefs, intercepts, names):
+        plan = [(len(bias), core.ACTIVATIONS[NAMES.get(name, name)], True) for bias, name in zip(intercepts, names)]
+        self.network = core.Network(len(coefs[0]), plan, coefs[0].dtype.name)
+        self.coefs, self.intercepts = self.split(self.network.params)
+        self.work = 2.0 * sum(coef.size for coef in coefs)      # of a forward pass, per row
+        self.pace = _threads.Pace()
+        self.optimizer = None                                   # whose state the slots are
+
+    def split(self, vector):
+        """Views of a vector in the layout of params: kernels, biases."""
+        coefs, intercepts = [], []
+        for n_in, n_out, _, start in self.network.shapes:
+            end = start + n_in * n_out
+            coefs.append(vector[start:end].reshape(n_in, n_out))
+            intercepts.append(vector[end:end + n_out])
+        return coefs, intercepts
+
+
+class _Native:
+    """What both estimators replace of scikit-learn's."""
+
+    _attached = None
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def _names_of_activations(self, hidden):
+        """The activation of each hidden layer."""
+        given = [self.activation] * hidden if isinstance(self.activation, str) else self.activation
+        if len(given) != hidden:
+            raise ValueError(f"activation must name one function for each of the {hidden} hidden layers; got {self.activation!r}.")
+        return [name if name in NAMES else THEIR_NAMES.get(activations.get(name), activations.get(name)) for name in given]
+
+    def _own_loss(self):
+        """The loss if it is one of nnfast's, or None."""
+        return None if isinstance(self.loss, str) and self.loss in THEIRS else losses.get(self.loss)
+
+    def _initialize(self, y, layer_units, dtype):
+        loss, targets = self._own_loss(), layer_units[-1]
+        if loss is not None:
+            layer_units[-1] = self._units_of(loss, targets)
+        super()._initialize(y, layer_units, dtype)
+        if loss is not None and not is_classifier(self) and loss._kernel in LOG_LINK:
+            self.out_activation_ = "exp"
+        self._attached = None
+        self._attach()
+
+    def _units_of(self, loss, targets):
+        """Outputs of the network for a loss of nnfast."""
+        if is_classifier(self) and targets == 1 and isinstance(loss, (losses._Categorical, losses.CategoricalHinge, losses.SparseCategoricalCrossentropy)):
+            raise ValueError(f"loss must work on one probability for two classes, as BinaryCrossentropy and BinaryFocalCrossentropy do; got {loss!r}.")
+        if isinstance(loss, losses.GaussianNLL):
+            return 2 * targets
+        if isinstance(loss, losses.Quantile) and isinstance(loss.q, list) and targets == 1:
+            return len(loss.q)
+        return targets
+
+    def _init_coef(self, fan_in, fan_out, dtype):
+        """scikit-learn's, for the activation of this layer (of the last hidden one for the output, as there)."""
+        given, hidden = self.activation, self._names_of_activations(self.n_layers_ - 2)
+        if hidden:
+            self.activation = hidden[min(len(self.coefs_), len(hidden) - 1)]
+        try:
+            return super()._init_coef(fan_in, fan_out, dtype)
+        finally:
+            self.activation = given
+
+    def _attach(self):
+        """The network that holds coefs_ and intercepts_; arrays that the user put there are taken over."""
+        attached = self._attached
+        if attached is None:
+            names = [*self._names_of_activations(len(self.coefs_) - 1), self.out_activation_]
+            attached = _Attached(self.coefs_, self.intercepts_, names)
+        given, views = [*self.coefs_, *self.intercepts_], [*attached.coefs, *attached.intercepts]
+        if any(array is not view for array, view in zip(given, views, strict=True)):
+            if [np.shape(array) for array in given] != [view.shape for view in views]:
+                raise ValueError(f"coefs_ and intercepts_ must have the shapes {[view.shape for view in views]} of the fit; "
+                                 f"got {[np.shape(array) for array in given]}.")
+            for array, view in zip(given, views):
+                view[...] = array
+            self.coefs_, self.intercepts_ = list(attached.coefs), list(attached.intercepts)
+            self._attached = attached
+        return attached
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_attached", None)
+        return state
+
+    # -- loss and data -----------------------------------------------------------------------------------------------
+
+    def _configure(self, network):
+        """Tells the network the loss and the penalty."""
+        loss, units = self._own_loss(), network.shapes[-1][1]
+        reduction = core.REDUCTIONS["mean_with_sample_weight"]
+        if loss is not None:
+            last = NAMES.get(self.out_activation_, self.out_activation_)
+            kernel, fused, function = loss._native(last, units, network.dtype)
+            if loss.reduction != losses.DEFAULT:
+                reduction = core.REDUCTIONS[loss.reduction]
+            network.set_loss(kernel, fused or self.out_activation_ == "exp", [], reduction, function, loss._whole)
+        else:
+            ceiling = -np.log(np.finfo(network.dtype).eps)      # as scikit-learn clips probabilities
+            kernel, settings = {"identity": ("huber", (np.inf, 1)),             # e^2 / 2 everywhere
+                                "exp": ("poisson_log", ()),
+                                "logistic": ("binary_crossentropy_logits", (1, 0, ceiling)),
+                                "softmax": ("sparse_categorical_crossentropy_logits", (1, 0, ceiling))}[self.out_activation_]
+            network.set_loss(core.LossKernel(core.LOSSES[kernel], settings, summed=True), self.out_activation_ != "identity", [], reduction)
+        network.set_penalties([(0, self.alpha / 2)] * len(network.shapes), True)
+
+    def _data(self, X, y, sample_weight):
+        """X and y, validated, and weights in the form the core reads."""
+        rows, loss = self.__dict__.pop("_rows", None), self._own_loss()
+        class_weight = getattr(self, "class_weight", None)
+        if class_weight is not None:
+            sample_weight = self._class_weights(class_weight, y, rows) * (1 if sample_weight is None else sample_weight)
+        constants = None
+        if loss is not None:
+            if loss._sparse:
+                y = y.argmax(axis=1)
+            units = self._attached.network.shapes[-1][1]
+            y = loss._coded(loss._targets(y, units, "y"))
+        elif self.out_activation_ == "softmax":
+            y = y.argmax(axis=1)
+        elif self.out_activation_ == "exp":
+            constants = (xlogy(y, y) - y).sum(axis=1)
+        data = _Data(_dense(X), check.numeric(y, "y"), sample_weight, rows)
+        data.constants = constants
+        return data
+
+    def _class_weights(self, class_weight, y, rows):
+        """A weight for each row from its class."""
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError("class_weight must be None for multilabel y, whose rows have no one class. Use sample_weight.")
+        places = y[:, 0].astype(int) if y.shape[1] == 1 else y.argmax(axis=1)
+        present = self.classes_[places if rows is None else places[rows]]
+        known = np.unique(present)              # "balanced" needs a row of each class; a class that is missing has no rows
+        weights = np.ones(len(self.classes_))
+        weights[np.searchsorted(self.classes_, known)] = compute_class_weight(class_weight, classes=known, y=present)
+        return weights[places]
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def _train(self, data, order, batch_size, team, learning_rate, update, sums):
+        """All batches of an order, in ranges."""
+        network, batch = self._attached.network, 0
+        batches = -(-data.count // batch_size)
+        while batch < batches:
+            size, count, trial = team.next_range()
+            begin = time.perf_counter()
+            done, status, place = network.train_batches(
+                data.x, data.x_source, data.y, data.y_source, order, data.weights, data.count, batch_size, batch,
+                min(batch + count, batches), learning_rate, sums, update, False, size)
+            if status != core.DONE:
+                array, name = (data.x, "X") if status == core.BAD_INPUT else (data.y, "y")
+                raise check.not_finite(array, place, name)
+            team.record(size, done - batch, time.perf_counter() - begin, trial)
+            batch = done
+
+    def _team(self, batch_size):
+        attached = self._attached
+        return _threads.Team(attached.network, self.n_threads, 3 * attached.work * batch_size, attached.pace)
+
+    def _loss_of(self, data, order, batch_size, sums):
+        """The loss of an epoch as scikit-learn reports it: the row-weighted mean of the batches'."""
+        loss, count = sums[0] / data.count, data.count
+        if self.loss == "squared_error":
+            loss /= self.n_outputs_             # of the sum over outputs; its gradient is not divided (scikit-learn issue 8349)
+        if data.constants is not None:
+            constants = data.constants if order is None else data.constants[order]
+            weights = None if data.weights is None else data.weights if order is None else data.weights[order]
+            starts = np.arange(0, count, batch_size)
+            rows = np.diff(starts, append=count)
+            if weights is None:
+                loss += constants.sum() / count
+            else:
+                loss += (np.add.reduceat(constants * weights, starts) / np.add.reduceat(weights, starts) * rows).sum() / count
+        return float(loss + sums[1] / count)
+
+    def _start_optimizer(self, incremental):
+        """scikit-learn's optimizer, its state in the slots of the network."""
+        attached, optimizer = self._attached, self.__dict__.get("_optimizer")
+        fresh = optimizer is None or not incremental
+        if fresh:
+            optimizer = self._optimizer = (
+                SGDOptimizer([], self.learning_rate_init, self.learning_rate, self.momentum, self.nesterovs_momentum, self.power_t)
+                if self.solver == "sgd" else AdamOptimizer([], self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon))
+        adam = isinstance(optimizer, AdamOptimizer)
+        if fresh or attached.optimizer is not optimizer:
+            kind = "adam" if adam else "nesterov" if optimizer.nesterov else "momentum"
+            settings = [optimizer.beta_1, optimizer.beta_2, optimizer.epsilon] if adam else [optimizer.momentum]
+            attached.network.set_optimizer(*core.OPTIMIZERS[kind], settings)
+            for name in ("ms", "vs") if adam else ("velocities",):
+                coefs, intercepts = attached.split(attached.network.slots[STATES[name]])
+                views = [*coefs, *intercepts]
+                if not fresh:
+                    for view, array in zip(views, getattr(optimizer, name), strict=True):
+                        view[...] = array
+                setattr(optimizer, name, views)
+            if adam:
+                attached.network.steps = optimizer.t
+            attached.optimizer = optimizer
+        return optimizer, adam
+
+    def _held_out(self, data, X, y, sample_weight):
+        """Rows to train on, and X, y, weights of those that are scored after each epoch, or None."""
+        given = self.__dict__.get("_validation_data")
+        if given is not None:
+            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
+            X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
+                                 dtype=(np.float64, np.float32), reset=False)
+            return data.rows, (X, y, given[2] if len(given) == 3 else None)
+        if not self.early_stopping:
+            return data.rows, None
+        rows = np.arange(len(y)) if data.rows is None else data.rows
+        stratify = y[rows] if is_classifier(self) and self.n_outputs_ == 1 else None
+        train, held_out = train_test_split(rows, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify)
+        if len(held_out) < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' "
+                             "or the size of your dataset.")
+        y = y[held_out]
+        return train, (X[held_out], self._label_binarizer.inverse_transform(y) if is_classifier(self) else y,
+                       None if sample_weight is None else sample_weight[held_out])
+
+    def _fit_stochastic(self, X, y, sample_weight, *rest):
+        incremental, attached = rest[-1], self._attach()
+        network = attached.network
+        optimizer, adam = self._start_optimizer(incremental)
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        self._configure(network)
+        data = self._data(X, y, sample_weight)
+        data.rows, held_out = self._held_out(data, X, y, sample_weight)
+        if data.rows is not None:
+            data.rows = np.ascontiguousarray(data.rows, np.int64)
+            data.count = len(data.rows)
+        count = data.count
+        if self.batch_size == "auto":
+            batch_size = min(200, count)
+        else:
+            if self.batch_size > count:
+                warnings.warn("Got `batch_size` less than 1 or larger than "
+                              "sample size. It is going to be clipped", stacklevel=2)
+            batch_size = int(np.clip(self.batch_size, 1, count))
+        places, order, sums, began = np.arange(count), data.rows, np.zeros(2), time.perf_counter()
+        try:
+            self.n_iter_ = 0
+            with self._team(batch_size) as team:
+                for _ in range(self.max_iter):
+                    if self.shuffle:
+                        permutation = np.arange(count)
+                        self._random_state.shuffle(permutation)         # as sklearn.utils.shuffle draws
+                        places = places[permutation]
+                        order = places if data.rows is None else data.rows[places]
+                    sums[:] = 0
+                    self._train(data, order, batch_size, team, optimizer.learning_rate_init if adam else optimizer.learning_rate, True, sums)
+                    self.n_iter_ += 1
+                    self.loss_ = self._loss_of(data, order, batch_size, sums)
+                    self.t_ += count
+                    self.loss_curve_.append(self.loss_)
+                    if self.verbose:
+                        print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+                    if adam:
+                        optimizer.t = network.steps
+                        optimizer.learning_rate = optimizer.learning_rate_init * np.sqrt(1 - optimizer.beta_2**optimizer.t) / (
+                            1 - optimizer.beta_1**optimizer.t)
+                    if self._ended(optimizer, held_out, incremental, began):
+                        break
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        if self.early_stopping:
+            for view, best in zip([*self.coefs_, *self.intercepts_], [*self._best_coefs, *self._best_intercepts]):
+                view[...] = best
+
+    def _ended(self, optimizer, held_out, incremental, began):
+        """What follows an epoch: scores, the learning rate, and whether it was the last."""
+        self._update_no_improvement_count(self.early_stopping, *(held_out or (None, None, None)))
+        if held_out is not None and not self.early_stopping:
+            score = self._score(*held_out)
+            self.validation_scores_ = [*(self.validation_scores_ or []), score]
+            self.best_validation_score_ = np.fmax(score, -np.inf if self.best_validation_score_ is None else self.best_validation_score_)
+            if self.verbose:
+                print(f"Validation score: {score:f}")
+        optimizer.iteration_ends(self.t_)
+        if self._no_improvement_count > self.n_iter_no_change:
+            what = "Validation score" if self.early_stopping else "Training loss"
+            message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+            if optimizer.trigger_stopping(message, self.verbose):
+                return True
+            self._no_improvement_count = 0
+        if incremental:
+            return True
+        if self.n_iter_ == self.max_iter:
+            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
+                          f"hasn't converged yet.", ConvergenceWarning, stacklevel=3)
+        elif self.max_seconds is not None and time.perf_counter() - began >= self.max_seconds:
+            warnings.warn(f"max_seconds={self.max_seconds} passed after {self.n_iter_} iterations and the optimization "
+                          f"hasn't converged yet.", ConvergenceWarning, stacklevel=3)
+            return True
+        return False
+
+    @contextmanager
+    def _full_batch(self, X, y, sample_weight):
+        """The data of all rows, and threads that work on them."""
+        self._configure(self._attach().network)
+        data = self._data(X, y, sample_weight)
+        with self._team(data.count) as data.team:
+            yield data
+
+    def _fit_lbfgs(self, X, y, sample_weight, *rest):
+        with self._full_batch(X, y, sample_weight) as data:
+            super()._fit_lbfgs(data, y, sample_weight, *rest)
+
+    def _unpack(self, packed_parameters):
+        for array, (start, end, _) in zip(self.coefs_, self._coef_indptr):
+            array.flat = packed_parameters[start:end]
+        for array, (start, end) in zip(self.intercepts_, self._intercept_indptr):
+            array[...] = packed_parameters[start:end]
+
+    def _loss_grad_lbfgs(self, packed_coef_inter, X, y, sample_weight, *rest):
+        """Loss and gradient of all rows; X may be the data of `_fit_lbfgs`."""
+        if not isinstance(X, _Data):
+            with self._full_batch(X, y, sample_weight) as data:
+                return self._loss_grad_lbfgs(packed_coef_inter, data, y, sample_weight)
+        self._unpack(packed_coef_inter)
+        sums = np.zeros(2)
+        self._train(X, X.rows, X.count, X.team, 0., False, sums)
+        coefs, intercepts = self._attached.split(self._attached.network.grads)
+        gradient = np.concatenate([part.ravel() for part in (*coefs, *intercepts)], dtype=np.float64)
+        return self._loss_of(X, X.rows, X.count, sums), gradient
+
+    def fit(self, X, y, sample_weight=None, validation_data=None):
+        """Fits the network to X and y.
+
+        Parameters
+        ----------
+        X : array or sparse matrix (n_samples, n_features)
+            float32 is trained in float32, everything else in float64.
+        y : array (n_samples,) or (n_samples, n_outputs)
+            Class labels, an indicator matrix for several labels a row, or numbers.
+        sample_weight : array (n_samples,), optional
+        validation_data : (X, y) or (X, y, sample_weight), optional
+            Scored after every epoch (`validation_scores_`); with `early_stopping` these rows decide, and none are split
+            off X.  Not used by solver "lbfgs".
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For data that scikit-learn refuses, in its words, and for weights that are not finite after training.
+        """
+        self._validation_data = validation_data
+        try:
+            return super().fit(X, y, sample_weight)
+        finally:
+            del self._validation_data
+
+    # -- prediction --------------------------------------------------------------------------------------------------
+
+    def _outputs(self, X, check_input=True):
+        """Activations of the last layer."""
+        if check_input:
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        attached = self._attach()
+        x = _dense(X)
+        out = np.empty((x.shape[0], attached.network.shapes[-1][1]), attached.network.dtype)
+        code, step = check.source(x), max(1, int(SLICE_WORK / attached.work))
+        for first in range(0, len(out), step):
+            def predict(start, stop, first=first):
+                return attached.network.predict_rows(x, code, first + start, first + stop, out)
+
+            for bad in _threads.over_rows(predict, min(step, len(out) - first), attached.work, self.n_threads):
+                if bad >= 0:
+                    raise check.not_finite(x, bad, "X")
+        return out
+
+    def _forward_pass_fast(self, X, check_input=True):
+        outputs, loss = self._outputs(X, check_input), self._own_loss()
+        return outputs if loss is None else loss._shown(outputs)
+
+
+PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
+        Units of each hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, any of `nnfast.activations`, or a list of one per hidden layer, default "relu"
+    solver : {"lbfgs", "sgd", "adam"}, default "adam"
+    alpha : float, default 1e-4
+        The loss of a batch has alpha |W|^2 / 2 / (rows, or sum of their weights) added; biases are left out.
+    batch_size : int or "auto", default "auto": min(200, n_samples)
+    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
+        Of solver "sgd": `learning_rate_init`; that / (rows seen + 1)^power_t; or divided by 5 whenever training stalls.
+    learning_rate_init : float, default 1e-3
+    power_t : float, default 0.5
+    max_iter : int, default 200
+        Epochs, or iterations of L-BFGS.
+    shuffle : bool, default True
+    random_state : int, RandomState or None
+        Of the first weights, the split for early stopping and the shuffles: the same draws as scikit-learn's.
+    tol : float, default 1e-4
+    verbose : bool, default False
+    warm_start : bool, default False
+    momentum : float, default 0.9
+    nesterovs_momentum : bool, default True
+    early_stopping : bool, default False
+        Hold out `validation_fraction` of the rows, stop when their score (accuracy or R^2) has not risen by `tol` for
+        `n_iter_no_change` epochs, and return to the best weights.
+    validation_fraction : float, default 0.1
+    beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
+        Of solver "adam".
+    n_iter_no_change : int or inf, default 10
+    max_fun : int, default 15000
+        Calls of the function under L-BFGS.
+{own}    n_threads : int, optional
+        Most threads of a fit and of predictions; None as many as pay.  The results are the same bits for every number.
+    max_seconds : float, optional
+        Training with "sgd" or "adam" ends with the epoch in which this time has passed, with a ConvergenceWarning.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : lists of arrays
+        Kernels (n_in, n_out) and biases (n_out,) of each layer: views of one vector; writing to them changes the model.
+    loss_ , best_loss_ : float
+    loss_curve_ : list of float
+        An entry an epoch, the penalty included.
+    validation_scores_, best_validation_score_ : list of float, float
+        With `early_stopping` or `validation_data`, else None.
+    n_iter_, t_ : int
+        Epochs and rows trained on.
+    n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_ : as scikit-learn's
+"""
+OF_CLASSIFIER = """    loss : "log_loss", or name, class or instance of nnfast.losses, default "log_loss"
+        "log_loss" is the cross-entropy of the outputs, for several labels a row its sum over them.  Weighted means of
+        nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
+    class_weight : dict from class to weight, or "balanced", optional
+        Multiplied with `sample_weight`; "balanced" is n_samples / (classes present * rows of the class).
+"""
+
+
+class MLPClassifier(_Native, neural_network.MLPClassifier):
+    __doc__ = f"""A multi-layer perceptron that classifies: scikit-learn's, trained natively.
+
+    Two classes have one logistic output, several labels a row a logistic output each, more classes a softmax.
+
+    Parameters
+    ----------
+{PARAMETERS.replace("{own}", OF_CLASSIFIER)}    classes_ : array (n_classes,)
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> from sklearn.datasets import load_iris
+    >>> x, y = load_iris(return_X_y=True)
+    >>> nnfast.MLPClassifier((16,), solver="lbfgs", random_state=1).fit(x, y).score(x, y) > 0.95
+    True
+    """
+
+    _parameter_constraints = {
+        **neural_network.MLPClassifier._parameter_constraints,
+        "activation": [StrOptions({*NAMES, *core.ACTIVATIONS} - {"exp"}), list, tuple],
+        "loss": [StrOptions({"log_loss", *losses.NAMES}), losses.Loss, callable],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "n_threads": [Interval(Integral, 1, _threads.MOST, closed="both"), None],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
+                 learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None,
+                 tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
+                 validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
+                 loss="log_loss", class_weight=None, n_threads=None, max_seconds=None):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
+            learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
+            random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping, validation_fraction=validation_fraction,
+            beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
+        self.loss = loss
+        self.class_weight = class_weight
+        self.n_threads = n_threads
+        self.max_seconds = max_seconds
+
+
+class MLPRegressor(_Native, neural_network.MLPRegressor):
+    __doc__ = f"""A multi-layer perceptron for numbers: scikit-learn's, trained natively.
+
+    Parameters
+    ----------
+    loss : {{"squared_error", "poisson"}}, or name, class or instance of nnfast.losses, default "squared_error"
+        "squared_error" is half the squared error: its mean over outputs is reported, the gradient is that of the sum, as in
+        scikit-learn.  "poisson" is half the deviance; it, `Poisson(log_input=True)`, `Gamma` and `Tweedie` have an
+        exponential output.  `GaussianNLL` predicts the means, `Quantile([...])` a column for each of its quantiles.
+        Weighted means of nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
+{PARAMETERS.replace("{own}", "")}
+    Examples
+    --------
+    >>> import nnfast
+    >>> from sklearn.datasets import load_diabetes
+    >>> x, y = load_diabetes(return_X_y=True)
+    >>> nnfast.MLPRegressor(solver="lbfgs", alpha=10, random_state=1).fit(x, y).score(x, y) > 0.4
+    True
+    """
+
+    _parameter_constraints = {
+        **neural_network.MLPRegressor._parameter_constraints,
+        **{name: MLPClassifier._parameter_constraints[name] for name in ("activation", "n_threads", "max_seconds")},
+        "loss": [StrOptions({"squared_error", "poisson", *losses.NAMES}), losses.Loss, callable],
+    }
+
+    def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001,
+                 batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
+                 random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
+                 early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
+                 max_fun=15000, n_threads=None, max_seconds=None):
+        super().__init__(
+            loss=loss, hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
+            learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
+            random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping, validation_fraction=validation_fraction,
+            beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
+        self.n_threads = n_threads
+        self.max_seconds = max_seconds

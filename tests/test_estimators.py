@@ -1,0 +1,461 @@
+"""The estimators against scikit-learn's own: loss curves, its tests and checks, its tools; and what only ours have."""
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from tolerances import assert_close
+
+sklearn = pytest.importorskip("sklearn", minversion="1.7")
+
+from sklearn import (  # noqa: E402
+    base,
+    calibration,
+    config_context,
+    datasets,
+    ensemble,
+    exceptions,
+    linear_model,
+    model_selection,
+    neural_network,
+    pipeline,
+    preprocessing,
+)
+from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
+
+import nnfast  # noqa: E402
+from nnfast import MLPClassifier, MLPRegressor, losses  # noqa: E402
+
+IRIS, DIGITS, DIABETES = (load(return_X_y=True) for load in (datasets.load_iris, datasets.load_digits, datasets.load_diabetes))
+SMALL = DIGITS[0][:300], DIGITS[1][:300]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def multilabel(rows=200):
+    return datasets.make_multilabel_classification(rows, n_features=8, n_classes=3, random_state=0)
+
+
+def two_targets():
+    x, y = DIABETES
+    return x, np.column_stack([y, y**2 / 100])
+
+
+def standardized(x, y):
+    return preprocessing.StandardScaler().fit_transform(x), y
+
+
+# -- scikit-learn's own tests ------------------------------------------------------------------------------------------
+
+@parametrize_with_checks([MLPClassifier(), MLPRegressor(), MLPClassifier(max_iter=100), MLPRegressor(max_iter=100), MLPRegressor(solver="lbfgs", max_iter=50)])
+def test_checks_of_scikit_learn_pass(estimator, check):
+    check(estimator)
+
+
+def test_the_tests_scikit_learn_has_for_its_own_pass(tmp_path):
+    pytest.importorskip("sklearn.neural_network.tests.test_mlp")
+    (tmp_path / "swap.py").write_text("import nnfast, sklearn.neural_network as theirs\n"
+                                      "theirs.MLPClassifier, theirs.MLPRegressor = nnfast.MLPClassifier, nnfast.MLPRegressor\n")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "swap", "-p", "no:cacheprovider", "--pyargs",
+                           "sklearn.neural_network.tests.test_mlp"], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])})
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-3000:]
+
+
+# -- the same training -------------------------------------------------------------------------------------------------
+
+CASES = {
+    "digits": ("MLPClassifier", SMALL, {}),
+    "two hidden layers": ("MLPClassifier", SMALL, {"hidden_layer_sizes": (20, 10), "activation": "tanh"}),
+    "no hidden layer": ("MLPClassifier", SMALL, {"hidden_layer_sizes": ()}),
+    "two classes": ("MLPClassifier", (SMALL[0], SMALL[1] > 4), {"activation": "logistic"}),
+    "labels": ("MLPClassifier", multilabel(), {"activation": "identity"}),
+    "names": ("MLPClassifier", (IRIS[0], np.array(["b", "c", "a"])[IRIS[1]]), {"batch_size": 7}),
+    "huge logits": ("MLPClassifier", (SMALL[0] * 1000, SMALL[1]), {}),
+    "huge logit": ("MLPClassifier", (SMALL[0] * 1000, SMALL[1] > 4), {}),
+    "numbers": ("MLPRegressor", DIABETES, {}),
+    "two targets": ("MLPRegressor", two_targets(), {"batch_size": 64}),
+    "poisson": ("MLPRegressor", DIABETES, {"loss": "poisson"}),
+    "poisson, two targets": ("MLPRegressor", two_targets(), {"loss": "poisson", "activation": "tanh", "learning_rate_init": 1e-5}),
+    "big alpha": ("MLPRegressor", DIABETES, {"alpha": 30.}),
+    "not shuffled": ("MLPRegressor", DIABETES, {"shuffle": False}),
+}
+SOLVERS = {
+    "adam": {"beta_1": 0.8, "epsilon": 1e-6},
+    "sgd": {"solver": "sgd"},
+    "momentum": {"solver": "sgd", "nesterovs_momentum": False, "momentum": 0.5},
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1, "momentum": 0},
+    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "n_iter_no_change": 2, "tol": 0.1},
+}
+
+
+def pair(kind, data, weights=None, **options):
+    """scikit-learn's estimator and ours after 20 epochs."""
+    fitted = []
+    for library in (neural_network, nnfast):
+        estimator = getattr(library, kind)(**{"max_iter": 20, "random_state": 5, **options})
+        fitted.append(estimator.fit(*data, sample_weight=weights))
+    return fitted
+
+
+def assert_same(theirs, ours, losses="peer_training"):
+    assert ours.n_iter_ == theirs.n_iter_ and ours.t_ == theirs.t_ and len(ours.loss_curve_) == len(theirs.loss_curve_)
+    assert_close(ours.loss_curve_, theirs.loss_curve_, losses)
+    for a, b in zip([*ours.coefs_, *ours.intercepts_], [*theirs.coefs_, *theirs.intercepts_], strict=True):
+        assert_close(a, b, "peer_training")
+    assert_close(ours.validation_scores_ or [], theirs.validation_scores_ or [], "peer_training")
+    assert ours._optimizer.learning_rate == pytest.approx(theirs._optimizer.learning_rate, rel=1e-12)
+    assert ours._no_improvement_count == theirs._no_improvement_count
+    assert ours.out_activation_ == theirs.out_activation_ and ours.n_outputs_ == theirs.n_outputs_ and ours.n_layers_ == theirs.n_layers_
+    assert (ours.best_loss_ is None) == (theirs.best_loss_ is None) and ours.best_validation_score_ == pytest.approx(theirs.best_validation_score_)
+    assert {name for name in vars(theirs)} <= {name for name in vars(ours)}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("case", CASES)
+def test_loss_curves_follow_scikit_learn(case, solver, weighted):
+    kind, data, options = CASES[case]
+    weights = np.random.default_rng(0).integers(0, 4, len(data[0])) + 0.5 if weighted else None
+    options = {**SOLVERS[solver], **options}
+    if solver != "adam" and kind == "MLPRegressor":
+        options["learning_rate_init"] = 1e-5                       # raw targets of hundreds
+    with np.errstate(all="ignore"):
+        theirs, ours = pair(kind, data, weights, **options)
+    # of a logit of 20 for the wrong class theirs is log(1 - p) with the rounding of 1 - p, ours exact
+    assert_same(theirs, ours, "rounded_loss" if case in ("huge logit", "labels") else "peer_training")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("case", ["digits", "two classes", "labels", "numbers", "two targets", "poisson"])
+def test_early_stopping_follows_scikit_learn(case, weighted):
+    kind, data, options = CASES[case]
+    weights = np.random.default_rng(0).random(len(data[0])) if weighted else None
+    theirs, ours = pair(kind, data, weights, **{**options, "early_stopping": True, "n_iter_no_change": 3, "validation_fraction": 0.2,
+                                                "learning_rate_init": 0.01})
+    assert_same(theirs, ours)
+    assert ours.score(*data) == pytest.approx(theirs.score(*data), abs=1e-8)
+
+
+@pytest.mark.parametrize("case", ["digits", "two classes", "labels", "numbers", "two targets", "poisson"])
+def test_lbfgs_reaches_the_optimum_of_scikit_learn(case):
+    kind, data, options = CASES[case]
+    theirs, ours = pair(kind, standardized(*data), solver="lbfgs", **{**options, "alpha": 1.0, "hidden_layer_sizes": (5,), "max_iter": 8})
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    assert ours.n_iter_ == theirs.n_iter_
+    for a, b in zip(ours.coefs_, theirs.coefs_, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_partial_fit_and_warm_start_follow_scikit_learn(solver):
+    x, y = SMALL
+    theirs, ours = (library.MLPClassifier(solver=solver, random_state=2) for library in (neural_network, nnfast))
+    for estimator in (theirs, ours):
+        for first in range(0, 300, 50):
+            estimator.partial_fit(x[first:first + 50], y[first:first + 50], classes=np.arange(10))
+    assert_same(theirs, ours)
+    for estimator in (theirs, ours):
+        estimator.set_params(warm_start=True, max_iter=5).fit(x, y).fit(x, y)
+    assert_same(theirs, ours)
+
+
+def test_initial_weights_are_those_of_scikit_learn():
+    theirs, ours = pair("MLPClassifier", SMALL, max_iter=1, learning_rate_init=1e-30, hidden_layer_sizes=(7, 6), activation="logistic")
+    for a, b in zip([*ours.coefs_, *ours.intercepts_], [*theirs.coefs_, *theirs.intercepts_], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind, data, options", [
+    ("MLPClassifier", IRIS, {"max_iter": 200}), ("MLPClassifier", SMALL, {"max_iter": 60}), ("MLPClassifier", multilabel(), {"max_iter": 60}),
+    ("MLPRegressor", DIABETES, {"max_iter": 200, "learning_rate_init": 0.01})])
+def test_scores_are_those_of_scikit_learn(kind, data, options, seed):
+    x, held_out, y, truth = model_selection.train_test_split(*standardized(*data), random_state=seed)
+    for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 0.05)):
+        theirs, ours = pair(kind, (x.astype(dtype), y), **{**options, "random_state": seed})
+        assert ours.score(held_out.astype(dtype), truth) == pytest.approx(theirs.score(held_out.astype(dtype), truth), abs=tolerance)
+
+
+# -- dtypes, threads, state ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_float32_stays_float32(solver):
+    x, y = DIABETES[0].astype(np.float32), DIABETES[1].astype(np.float32)
+    ours = MLPRegressor(solver=solver, learning_rate_init=1e-5, max_iter=3, random_state=0).fit(x, y)
+    assert {array.dtype for array in (*ours.coefs_, *ours.intercepts_, ours.predict(x))} == {np.dtype(np.float32)}
+    if solver != "lbfgs":
+        assert ours._attached.network.slots.dtype == np.float32
+    exact = MLPRegressor(solver=solver, learning_rate_init=1e-5, max_iter=3, random_state=0).fit(x.astype(float), y)
+    assert ours.loss_ == pytest.approx(exact.loss_, rel=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_change_no_bit(solver, dtype):
+    x, y = DIGITS
+    bits = set()
+    for n_threads in (1, 2, 3):
+        ours = MLPClassifier((60, 30), solver=solver, n_threads=n_threads, max_iter=4, random_state=0, alpha=0.1).fit(x.astype(dtype), y)
+        proba = ours.predict_proba(x.astype(dtype))
+        bits.add(ours._attached.network.params.tobytes() + proba.tobytes() + np.array(ours.loss_).tobytes())
+    assert len(bits) == 1
+
+
+def test_arrays_of_any_order_and_step_give_the_same_bits():
+    x, y = SMALL
+    wide = np.zeros((300, 128))
+    wide[:, ::2] = x
+    for other in (np.asfortranarray(x), wide[:, ::2]):
+        a, b = (MLPClassifier((9,), max_iter=3, random_state=0).fit(array, y).loss_curve_ for array in (x, other))
+        assert a == b
+
+
+@pytest.mark.parametrize("way", ["pickle", "deepcopy", "joblib"])
+def test_copies_go_on_as_the_original_would(way, tmp_path):
+    import joblib
+
+    x, y = SMALL
+    for solver in ("adam", "sgd"):
+        ours = MLPClassifier((9,), solver=solver, random_state=0)
+        for _ in range(3):
+            ours.partial_fit(x, y, classes=np.arange(10))
+        if way == "joblib":
+            joblib.dump(ours, tmp_path / "ours")
+        twin = {"pickle": lambda ours: pickle.loads(pickle.dumps(ours)), "deepcopy": copy.deepcopy,
+                "joblib": lambda _: joblib.load(tmp_path / "ours")}[way](ours)
+        np.testing.assert_array_equal(ours.predict_proba(x), twin.predict_proba(x))
+        before = [array.copy() for array in ours.coefs_]
+        twin.partial_fit(x, y)
+        assert all(np.array_equal(a, b) for a, b in zip(before, ours.coefs_)), "they share weights"
+        ours.partial_fit(x, y)
+        np.testing.assert_array_equal(ours.predict_proba(x), twin.predict_proba(x))
+        assert twin.loss_curve_ == ours.loss_curve_
+    assert b"network_v" not in pickle.dumps(ours)
+
+
+def test_weights_that_the_user_writes_are_used():
+    x, y = SMALL
+    ours = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y)
+    other = MLPClassifier((9,), max_iter=3, random_state=1).fit(x, y)
+    ours.coefs_, ours.intercepts_ = [array.copy() for array in other.coefs_], [array.copy() for array in other.intercepts_]
+    np.testing.assert_array_equal(ours.predict_proba(x), other.predict_proba(x))
+    ours.coefs_[0][...] = 0
+    assert not np.array_equal(ours.predict_proba(x), other.predict_proba(x))
+    ours.coefs_[0] = np.zeros((3, 3))
+    with pytest.raises(ValueError, match="must have the shapes"):
+        ours.predict(x)
+
+
+def test_fit_with_early_stopping_ends_at_the_best_weights():
+    x, y = SMALL
+    ours = MLPClassifier((30,), early_stopping=True, learning_rate_init=0.05, random_state=0, max_iter=60).fit(x, y)
+    for a, b in zip(ours.coefs_, ours._best_coefs, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert max(ours.validation_scores_) == ours.best_validation_score_
+
+
+def test_import_of_nnfast_does_not_import_scikit_learn():
+    code = "import sys, nnfast; print('sklearn' in sys.modules, 'MLPClassifier' in dir(nnfast)); nnfast.MLPClassifier; print('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False", "True", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'MLP'"):
+        getattr(nnfast, "MLP")      # noqa: B009
+
+
+# -- bad input -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("options", [{"solver": "newton"}, {"activation": "rule"}, {"activation": 3}, {"alpha": -1}, {"batch_size": 0}, {"loss": 3},
+                                     {"class_weight": "even"}, {"n_threads": 0}, {"max_seconds": 0}, {"tol": None}])
+def test_bad_parameters_are_refused_in_the_words_of_scikit_learn(options):
+    with pytest.raises(ValueError, match=rf"The '{next(iter(options))}' parameter of MLPClassifier must be"):
+        MLPClassifier(**options).fit(*IRIS)
+
+
+def test_weights_that_overflow_are_refused_in_the_words_of_scikit_learn():
+    x, y = DIABETES
+    with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
+        MLPRegressor(solver="sgd", learning_rate_init=1e30, max_iter=20, random_state=0).fit(1e30 * x, 1e30 * y)
+
+
+def test_float64_beyond_float32_is_named():
+    x, y = DIABETES[0].astype(np.float32), DIABETES[1]
+    ours = MLPRegressor(max_iter=2).fit(x, y)
+    x = x.astype(float)
+    x[7, 3] = 1e300
+    with pytest.raises(ValueError, match="X must be finite; row 7"):
+        ours.predict(x)
+
+
+def test_an_interrupt_keeps_the_weights(monkeypatch):
+    x, y = SMALL
+    ours = MLPClassifier((9,), max_iter=50, random_state=0)
+    update = MLPClassifier._update_no_improvement_count
+
+    def interrupted(self, *rest):
+        update(self, *rest)
+        if self.n_iter_ == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(MLPClassifier, "_update_no_improvement_count", interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        ours.fit(x, y)
+    assert ours.n_iter_ == 3 and len(ours.loss_curve_) == 3
+
+
+# -- scikit-learn's tools ------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_grid_search_finds_the_same_everywhere(backend):
+    import joblib
+
+    grid = {"hidden_layer_sizes": [(5,), (10, 5)], "alpha": [1e-4, 1.]}
+    with joblib.parallel_config(backend):
+        found = [model_selection.GridSearchCV(MLPClassifier(max_iter=20, random_state=0), grid, n_jobs=n_jobs, cv=3).fit(*IRIS).cv_results_["mean_test_score"]
+                 for n_jobs in (1, 2)]
+    np.testing.assert_array_equal(*found)
+    theirs = model_selection.GridSearchCV(neural_network.MLPClassifier(max_iter=20, random_state=0), grid, cv=3).fit(*IRIS)
+    np.testing.assert_allclose(found[0], theirs.cv_results_["mean_test_score"])
+
+
+def test_pipelines_scores_calibration_and_stacking_work():
+    x, y = SMALL
+    chain = pipeline.make_pipeline(preprocessing.StandardScaler(), MLPClassifier((20,), max_iter=30, learning_rate_init=0.01, random_state=0))
+    assert model_selection.cross_val_score(chain, x, y, cv=3).mean() > 0.85
+    net = MLPClassifier((20,), max_iter=30, learning_rate_init=0.01, random_state=0)
+    assert calibration.CalibratedClassifierCV(net, cv=3).fit(x, y).score(x, y) > 0.9
+    stack = ensemble.StackingClassifier([("net", net), ("line", linear_model.RidgeClassifier())], cv=3)
+    assert stack.fit(x, y).score(x, y) > 0.9
+    assert ensemble.BaggingRegressor(MLPRegressor(max_iter=5), n_estimators=3, random_state=0).fit(*DIABETES).predict(DIABETES[0]).shape == (442,)
+    clone = base.clone(chain.set_params(mlpclassifier__n_threads=1))
+    assert clone.get_params()["mlpclassifier__n_threads"] == 1 and not hasattr(clone[-1], "coefs_")
+
+
+def test_sample_weight_is_routed():
+    x, y = SMALL
+    weights = np.where(y < 5, 1.0, 0.01)
+    with config_context(enable_metadata_routing=True):
+        scaler = preprocessing.StandardScaler().set_fit_request(sample_weight=False)
+        chain = pipeline.make_pipeline(scaler, MLPClassifier(max_iter=5, random_state=0).set_fit_request(sample_weight=True))
+        weighted = chain.fit(x, y, sample_weight=weights)[-1].loss_curve_
+    assert weighted == MLPClassifier(max_iter=5, random_state=0).fit(*standardized(x, y), sample_weight=weights).loss_curve_
+
+
+def test_feature_names_are_kept():
+    pandas = pytest.importorskip("pandas")
+    x, y = datasets.load_iris(return_X_y=True, as_frame=True)
+    ours = MLPClassifier((5,), max_iter=5, random_state=0).fit(x, y)
+    assert ours.feature_names_in_.tolist() == x.columns.tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours.predict(x)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        ours.predict(x.to_numpy())
+    chain = pipeline.make_pipeline(preprocessing.StandardScaler(), ours).set_output(transform="pandas").fit(x, y)
+    assert isinstance(chain[:-1].transform(x), pandas.DataFrame) and chain[-1].feature_names_in_.tolist() == x.columns.tolist()
+
+
+# -- what only ours have -------------------------------------------------------------------------------------------------
+
+def test_class_weight_is_a_weight_of_rows():
+    x, y = SMALL[0], SMALL[1] % 3
+    table = {0: 3.0, 2: 0.5}
+    rows = np.array([3.0, 1.0, 0.5])[y]
+    for class_weight, weights in [(table, rows), ("balanced", len(y) / 3 / np.bincount(y)[y])]:
+        ours = MLPClassifier((9,), max_iter=3, random_state=0, class_weight={**table, 1: 1.0} if class_weight is table else class_weight).fit(x, y)
+        theirs = neural_network.MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y, sample_weight=weights)
+        assert_close(ours.loss_curve_, theirs.loss_curve_, "peer_training")
+    names = MLPClassifier((9,), max_iter=3, random_state=0, class_weight={"b": 3.0, "a": 1.0}).fit(x, np.where(y == 0, "b", "a"))
+    twice = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, np.where(y == 0, "b", "a"), sample_weight=np.where(y == 0, 3.0, 1.0))
+    assert names.loss_curve_ == twice.loss_curve_
+    with pytest.raises(ValueError, match="class_weight must be None for multilabel"):
+        MLPClassifier(class_weight="balanced").fit(*multilabel())
+
+
+def test_each_layer_may_have_an_activation():
+    x, y = SMALL
+    one = MLPClassifier((9, 8), activation="logistic", max_iter=3, random_state=0).fit(x, y)
+    assert MLPClassifier((9, 8), activation=["logistic", "sigmoid"], max_iter=3, random_state=0).fit(x, y).loss_curve_ == one.loss_curve_
+    mixed = MLPClassifier((9, 8), activation=["gelu", "tanh"], max_iter=3, random_state=0).fit(x, y)
+    a = nnfast.activations.tanh(nnfast.activations.gelu(x @ mixed.coefs_[0] + mixed.intercepts_[0]) @ mixed.coefs_[1] + mixed.intercepts_[1])
+    z = a @ mixed.coefs_[2] + mixed.intercepts_[2]
+    assert_close(mixed.predict_proba(x), nnfast.activations.softmax(z), "prediction")
+    with pytest.raises(ValueError, match="one function for each of the 2 hidden layers"):
+        MLPClassifier((9, 8), activation=["relu"]).fit(x, y)
+    with pytest.raises(ValueError, match="activation must be one of the known names"):
+        MLPClassifier((9, 8), activation=["relu", "rule"]).fit(x, y)
+
+
+def test_a_loss_of_nnfast_may_be_named():
+    x, y = SMALL[0] / 16, SMALL[1]
+    for loss in ("sparse_categorical_crossentropy", losses.CategoricalCrossentropy()):
+        ours = MLPClassifier((9,), loss=loss, max_iter=3, random_state=0).fit(x, y)
+        assert_close(ours.loss_curve_, MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y).loss_curve_, "peer_training")
+    two = y % 2
+    ours = MLPClassifier((9,), loss="binary_crossentropy", max_iter=3, random_state=0).fit(x, two)
+    assert_close(ours.loss_curve_, MLPClassifier((9,), max_iter=3, random_state=0).fit(x, two).loss_curve_, "peer_training")
+    assert MLPClassifier((30,), loss=losses.BinaryFocalCrossentropy(), max_iter=60, random_state=0).fit(x, two).score(x, two) > 0.9
+    with pytest.raises(ValueError, match="loss must work on one probability"):
+        MLPClassifier(loss="sparse_categorical_crossentropy").fit(x, two)
+    x, y = standardized(*DIABETES)
+    half = MLPRegressor(loss="mse", alpha=0, solver="lbfgs", max_iter=5, random_state=0).fit(x, y)
+    assert half.loss_ == pytest.approx(2 * MLPRegressor(alpha=0, solver="lbfgs", max_iter=5, random_state=0).fit(x, y).loss_, rel=0.1)
+    for loss in (losses.Poisson(log_input=True), losses.Gamma(), losses.Tweedie(1.5)):
+        ours = MLPRegressor(loss=loss, solver="lbfgs", alpha=1., max_iter=50, random_state=0).fit(x, y)
+        assert ours.out_activation_ == "exp" and ours.predict(x).min() > 0 and ours.score(x, y) > 0.4
+    options = {"hidden_layer_sizes": (20,), "learning_rate_init": 0.05, "max_iter": 100, "random_state": 0}
+    share = (MLPRegressor(loss=losses.Quantile(0.9), **options).fit(x, y).predict(x) > y).mean()
+    assert 0.8 < share < 0.97
+    three = MLPRegressor(loss=losses.Quantile([0.1, 0.5, 0.9]), **options).fit(x, y).predict(x)
+    assert three.shape == (442, 3) and (three[:, 0] < three[:, 2]).mean() > 0.95
+    means = MLPRegressor(hidden_layer_sizes=(20,), loss="gaussian_nll", learning_rate_init=0.02, max_iter=100, random_state=0).fit(x, (y - y.mean()) / y.std())
+    assert means.predict(x).shape == (442,) and means.score(x, (y - y.mean()) / y.std()) > 0.4
+
+
+def own(y_true, y_pred):
+    error = y_pred - y_true
+    return (error**2).mean(axis=1) / 2, error / error.shape[1]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_loss_of_your_own_trains_as_the_one_built_in(solver):
+    x, y = standardized(*DIABETES)
+    weights = np.random.default_rng(0).random(len(y))
+    mine, built_in = (MLPRegressor(loss=loss, solver=solver, max_iter=5, random_state=0).fit(x, y, sample_weight=weights).loss_
+                      for loss in (own, "squared_error"))
+    assert mine == pytest.approx(built_in, rel=1e-9)
+
+
+def test_validation_data_is_scored_and_decides_with_early_stopping():
+    x, held_out, y, truth = model_selection.train_test_split(*SMALL, random_state=0)
+    plain = MLPClassifier((20,), max_iter=30, random_state=0).fit(x, y)
+    ours = MLPClassifier((20,), max_iter=30, random_state=0).fit(x, y, validation_data=(held_out, truth))
+    assert ours.loss_curve_ == plain.loss_curve_ and plain.validation_scores_ is None
+    assert len(ours.validation_scores_) == 30 and ours.validation_scores_[-1] == ours.score(held_out, truth)
+    assert ours.best_validation_score_ == max(ours.validation_scores_)
+    stopped = MLPClassifier((20,), max_iter=200, random_state=0, early_stopping=True, n_iter_no_change=5)
+    stopped.fit(x, y, validation_data=(held_out, truth, np.ones(len(truth))))
+    assert stopped.n_iter_ < 200 and stopped.score(held_out, truth) == max(stopped.validation_scores_)
+    assert stopped.loss_curve_[:30] == plain.loss_curve_[:stopped.n_iter_]
+    with pytest.raises(ValueError, match="validation_data must be"):
+        plain.fit(x, y, validation_data=held_out)
+    with pytest.raises(ValueError, match="features"):
+        plain.fit(x, y, validation_data=(held_out[:, :5], truth))
+
+
+def test_max_seconds_ends_training():
+    x, y = SMALL
+    with pytest.warns(exceptions.ConvergenceWarning, match="max_seconds=0.05 passed after"):
+        ours = MLPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**6, max_seconds=0.05).fit(x, y)
+    assert 1 <= ours.n_iter_ < 10**5 and len(ours.loss_curve_) == ours.n_iter_
+
+
+def test_verbose_prints_as_scikit_learn_does(capsys):
+    for early_stopping in (False, True):
+        printed = []
+        for library in (neural_network, nnfast):
+            library.MLPClassifier((9,), max_iter=3, verbose=True, random_state=0, early_stopping=early_stopping).fit(*IRIS)
+            printed.append(capsys.readouterr().out)
+        assert printed[0] == printed[1] and printed[0].count("Iteration") == 3
