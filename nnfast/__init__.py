@@ -8,6 +8,7 @@ from nnfast import (
     initializers,
     layers,
     losses,
+    many,
     metrics,
     models,
     optimizers,
@@ -16,12 +17,14 @@ from nnfast import (
 from nnfast._config import show_config
 from nnfast._version import __version__
 from nnfast.layers import Activation, Dense, Flatten, Input
+from nnfast.many import FitErrors, cross_validate, fit_many
 from nnfast.models import Sequential
 
-__all__ = ["Activation", "Dense", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks", "datasets",
-           "functional", "gradcheck", "initializers", "layers", "losses", "metrics", "models", "optimizers", "plotting", "show_config"]
+__all__ = ["Activation", "Dense", "FitErrors", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks", "cross_validate",
+           "datasets", "fit_many", "functional", "gradcheck", "initializers", "layers", "losses", "many", "metrics", "models", "optimizers",
+           "plotting", "show_config"]
 
-_LAZY = {"MLPClassifier": "estimators", "MLPRegressor": "estimators"}       # what needs scikit-learn: imported at first use
+_LAZY = {"Ensemble": "estimators", "MLPClassifier": "estimators", "MLPRegressor": "estimators"}       # what needs scikit-learn: imported at first use
 
 
 def __getattr__(name):

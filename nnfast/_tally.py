@@ -62,11 +62,11 @@ class Tally:
         """Loss and metrics after training on rows of the data in this order."""
         others = self.others()
         self.add(others, data, slice(rows) if order is None else order, outputs)
-        return self.results(sums[0] / rows, sums, self.counted(data, rows), others)
+        return self.results(sums[0] / rows, sums, self.counted(data, rows, order), others)
 
-    def counted(self, data, rows):
-        """How many of the first rows count in metrics: those that the loss does not ignore."""
-        return int((data.y[:rows] >= 0).sum()) if self.loss._ignores else rows
+    def counted(self, data, rows, order=None):
+        """How many of the first rows, or of those of an order, count in metrics: those that the loss does not ignore."""
+        return int((data.y[slice(rows) if order is None else order] >= 0).sum()) if self.loss._ignores else rows
 
     def try_out(self, data, outputs):
         """Meets what the other metrics can not do with a few rows before anything is trained."""

@@ -43,6 +43,8 @@ def cpus():
 
 def most_threads(n_threads):
     """Upper bound of threads, and whether the user set it."""
+    if hasattr(alone, "stop"):
+        return 1, True
     if n_threads is not None:
         n_threads = check.size(n_threads, "n_threads")
         if n_threads > MOST:
@@ -57,6 +59,7 @@ def most_threads(n_threads):
 
 
 _teams = set()                  # of fits that run now, in any thread
+alone = threading.local()       # `stop`, an Event, in a thread that trains one of many nets: it has no helpers, and ends when it is set
 
 
 class Pace:
@@ -150,6 +153,8 @@ class Team:
 
     def next_range(self):
         """Threads for the next range, how many batches it should have, and whether it is a trial."""
+        if hasattr(alone, "stop") and alone.stop.is_set():
+            raise KeyboardInterrupt
         known = self.pace.seconds
         size, trial = self.most, False
         if not self.fixed and self.most > 1 and len(_teams) > 1:

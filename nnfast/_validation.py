@@ -204,6 +204,25 @@ def targets(y, columns, name="y"):
     return y
 
 
+def rows(given, count, name="rows"):
+    """Numbers of rows as int64 (n,), checked to lie in [0, count); a mask of all rows is one, too."""
+    array = np.asarray(given)
+    if array.dtype == bool and array.shape == (count,):
+        array = np.flatnonzero(array)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be a 1-D array of at least one row number; got shape {array.shape}, dtype {array.dtype}.")
+    if array.min() < 0 or array.max() >= count:
+        raise ValueError(f"{name} must hold row numbers in [0, {count}); got {array.min()} to {array.max()}.")
+    return np.ascontiguousarray(array, np.int64)
+
+
+def taken(array, rows):
+    """Rows of an array, a sparse matrix, a table or a list."""
+    if hasattr(array, "iloc"):
+        return array.iloc[rows]
+    return array[rows] if hasattr(array, "shape") else [array[row] for row in rows]
+
+
 def weights(values, rows, name="sample_weight"):
     """Weights of rows as float64 (n,), or None."""
     if values is None:

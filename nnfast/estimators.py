@@ -23,21 +23,23 @@ from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix, issparse
 from scipy.special import xlogy
 from sklearn import neural_network
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
-from sklearn.utils import compute_class_weight
+from sklearn.utils import check_random_state, compute_class_weight, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nnfast import _threads, _validation as check, activations, losses
+from nnfast import _threads, _validation as check, activations, losses, many
 from nnfast._core import network as core
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["Ensemble", "MLPClassifier", "MLPRegressor"]
 
 NAMES = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}     # scikit-learn's names of activations
 THEIR_NAMES = {name: theirs for theirs, name in NAMES.items()}
@@ -61,6 +63,13 @@ class _Data:
         self.rows = rows                                # the rows to train on, or None for all
         self.count = len(y) if rows is None else len(rows)
         self.constants = None                           # what the loss of each row leaves out
+
+
+class _Part:
+    """Data that stand for X in the fit of one of many estimators: validated, and the rows to train on, or None for all."""
+
+    def __init__(self, x, y, rows, names):
+        self.x, self.y, self.rows, self.names = x, y, rows, names
 
 
 class _Attached:
@@ -153,6 +162,49 @@ class _Native:
         state = dict(super().__getstate__())
         state.pop("_attached", None)
         return state
+
+    # -- many at once: see nnfast/many.py ----------------------------------------------------------------------------
+
+    def _kind_of_data(self):
+        """Estimators of one kind share their data."""
+        return is_classifier(self)
+
+    def _unfitted(self):
+        return clone(self)
+
+    def _share(self, X, y):
+        """X and y, validated once for all estimators of this kind."""
+        if isinstance(X, _Part):
+            return X
+        known = clone(self)
+        x, y = validate_data(known, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=not is_classifier(self),
+                             dtype=(np.float64, np.float32))
+        return _Part(x, y, None, getattr(known, "feature_names_in_", None))
+
+    def _fit_part(self, shared, rows, seed, **options):
+        """`fit` on rows of shared data, with the seed given if there is one."""
+        part, given = _Part(shared.x, shared.y, rows, shared.names), self.random_state
+        if seed is not None:
+            self.random_state = seed
+        try:
+            return self.fit(part, shared.y, **options)
+        finally:
+            self.random_state = given
+
+    def _validate_input(self, X, y, incremental, reset):
+        if not isinstance(X, _Part):
+            return super()._validate_input(X, y, incremental, reset)
+        rows = np.arange(len(y)) if X.rows is None else X.rows
+        stand_in = csr_matrix((len(rows), X.x.shape[1]), dtype=X.x.dtype)       # X is checked already
+        _, targets = super()._validate_input(stand_in, y[rows], incremental, reset)
+        if X.names is not None:
+            self.feature_names_in_ = X.names
+        if X.rows is not None:
+            every = np.zeros((len(y), *targets.shape[1:]), targets.dtype)
+            every[rows] = targets
+            targets = every
+            self._rows = X.rows
+        return X.x, targets
 
     # -- loss and data -----------------------------------------------------------------------------------------------
 
@@ -589,3 +641,130 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
             beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
         self.n_threads = n_threads
         self.max_seconds = max_seconds
+
+
+class Ensemble(MetaEstimatorMixin, BaseEstimator):
+    """Members that differ by their seeds, or by the rows they are trained on, and predict together.
+
+    They are trained at the same time, one thread for each (`nnfast.fit_many`), and read X and y where they lie.
+
+    Parameters
+    ----------
+    model : MLPClassifier or MLPRegressor
+        Each member is a clone of it with a seed of its own.
+    n_members : int, default 10
+    bagging : bool, default False
+        Train each member on as many rows as there are, drawn with replacement (Breiman 1996), of each class as many as it
+        has.
+    random_state : int, RandomState or None
+        Of the seeds and of the rows drawn.
+    n_jobs : int, optional
+        Members in training at a time, by default as many as the process has CPUs.  The results are the same bits for
+        every number.
+
+    Attributes
+    ----------
+    members_ : list of fitted estimators
+    classes_, n_outputs_, n_features_in_, feature_names_in_ : as those of the members
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> from sklearn.datasets import load_iris
+    >>> x, y = load_iris(return_X_y=True)
+    >>> ensemble = nnfast.Ensemble(nnfast.MLPClassifier((16,), solver="lbfgs"), 5, random_state=0).fit(x, y)
+    >>> ensemble.predict_proba(x).shape, ensemble.predict_std(x).shape, ensemble.score(x, y) > 0.95
+    ((150, 3), (150, 3), True)
+    """
+
+    def __init__(self, model, n_members=10, *, bagging=False, random_state=None, n_jobs=None):
+        self.model = model
+        self.n_members = n_members
+        self.bagging = bagging
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y, sample_weight=None):
+        """Trains the members.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in the `fit` of the model
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            For a model that is neither an MLPClassifier nor an MLPRegressor of nnfast.
+        ValueError
+            What the fit of the first member that failed raised.
+        """
+        if not isinstance(self.model, _Native):
+            raise TypeError(f"model must be an MLPClassifier or MLPRegressor of nnfast; got {self.model!r}.")
+        rng = check_random_state(self.random_state)
+        members = [clone(self.model).set_params(random_state=int(rng.randint(2**31 - 1)))
+                   for _ in range(check.size(self.n_members, "n_members"))]
+        shared = members[0]._share(X, y)
+        folds = [_drawn(rng, shared.y, is_classifier(self)) for _ in members] if self.bagging else None
+        try:
+            many.fit_many(members, shared, shared.y, folds=folds, sample_weight=sample_weight, n_jobs=self.n_jobs, verbose=0)
+        except many.FitErrors as error:
+            raise next(iter(error.errors.values())) from None
+        self.members_ = members
+        for name in ("classes_", "n_outputs_", "n_features_in_", "feature_names_in_"):
+            if hasattr(members[0], name):
+                setattr(self, name, getattr(members[0], name))
+        return self
+
+    def _of_members(self, X):
+        """Outputs of the members, (n_members, n, outputs)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return np.stack([member._forward_pass_fast(X, check_input=False) for member in self.members_])
+
+    def _probabilities(self, X):
+        """Of the members, a column for each class even if there are two."""
+        outputs = self._of_members(X)
+        return np.concatenate([1 - outputs, outputs], axis=2) if outputs.shape[2] == 1 else outputs
+
+    def predict(self, X):
+        """The mean of the members' predictions (n,) or (n, outputs), or the classes of the mean of their probabilities."""
+        mean = self._of_members(X).mean(axis=0)
+        mean = mean[:, 0] if mean.shape[1] == 1 else mean
+        return self.members_[0]._label_binarizer.inverse_transform(mean) if is_classifier(self) else mean
+
+    @available_if(lambda self: is_classifier(self.model))
+    def predict_proba(self, X):
+        """The mean of the members' probabilities (n, classes)."""
+        return self._probabilities(X).mean(axis=0)
+
+    def predict_std(self, X):
+        """The standard deviation over members of their predictions, of a classifier of their probabilities (n, classes)."""
+        if is_classifier(self):
+            return self._probabilities(X).std(axis=0)
+        deviation = self._of_members(X).std(axis=0)
+        return deviation[:, 0] if deviation.shape[1] == 1 else deviation
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of a classifier, else R^2."""
+        return (accuracy_score if is_classifier(self) else r2_score)(y, self.predict(X), sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags, of_model = super().__sklearn_tags__(), get_tags(self.model)
+        for name in ("estimator_type", "classifier_tags", "regressor_tags", "target_tags", "input_tags"):
+            setattr(tags, name, getattr(of_model, name))
+        return tags
+
+
+def _drawn(rng, y, by_class):
+    """Numbers of rows drawn with replacement, within each class."""
+    count = len(y)
+    if not by_class or (y.ndim == 2 and y.shape[1] > 1):
+        return rng.randint(count, size=count)
+    _, places = np.unique(y, return_inverse=True)
+    order = np.argsort(places.ravel(), kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(places.ravel()))[:-1])
+    return np.concatenate([rng.choice(group, len(group)) for group in groups])

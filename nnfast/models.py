@@ -97,6 +97,7 @@ class Sequential:
         self.dtype = check.dtype(dtype)
         self.layers = []
         self.optimizer = None
+        self.history = None         # of the last fit
         self._rng = np.random.default_rng(seed)
         self._loss = None
         self._metrics = []          # (name, metric, whether it is weighted)
@@ -276,7 +277,8 @@ class Sequential:
     # -- training ----------------------------------------------------------------------------------------------------
 
     def fit(self, x, y=None, batch_size=None, epochs=1, verbose="auto", validation_split=0.0, validation_data=None,
-            shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, n_threads=None, nonfinite="raise"):
+            shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, n_threads=None, nonfinite="raise",
+            rows=None):
         """Trains for a number of epochs; a second call goes on where the first ended.
 
         Parameters
@@ -309,11 +311,13 @@ class Sequential:
             What a loss or gradient that is not finite does: raises FloatingPointError, ends the fit with a warning, or
             nothing.  The first two put back the weights of up to 0.1 s before: how many batches that is depends on the
             machine.
+        rows : array of int, optional
+            Train on these rows of x and y alone; they are read where they lie.  A row may occur more than once.
 
         Returns
         -------
         History
-            `.history`: dict of lists, an entry an epoch; `.epoch`.
+            `.history`: dict of lists, an entry an epoch; `.epoch`.  Also kept as `model.history`.
 
         Raises
         ------
@@ -331,18 +335,23 @@ class Sequential:
             if nonfinite not in ("raise", "stop", "ignore"):
                 raise check.unknown("nonfinite", nonfinite, ["raise", "stop", "ignore"])
             data = self._data(x, y, sample_weight, class_weight)
+            chosen = None if rows is None else check.rows(rows, len(data))
+            if chosen is not None and validation_split:
+                raise ValueError("validation_split must be 0 with rows: give the other rows as validation_data.")
             validation = self._validation(data, validation_split, validation_data)
-            rows = len(data)
+            rows = len(data) if chosen is None else len(chosen)
             if validation_split and validation_data is None:
                 rows = len(data) - len(validation)
-            history = History()
+            self.history = history = History()
             reporter = _Reporter(verbose, epochs, -(-rows // batch_size))
-            order = np.arange(rows, dtype=np.int64) if shuffle else None
+            order = chosen.copy() if chosen is not None else np.arange(rows, dtype=np.int64) if shuffle else None
             batch_size = min(batch_size, rows)
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
             with team, reporter:
                 for epoch in range(initial_epoch, epochs):
                     reporter.begin(epoch)
+                    if shuffle:
+                        core.shuffle(order, int(self._rng.integers(2**63)))
                     logs, stopped = self._epoch(data, rows, order, batch_size, team, nonfinite, epoch, reporter)
                     if logs and validation is not None:
                         logs.update({f"val_{name}": value for name, value in self._scores(validation, n_threads).items()})
@@ -357,8 +366,6 @@ class Sequential:
         """One epoch of ranges; its logs, and whether training must stop."""
         network = self._network
         self._follow_optimizer()
-        if order is not None:
-            core.shuffle(order, int(self._rng.integers(2**63)))
         batches = -(-rows // batch_size)
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         batch = 0

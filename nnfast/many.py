@@ -1,0 +1,233 @@
+"""Many nets at once: one thread per net, the data shared.
+
+The native loop holds no lock, so plain Python threads train independent networks side by side at full speed; a net of
+its own is better work for a core than a share of a small step.  x and y are looked at once and copied never: a fold is
+an array of row numbers that the loop reads its rows through.
+"""
+import copy
+import threading
+
+import numpy as np
+
+from nnfast import _threads, _validation as check
+from nnfast.models import Sequential, _verbosity
+
+__all__ = ["FitErrors", "cross_validate", "fit_many"]
+
+
+class FitErrors(RuntimeError):
+    """Some of many fits failed; the others are done.
+
+    Attributes
+    ----------
+    errors : dict
+        From the index of a model to what its fit raised.
+    """
+
+    def __init__(self, errors, count):
+        self.errors = errors
+        listed = "; ".join(f"model {index}: {type(error).__name__}: {error}" for index, error in errors.items())
+        super().__init__(f"{len(errors)} of {count} fits failed, the other models are fitted: {listed}")
+
+    def __reduce__(self):
+        return _fit_errors, (self.errors, self.args[0])
+
+
+def _fit_errors(errors, message):
+    result = FitErrors.__new__(FitErrors)
+    result.errors, result.args = errors, (message,)
+    return result
+
+
+def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, n_jobs=None, verbose="auto"):
+    """Fits independent models at the same time, each by one thread.
+
+    Parameters
+    ----------
+    models : sequence of compiled Sequential, MLPClassifier or MLPRegressor
+        Different objects of any architectures, losses and seeds; they are fitted in place.
+    x, y : as in their `fit`
+        Shared by all of them without a copy.
+    folds : sequence of arrays of int, optional
+        For each model the rows that it is trained on, or None for all.
+    sample_weight : array (n,), optional
+    fit_options : dict, or sequence of one for each model, optional
+        Further arguments of `fit`: {"epochs": 20, "batch_size": 64}.
+    n_jobs : int, optional
+        Models in training at a time; None and -1 are the CPUs of this process.  The results are the same bits for every
+        number.
+    verbose : {"auto", 0, 1, 2}
+        Other than 0 shows a bar over all fits; "auto" does on a terminal.
+
+    Returns
+    -------
+    list
+        The models, fitted, in order.  A Sequential holds its `history`, an estimator its `loss_curve_`.
+
+    Raises
+    ------
+    FitErrors
+        After all others are done, if fits have failed: which, and with what.
+    ValueError, TypeError
+        For models, folds or options that do not fit, before anything is trained.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> x = np.linspace(-1, 1, 200).reshape(-1, 1)
+    >>> models = []
+    >>> for width in (4, 8, 16):
+    ...     models.append(nnfast.Sequential([nnfast.Dense(width, "tanh"), nnfast.Dense(1)], seed=0))
+    ...     models[-1].compile(nnfast.optimizers.Adam(0.02), "mse")
+    >>> models = nnfast.fit_many(models, x, x**2, fit_options={"epochs": 50})
+    >>> all(model.history.history["loss"][-1] < 0.01 for model in models)
+    True
+    """
+    models = list(models)
+    count = len(models)
+    for index, model in enumerate(models):
+        if not isinstance(model, Sequential) and not hasattr(model, "_fit_part"):
+            raise TypeError(f"models must be Sequential, MLPClassifier or MLPRegressor; models[{index}] is {model!r}.")
+    if len({id(model) for model in models}) < count:
+        raise ValueError("models must be different objects, since each is fitted in place. Make copies, for instance with copy.deepcopy.")
+    folds = _one_for_each(folds, count, "folds") if folds is not None else [None] * count
+    options = fit_options if isinstance(fit_options, (list, tuple)) else [fit_options] * count
+    options = [{**(option or {}), "sample_weight": sample_weight} for option in _one_for_each(options, count, "fit_options")]
+    n_jobs = _threads.cpus() if n_jobs in (None, -1) else check.size(n_jobs, "n_jobs")
+    folds = [None if rows is None else check.rows(rows, len(y), f"folds[{index}]") for index, rows in enumerate(folds)]
+    shared = {}
+    for model in models:
+        if not isinstance(model, Sequential) and (kind := model._kind_of_data()) not in shared:
+            shared[kind] = model._share(x, y)
+    if any(isinstance(model, Sequential) for model in models):
+        x, y = check.numeric(x, "x"), check.numeric(y, "y")
+
+    def fit(index):
+        model, rows = models[index], folds[index]
+        if isinstance(model, Sequential):
+            model.fit(x, y, rows=rows, verbose=0, **options[index])
+        else:
+            model._fit_part(shared[model._kind_of_data()], rows, seeds.get(index), **options[index])
+
+    seeds = _seeds(models)
+    errors = _in_threads(fit, count, min(n_jobs, count), _verbosity(verbose) if verbose != "auto" else int(_verbosity(verbose) == 1))
+    if errors:
+        raise FitErrors(errors, count) from next(iter(errors.values()))
+    return models
+
+
+def _one_for_each(given, count, name):
+    given = list(given)
+    if len(given) != count:
+        raise ValueError(f"{name} must have one entry for each of the {count} models; got {len(given)}.")
+    return given
+
+
+def _seeds(models):
+    """A seed for each estimator whose own random state is shared or global: drawn here, in order."""
+    seeds = {}
+    for index, model in enumerate(models):
+        state = None if isinstance(model, Sequential) else model.random_state
+        if not isinstance(model, Sequential) and not isinstance(state, (int, np.integer)):
+            seeds[index] = int((np.random if state is None else state).randint(2**31 - 1))     # noqa: NPY002
+    return seeds
+
+
+def _in_threads(function, count, n_threads, bar):
+    """Calls function(0), ..., function(count - 1) in so many threads, each of which trains alone; {index: what it raised}."""
+    errors, left, stop, done = {}, iter(range(count)), threading.Event(), threading.Semaphore(0)
+    lock = threading.Lock()
+
+    def work():
+        _threads.alone.stop = stop
+        while not stop.is_set():
+            with lock:
+                index = next(left, None)
+            if index is None:
+                break
+            try:
+                function(index)
+            except BaseException as error:      # handed to the caller
+                errors[index] = error
+            done.release()
+
+    helpers = [threading.Thread(target=work, daemon=True, name=f"nnfast-fit-{i}") for i in range(n_threads)]
+    progress = None
+    if bar:
+        from tqdm.auto import tqdm
+
+        progress = tqdm(total=count, desc="Fits", unit="net")
+    try:
+        for helper in helpers:
+            helper.start()
+        for _ in range(count):
+            while not done.acquire(timeout=0.2):
+                pass                            # so that Ctrl-C is seen
+            if progress is not None:
+                progress.update()
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        for helper in helpers:
+            if helper.ident is not None:
+                helper.join()
+        if progress is not None:
+            progress.close()
+    return dict(sorted(errors.items()))
+
+
+def cross_validate(model, x, y, folds=5, *, sample_weight=None, fit_options=None, n_jobs=None, verbose=0, seed=0):
+    """Trains a copy of a model on each fold and scores it on the rows left out.
+
+    Parameters
+    ----------
+    model : compiled Sequential, MLPClassifier or MLPRegressor
+        It stays as it is.  A Sequential is copied with its present weights: give one that is not trained.
+    x, y : as in its `fit`
+    folds : int, or iterable of (rows to train on, rows to score)
+        Of k folds each row is scored once; rows are shuffled with `seed` first.  scikit-learn's splitters give pairs:
+        `StratifiedKFold(5).split(x, y)`.
+    sample_weight, fit_options, n_jobs, verbose : as in `fit_many`
+    seed : int
+
+    Returns
+    -------
+    dict
+        "models", the fitted copies; and arrays with an entry for each fold: "score" of an estimator, "loss" and metrics of a
+        Sequential.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> x = np.linspace(-1, 1, 200).reshape(-1, 1)
+    >>> model = nnfast.Sequential([nnfast.Dense(8, "tanh"), nnfast.Dense(1)], seed=0)
+    >>> model.compile(nnfast.optimizers.Adam(0.02), "mse")
+    >>> nnfast.cross_validate(model, x, x**2, fit_options={"epochs": 50})["loss"].shape
+    (5,)
+    """
+    x_rows = x.shape[0] if hasattr(x, "shape") else len(x)
+    if hasattr(folds, "__iter__"):
+        pairs = [tuple(pair) for pair in folds]
+        if not pairs or any(len(pair) != 2 for pair in pairs):
+            raise ValueError("folds must be a number, or pairs (rows to train on, rows to score), such as KFold(5).split(x).")
+    else:
+        count = check.size(folds, "folds", 2)
+        if count > x_rows:
+            raise ValueError(f"folds must be at most the number of rows, {x_rows}; got {count}.")
+        parts = np.array_split(np.random.default_rng(seed).permutation(x_rows), count)
+        pairs = [(np.concatenate(parts[:i] + parts[i + 1:]), parts[i]) for i in range(count)]
+    pairs = [tuple(check.rows(rows, x_rows, "folds") for rows in pair) for pair in pairs]
+    models = [copy.deepcopy(model) if isinstance(model, Sequential) else model._unfitted() for _ in pairs]
+    fit_many(models, x, y, folds=[train for train, _ in pairs], sample_weight=sample_weight, fit_options=fit_options, n_jobs=n_jobs,
+             verbose=verbose)
+    results = {"models": models}
+    for fitted, (_, scored) in zip(models, pairs):
+        weights = None if sample_weight is None else np.asarray(sample_weight)[scored]
+        if isinstance(fitted, Sequential):
+            logs = fitted.evaluate(np.asarray(x)[scored], np.asarray(y)[scored], sample_weight=weights, verbose=0, return_dict=True)
+        else:
+            logs = {"score": fitted.score(check.taken(x, scored), check.taken(y, scored), weights)}
+        for name, value in logs.items():
+            results.setdefault(name, []).append(value)
+    return {name: values if name == "models" else np.array(values) for name, values in results.items()}

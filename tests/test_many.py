@@ -1,0 +1,272 @@
+"""Many nets at once: the same bits as one after the other, errors that lose nothing, folds, ensembles."""
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import nnfast
+from nnfast import FitErrors, cross_validate, fit_many
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((400, 6))
+Y = np.sin(X @ RNG.standard_normal((6, 2)))
+LABELS = Y.argmax(axis=1)
+
+
+def sequential(seed=0, width=8, rate=0.01, dtype="float32", metrics=None):
+    model = nnfast.Sequential([nnfast.Dense(width, "tanh"), nnfast.Dense(2)], dtype=dtype, seed=seed)
+    model.compile(nnfast.optimizers.Adam(rate), "mse", metrics=metrics)
+    return model
+
+
+def several():
+    return [sequential(seed, 4 + seed, 0.01 * (1 + seed)) for seed in range(6)]
+
+
+def weights(models):
+    return [model.params.tobytes() for model in models]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 5, None, -1])
+def test_nets_are_those_of_one_fit_each(n_jobs):
+    one_by_one = several()
+    for model in one_by_one:
+        model.fit(X, Y, epochs=3, batch_size=50, verbose=0)
+    models = several()
+    assert fit_many(models, X, Y, fit_options={"epochs": 3, "batch_size": 50}, n_jobs=n_jobs) == models
+    assert weights(models) == weights(one_by_one)
+    assert [model.history.history for model in models] == [model.history.history for model in one_by_one]
+
+
+def test_rows_train_as_a_copy_of_them_does():
+    for rows in (np.arange(0, 400, 3), np.array([5, 5, 5, 399, 0, 17, 17]), np.arange(400) % 2 == 0):
+        of_rows, of_copy = sequential(), sequential()
+        fit_many([of_rows], X, Y, folds=[rows], fit_options={"epochs": 4, "batch_size": 16}, sample_weight=np.linspace(0, 1, 400))
+        of_copy.fit(X[rows], Y[rows], epochs=4, batch_size=16, verbose=0, sample_weight=np.linspace(0, 1, 400)[rows])
+        assert of_rows.params.tobytes() == of_copy.params.tobytes() and of_rows.history.history == of_copy.history.history
+    plain, ordered = sequential(), sequential()
+    plain.fit(X[[3, 1]], Y[[3, 1]], shuffle=False, batch_size=1, verbose=0)
+    ordered.fit(X, Y, rows=[3, 1], shuffle=False, batch_size=1, verbose=0)
+    assert plain.params.tobytes() == ordered.params.tobytes()
+
+
+def test_metrics_of_rows_are_those_of_a_copy():
+    labels = np.where(np.arange(400) % 5 == 0, 9, LABELS)
+    histories = []
+    for x, y, rows in ((X, labels, np.arange(1, 400, 2)), (X[1::2], labels[1::2], None)):
+        model = nnfast.Sequential([nnfast.Dense(2, "softmax")], seed=0)
+        model.compile("adam", nnfast.losses.SparseCategoricalCrossentropy(ignore_class=9), metrics=["acc", nnfast.metrics.SparseTopKCategoricalAccuracy(1)])
+        histories.append(model.fit(x, y, rows=rows, epochs=2, verbose=0).history)
+    assert histories[0] == histories[1]
+
+
+def test_an_error_is_reported_with_its_index_and_loses_nothing():
+    models, options = several(), [{"epochs": 2}] * 6
+    options[1], options[4] = {"epochs": -1}, {"epochs": 2, "batch_size": 0}
+    with pytest.raises(FitErrors, match="2 of 6 fits failed.*model 1: ValueError: epochs.*model 4: ValueError: batch_size") as caught:
+        fit_many(models, X, Y, fit_options=options, n_jobs=2)
+    assert list(caught.value.errors) == [1, 4] and str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    expected = several()
+    for index in (0, 2, 3, 5):
+        expected[index].fit(X, Y, epochs=2, verbose=0)
+        assert weights([models[index]]) == weights([expected[index]])
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda models: {"models": [*models, models[0]]}, "models must be different objects"),
+    (lambda models: {"models": [*models, "mlp"]}, r"models\[6\] is 'mlp'"),
+    (lambda models: {"folds": [[0]]}, "folds must have one entry for each of the 6"),
+    (lambda models: {"folds": [[0]] * 5 + [[400]]}, r"folds\[5\] must hold row numbers in \[0, 400\); got 400"),
+    (lambda models: {"folds": [[]] * 6}, "at least one row number"),
+    (lambda models: {"folds": [[0.5]] * 6}, "row number"),
+    (lambda models: {"fit_options": [{}]}, "fit_options must have one entry"),
+    (lambda models: {"n_jobs": 0}, "n_jobs must be"),
+    (lambda models: {"verbose": 7}, "verbose must be"),
+])
+def test_bad_input_is_refused_before_training(change, message):
+    models = several()
+    arguments = {"models": models, "x": X, "y": Y, **change(models)}
+    with pytest.raises((ValueError, TypeError), match=message):
+        fit_many(**arguments)
+    assert not any(model.built for model in models)
+
+
+def test_rows_and_a_split_exclude_each_other():
+    with pytest.raises(ValueError, match="validation_split must be 0 with rows"):
+        sequential().fit(X, Y, rows=[1, 2], validation_split=0.5)
+
+
+def test_data_are_shared_not_copied():
+    code = """
+        import numpy as np, nnfast
+        def peak():
+            return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+        x, y = np.ones((60000, 784), np.float32), np.zeros(60000, np.int64)
+        models = [nnfast.Sequential([nnfast.Dense(4, "relu"), nnfast.Dense(2, "softmax")], seed=i) for i in range(4)]
+        for model in models:
+            model.compile("adam", "sparse_categorical_crossentropy")
+        before = peak()
+        nnfast.fit_many(models, x, y, folds=[np.arange(i, 60000, 2) for i in range(4)], fit_options={"batch_size": 256}, n_jobs=2)
+        print(peak() - before)
+    """
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    import textwrap
+
+    raised = int(subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True).stdout)
+    assert raised < 20_000, f"{raised} KiB over the data of 184,000"
+
+
+def test_a_bar_shows_all_fits(capfd):
+    fit_many(several(), X, Y, verbose=1)
+    out, bar = capfd.readouterr()
+    assert out == "" and "6/6" in bar
+    fit_many(several(), X, Y)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupt_ends_all_fits(monkeypatch):
+    models = [sequential(seed) for seed in range(2)]
+    acquire = threading.Semaphore.acquire
+
+    def interrupted(self, *rest, **named):
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Semaphore, "acquire", interrupted)
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        fit_many(models, X, Y, fit_options={"epochs": 10**7}, n_jobs=2)
+    assert time.perf_counter() - began < 20
+    monkeypatch.setattr(threading.Semaphore, "acquire", acquire)
+    fit_many(models, X, Y)
+
+
+# -- cross-validation ----------------------------------------------------------------------------------------------------
+
+def test_cross_validation_scores_each_row_once():
+    model = sequential(metrics=["mae"])
+    results = cross_validate(model, X, Y, 4, fit_options={"epochs": 5})
+    assert results["loss"].shape == results["mae"].shape == (4,) and len(results["models"]) == 4 and not model.built
+    order = np.random.default_rng(0).permutation(400)
+    held_out, rest = order[:100], order[100:]
+    one = sequential()
+    one.fit(X[rest], Y[rest], epochs=5, verbose=0)
+    assert results["loss"][0] == one.evaluate(X[held_out], Y[held_out], verbose=0)
+
+
+@pytest.mark.parametrize("folds, message", [(1, "at least 2"), (401, "at most the number of rows"), ([], "pairs"), ([[1]], "pairs"),
+                                            ([([1], [400])], r"row numbers in \[0, 400\)")])
+def test_bad_folds_are_refused(folds, message):
+    with pytest.raises(ValueError, match=message):
+        cross_validate(sequential(), X, Y, folds)
+
+
+# -- estimators ----------------------------------------------------------------------------------------------------------
+
+sklearn = pytest.importorskip("sklearn", minversion="1.7")
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def estimators():
+    classifier, regressor = nnfast.MLPClassifier, nnfast.MLPRegressor
+    return [classifier((9,), random_state=3, max_iter=5), classifier((9, 4), solver="lbfgs", random_state=1, max_iter=5),
+            classifier((9,), random_state=1, early_stopping=True, max_iter=5), classifier((5,), random_state=2, class_weight="balanced", max_iter=5),
+            regressor(hidden_layer_sizes=(5,), random_state=0, max_iter=5), regressor(solver="sgd", random_state=0, max_iter=5, loss="poisson")]
+
+
+@quiet
+@pytest.mark.parametrize("labels", [LABELS, np.array(["no", "yes", "maybe"])[(X[:, 0] > 0) + (X[:, 1] > 0).astype(int)]])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_estimators_are_those_of_one_fit_each(labels, n_jobs):
+    rows = np.random.default_rng(1).integers(0, 400, 300)
+    weights = np.linspace(0.1, 1, 400)
+    models = estimators()
+    folds = [rows, None, rows, rows, rows, None]
+    for part, y in ((slice(4), labels), (slice(4, 6), LABELS + 0.5)):
+        fit_many(models[part], X, y, folds=folds[part], sample_weight=weights, n_jobs=n_jobs)
+        for model, fold, alone in zip(models[part], folds[part], estimators()[part]):
+            chosen = np.arange(400) if fold is None else fold
+            alone.fit(X[chosen], y[chosen], weights[chosen])
+            assert [array.tobytes() for array in model.coefs_] == [array.tobytes() for array in alone.coefs_], model
+            assert model.n_iter_ == alone.n_iter_ and model.loss_ == alone.loss_ and model.n_features_in_ == 6
+
+
+@quiet
+def test_a_fold_without_a_class_has_not_that_class():
+    labels = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
+    [model] = fit_many([nnfast.MLPClassifier((4,), max_iter=2, random_state=0)], X, labels, folds=[np.flatnonzero(labels != 1)])
+    assert model.classes_.tolist() == [0, 2]
+
+
+@quiet
+def test_seeds_that_are_shared_or_missing_do_not_depend_on_threads():
+    results = []
+    for n_jobs in (1, 2):
+        state = np.random.RandomState(0)
+        models = [nnfast.MLPClassifier((4,), random_state=state, max_iter=3) for _ in range(5)]
+        fit_many(models, X, LABELS, n_jobs=n_jobs)
+        results.append([model.loss_ for model in models])
+        assert all(model.random_state is state for model in models)
+    assert results[0] == results[1] and len(set(results[0])) == 5
+
+
+@quiet
+def test_errors_of_estimators_are_reported():
+    models = [nnfast.MLPClassifier(max_iter=2), nnfast.MLPClassifier(solver="none"), nnfast.MLPClassifier(max_iter=2, early_stopping=True)]
+    with pytest.raises(FitErrors, match="2 of 3 fits failed.*model 1: InvalidParameterError.*model 2: ValueError: The least populated class"):
+        fit_many(models, X, LABELS, folds=[np.arange(20), np.arange(20), [0, 1, 2, 3]])
+    assert models[0].n_iter_ == 2
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        fit_many(models[:1], X, LABELS[:-1])
+
+
+@quiet
+def test_cross_validation_of_an_estimator_is_that_of_scikit_learn():
+    from sklearn import model_selection
+
+    folds = model_selection.StratifiedKFold(3)
+    model = nnfast.MLPClassifier((6,), max_iter=5, random_state=0)
+    ours = cross_validate(model, X, LABELS, folds.split(X, LABELS))
+    assert ours["score"].tolist() == model_selection.cross_val_score(model, X, LABELS, cv=folds).tolist()
+    assert not hasattr(model, "coefs_")
+
+
+def checks(function):
+    from sklearn.utils.estimator_checks import parametrize_with_checks
+
+    models = (nnfast.MLPClassifier(max_iter=50), nnfast.MLPRegressor(max_iter=50))
+    return parametrize_with_checks([nnfast.Ensemble(model, 2, random_state=0) for model in models])(function)
+
+
+@quiet
+@checks
+def test_checks_of_scikit_learn_pass_for_ensembles(estimator, check):
+    check(estimator)
+
+
+@quiet
+@pytest.mark.parametrize("bagging", [False, True])
+def test_an_ensemble_predicts_the_mean_of_its_members(bagging):
+    targets = np.column_stack([Y[:, 0], LABELS])
+    for y in (Y[:, 0], targets):
+        model = nnfast.MLPRegressor("squared_error", (6,), max_iter=20)
+        found = [nnfast.Ensemble(model, 4, bagging=bagging, random_state=1, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2)]
+        each = np.array([member.predict(X) for member in found[0].members_])
+        np.testing.assert_array_equal(found[0].predict(X), found[1].predict(X))
+        np.testing.assert_allclose(found[0].predict(X), each.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(found[0].predict_std(X), each.std(axis=0), rtol=1e-9, atol=1e-12)
+        assert (found[0].predict_std(X) > 0).all() and found[0].predict(X).shape == y.shape and found[0].score(X, y) <= 1
+    three = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
+    for y in (three, three > 1, np.column_stack([three > 0, three > 1]).astype(int)):
+        ensemble = nnfast.Ensemble(nnfast.MLPClassifier((6,), max_iter=30, learning_rate_init=0.02), 4, bagging=bagging, random_state=1).fit(X, y)
+        each = np.array([member.predict_proba(X) for member in ensemble.members_])
+        np.testing.assert_allclose(ensemble.predict_proba(X), each.mean(axis=0), rtol=1e-9)
+        assert ensemble.predict_std(X).shape == each[0].shape and ensemble.score(X, y) > 0.7
+    with pytest.raises(TypeError, match="model must be an MLPClassifier"):
+        nnfast.Ensemble(sequential()).fit(X, Y)
+    assert not hasattr(nnfast.Ensemble(nnfast.MLPRegressor()), "predict_proba")
