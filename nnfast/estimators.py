@@ -49,15 +49,27 @@ STATES = {"velocities": 0, "ms": 0, "vs": 1}                                    
 SLICE_WORK = 1e10               # floating-point operations of a native call of predict, 0.1 s
 
 
-def _dense(X):
-    return X.toarray() if issparse(X) else check.numeric(X, "X")
+def _read(X, sparse):
+    """X as the core reads it, and the code of its dtype; a network for sparse rows alone reads dense ones as such."""
+    if not issparse(X) and not sparse:
+        X = check.numeric(X, "X")
+        return X, check.source(X)
+    X = csr_matrix(X) if not issparse(X) else X.tocsr()
+    data = X.data if X.data.dtype in (np.float32, np.float64) else X.data.astype(np.float64)
+    return core.SparseRows(data, X.indices, X.indptr, X.shape[1]), 0
+
+
+def _not_finite(X, row, name):
+    """The error for a row in which the core met a number that is not finite."""
+    return check.not_finite(X[[row]].toarray(), 0, name, row) if issparse(X) else check.not_finite(np.asarray(X), row, name)
 
 
 class _Data:
     """Rows in the form the core reads."""
 
-    def __init__(self, x, y, weights, rows):
-        self.x, self.x_source = x, check.source(x)
+    def __init__(self, X, y, weights, rows, sparse):
+        self.X = X                                      # as it was given
+        self.x, self.x_source = _read(X, sparse)
         self.y, self.y_source = y, check.source(y)
         self.weights = None if weights is None else np.ascontiguousarray(weights, np.float64)
         self.rows = rows                                # the rows to train on, or None for all
@@ -75,9 +87,9 @@ class _Part:
 class _Attached:
     """The network under an estimator: not pickled, made again from the weights where it is missing."""
 
-    def __init__(self, coefs, intercepts, names):
+    def __init__(self, coefs, intercepts, names, sparse):
         plan = [(len(bias), core.ACTIVATIONS[NAMES.get(name, name)], True) for bias, name in zip(intercepts, names)]
-        self.network = core.Network(len(coefs[0]), plan, coefs[0].dtype.name)
+        self.network = core.Network(len(coefs[0]), plan, coefs[0].dtype.name, sparse)
         self.coefs, self.intercepts = self.split(self.network.params)
         self.work = 2.0 * sum(coef.size for coef in coefs)      # of a forward pass, per row
         self.pace = _threads.Pace()
@@ -97,6 +109,7 @@ class _Native:
     """What both estimators replace of scikit-learn's."""
 
     _attached = None
+    _sparse = False             # whether the first fit had a sparse X
 
     # -- building ----------------------------------------------------------------------------------------------------
 
@@ -146,7 +159,7 @@ class _Native:
         attached = self._attached
         if attached is None:
             names = [*self._names_of_activations(len(self.coefs_) - 1), self.out_activation_]
-            attached = _Attached(self.coefs_, self.intercepts_, names)
+            attached = _Attached(self.coefs_, self.intercepts_, names, self._sparse)
         given, views = [*self.coefs_, *self.intercepts_], [*attached.coefs, *attached.intercepts]
         if any(array is not view for array, view in zip(given, views, strict=True)):
             if [np.shape(array) for array in given] != [view.shape for view in views]:
@@ -193,10 +206,15 @@ class _Native:
 
     def _validate_input(self, X, y, incremental, reset):
         if not isinstance(X, _Part):
-            return super()._validate_input(X, y, incremental, reset)
+            X, y = super()._validate_input(X, y, incremental, reset)
+            if reset:
+                self._sparse = issparse(X)
+            return X, y
         rows = np.arange(len(y)) if X.rows is None else X.rows
         stand_in = csr_matrix((len(rows), X.x.shape[1]), dtype=X.x.dtype)       # X is checked already
         _, targets = super()._validate_input(stand_in, y[rows], incremental, reset)
+        if reset:
+            self._sparse = issparse(X.x)
         if X.names is not None:
             self.feature_names_in_ = X.names
         if X.rows is not None:
@@ -243,7 +261,7 @@ class _Native:
             y = y.argmax(axis=1)
         elif self.out_activation_ == "exp":
             constants = (xlogy(y, y) - y).sum(axis=1)
-        data = _Data(_dense(X), check.numeric(y, "y"), sample_weight, rows)
+        data = _Data(X, check.numeric(y, "y"), sample_weight, rows, self._attached.network.sparse)
         data.constants = constants
         return data
 
@@ -271,8 +289,7 @@ class _Native:
                 data.x, data.x_source, data.y, data.y_source, order, data.weights, data.count, batch_size, batch,
                 min(batch + count, batches), learning_rate, sums, update, False, size)
             if status != core.DONE:
-                array, name = (data.x, "X") if status == core.BAD_INPUT else (data.y, "y")
-                raise check.not_finite(array, place, name)
+                raise _not_finite(*(data.X, place, "X") if status == core.BAD_INPUT else (data.y, place, "y"))
             team.record(size, done - batch, time.perf_counter() - begin, trial)
             batch = done
 
@@ -284,7 +301,7 @@ class _Native:
         """The loss of an epoch as scikit-learn reports it: the row-weighted mean of the batches'."""
         loss, count = sums[0] / data.count, data.count
         if self.loss == "squared_error":
-            loss /= self.n_outputs_             # of the sum over outputs; its gradient is not divided (scikit-learn issue 8349)
+            loss /= self.n_outputs_             # reported is the mean over outputs, the gradient is that of the sum, as in scikit-learn
         if data.constants is not None:
             constants = data.constants if order is None else data.constants[order]
             weights = None if data.weights is None else data.weights if order is None else data.weights[order]
@@ -485,16 +502,16 @@ class _Native:
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         attached = self._attach()
-        x = _dense(X)
-        out = np.empty((x.shape[0], attached.network.shapes[-1][1]), attached.network.dtype)
-        code, step = check.source(x), max(1, int(SLICE_WORK / attached.work))
+        x, code = _read(X, attached.network.sparse)
+        out = np.empty((len(x), attached.network.shapes[-1][1]), attached.network.dtype)
+        step = max(1, int(SLICE_WORK / attached.work))
         for first in range(0, len(out), step):
             def predict(start, stop, first=first):
                 return attached.network.predict_rows(x, code, first + start, first + stop, out)
 
             for bad in _threads.over_rows(predict, min(step, len(out) - first), attached.work, self.n_threads):
                 if bad >= 0:
-                    raise check.not_finite(x, bad, "X")
+                    raise _not_finite(X, bad, "X")
         return out
 
     def _forward_pass_fast(self, X, check_input=True):

@@ -13,7 +13,7 @@ from nnfast import _core
 from nnfast._core import network as core
 
 FILES = ["test_mathf.py", "test_kernels.py", "test_activations.py", "test_losses.py", "test_loss_training.py",
-         "test_optimizers.py", "test_gradients.py", "test_training.py"]
+         "test_optimizers.py", "test_gradients.py", "test_training.py", "test_penalties.py", "test_sparse.py"]
 
 
 @pytest.mark.parametrize("level", _core.LEVELS[:-1])

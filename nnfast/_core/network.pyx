@@ -16,6 +16,9 @@ A step has two halves, and a barrier after each:
     weights    each thread takes rows of each [W; b]: its gradient over the whole batch, the optimizer's step,
                its panels repacked while they are hot
 
+Rows of x may be sparse (CSR): z of the first layer is then made while they are gathered, from a row of W for each number,
+and in the second half each thread sorts the numbers of the batch in its rows of W by columns; a gradient reads those alone.
+
 No gradient per thread and no reduction between threads, and each number is one chain of multiply-adds
 (`matmul.pxd`): the bits are the same for every number of threads.
 
@@ -26,7 +29,7 @@ from cpython.buffer cimport PyObject_GetBuffer, PyBuffer_Release, PyBUF_STRIDED_
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 from nnfast._core.matmul cimport (
@@ -50,6 +53,7 @@ from nnfast._core.gather cimport (
     gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
 from nnfast._core cimport mathf
 from nnfast._core.mathf cimport fabs, copysign, sum_wide, dot_wide
+from nnfast._core.vectors cimport prefetch
 from nnfast._core.team cimport Team, uint32, uint64, load, wait, set as set_word, barrier, flush_denormals, restore_mode
 
 import numpy as np
@@ -128,6 +132,7 @@ cdef enum:
     PREFETCH_BYTES = 8192   # rows this far ahead in the order are on their way to the cache while one is read
     FAR = 4096              # bytes between rows of W from which panels of it pay: at 2000 to 4000 they cost 6 to 9 % (batch 128)
     BLOCK_NUMBERS = 8192    # of predictions whose loss is taken in one go by LossKernel
+    SPARSE_AHEAD = 4        # numbers of a sparse row this far ahead have their row of W on its way to the cache
     SLACK = 64              # numbers after the parameters that a register may read past the last row
 
 
@@ -163,6 +168,9 @@ cdef struct Rows:               # a matrix of the caller's, read where it lies
     Py_ssize_t row              # bytes
     Py_ssize_t step             # bytes
     int source
+    const char* indices         # columns of the numbers in data, and where each row begins: CSR; or NULL
+    const char* starts
+    bint wide                   # int64, else int32
 
 
 cdef struct Work:               # a workspace
@@ -179,7 +187,8 @@ cdef struct Plan:
     int n_layers
     Layer* layers
     Py_ssize_t n_inputs
-    Py_ssize_t input_stride
+    Py_ssize_t input_stride     # 0 for a network that reads sparse rows alone
+    bint sparse
     Py_ssize_t forward_size     # of a workspace row, for a forward pass and its loss
     Py_ssize_t train_size       # and for training
     Py_ssize_t packed_size
@@ -195,6 +204,13 @@ cdef struct Plan:
     int scratch_threads
     double* values              # (1 + n_metrics, capacity): loss and metrics of each row of the batch
     Work work
+    # the numbers of sparse rows of a batch by their columns: each thread sorts those of its rows of W
+    Py_ssize_t part             # place of the first row in the workspace
+    Py_ssize_t* column_first    # (n_inputs,): first and last number of each column
+    Py_ssize_t* column_last
+    Py_ssize_t* entry_row       # of the workspace
+    char* entry_value
+    Py_ssize_t n_entries
     # penalties on weights: their values by groups of rows of W, so that their sum does not depend on the threads
     bint penalized
     bint penalty_by_rows        # divided as the loss of a batch is: scikit-learn's alpha, not Keras' regularizers
@@ -248,6 +264,101 @@ cdef inline Py_ssize_t row_at(const Plan* p, Py_ssize_t place) noexcept nogil:
     return p.order[place] if p.order != NULL else place
 
 
+cdef inline Py_ssize_t column_of(const Rows* x, Py_ssize_t entry) noexcept nogil:
+    return (<const int64_t*>x.indices)[entry] if x.wide else (<const int32_t*>x.indices)[entry]
+
+
+cdef inline Py_ssize_t start_of(const Rows* x, Py_ssize_t row) noexcept nogil:
+    return (<const int64_t*>x.starts)[row] if x.wide else (<const int32_t*>x.starts)[row]
+
+
+cdef inline floating number_of(const Rows* x, Py_ssize_t entry, const floating* tag) noexcept nogil:
+    return <floating>(<const float*>x.data)[entry] if x.source == FLOAT32 else <floating>(<const double*>x.data)[entry]
+
+
+cdef inline void add_scaled(floating* out, const floating* row, floating factor, Py_ssize_t n) noexcept nogil:
+    """out <- out + factor row."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] += factor * row[i]
+
+
+cdef inline Py_ssize_t gather_sparse(const Plan* p, const Work* work, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
+                                     const floating* tag) noexcept nogil:
+    """z = x W + b of the first layer for sparse rows, a row of W for each number; else as `gather`."""
+    cdef const Layer* layer = p.layers
+    cdef const floating* w = <const floating*>p.params + layer.kernel
+    cdef const floating* b = w + layer.n_in * layer.n_out
+    cdef Py_ssize_t i, r, row, entry, end, bad = -1
+    cdef floating* z
+    cdef floating value
+    for r in range(rows):
+        z = at(work, layer.z, layer.stride, first + r, tag)
+        for i in range(layer.n_out):
+            z[i] = b[i] if layer.k > layer.n_in else <floating>0
+        for i in range(layer.n_out, layer.width):
+            z[i] = 0
+        row = row_at(p, place + r)
+        end = start_of(&p.x, row + 1)
+        for entry in range(start_of(&p.x, row), end):
+            if entry + SPARSE_AHEAD < end:
+                prefetch(<const char*>(w + column_of(&p.x, entry + SPARSE_AHEAD) * layer.n_out))
+            value = number_of(&p.x, entry, tag)
+            if not (fabs(value) < <floating>INFINITY) and bad < 0:
+                bad = place + r
+            add_scaled(z, w + column_of(&p.x, entry) * layer.n_out, value, layer.n_out)
+    return bad
+
+
+cdef inline void sort_columns(Plan* p, Py_ssize_t first, Py_ssize_t last, Py_ssize_t rows, const floating* tag) noexcept nogil:
+    """The numbers of the batch in columns first..last, by column and then in the order of the rows."""
+    cdef Py_ssize_t r, row, entry, column, place, count, before = 0
+    cdef floating* values = <floating*>p.entry_value
+    for column in range(first, last):
+        p.column_last[column] = 0
+    for r in range(rows):
+        row = row_at(p, p.part + r)
+        for entry in range(start_of(&p.x, row), start_of(&p.x, row + 1)):
+            column = column_of(&p.x, entry)
+            if column < first:
+                before += 1
+            elif column < last:
+                p.column_last[column] += 1
+    for column in range(first, last):
+        count = p.column_last[column]
+        p.column_first[column] = p.column_last[column] = before
+        before += count
+    for r in range(rows):
+        row = row_at(p, p.part + r)
+        for entry in range(start_of(&p.x, row), start_of(&p.x, row + 1)):
+            column = column_of(&p.x, entry)
+            if first <= column < last:
+                place = p.column_last[column]
+                p.column_last[column] = place + 1
+                p.entry_row[place] = r
+                values[place] = number_of(&p.x, entry, tag)
+
+
+cdef inline void product_sparse(const Plan* p, floating* gradient, Py_ssize_t first, Py_ssize_t last, Py_ssize_t rows,
+                                bint more) noexcept nogil:
+    """Rows first..last of [x 1]^T delta of the first layer, from the sorted numbers; added to the gradient if `more`."""
+    cdef const Layer* layer = p.layers
+    cdef const floating* delta = at(&p.work, layer.delta, layer.stride, 0, gradient)
+    cdef const floating* values = <const floating*>p.entry_value
+    cdef Py_ssize_t row, entry
+    cdef floating* out
+    for row in range(first, last):
+        out = gradient + (row - first) * layer.n_out
+        if not more:
+            memset(out, 0, layer.n_out * sizeof(floating))
+        if row == layer.n_in:
+            for entry in range(rows):
+                add_scaled(out, delta + entry * layer.stride, <floating>1, layer.n_out)
+        else:
+            for entry in range(p.column_first[row], p.column_last[row]):
+                add_scaled(out, delta + p.entry_row[entry] * layer.stride, values[entry], layer.n_out)
+
+
 cdef inline Py_ssize_t gather(const Plan* p, const Work* work, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
                               const floating* tag) noexcept nogil:
     """Rows of x from `place` of the order on, into rows first... of the workspace; place of the first bad one, or -1."""
@@ -256,6 +367,8 @@ cdef inline Py_ssize_t gather(const Plan* p, const Work* work, Py_ssize_t place,
     cdef Py_ssize_t ahead = max(<Py_ssize_t>2, PREFETCH_BYTES // max(<Py_ssize_t>1, size)) if 0 < p.x.step <= 8 else p.n_rows
     cdef const char* coming
     cdef floating* out
+    if p.x.indices != NULL:
+        return gather_sparse(p, work, place, first, rows, tag)
     for i in range(rows):
         coming = p.x.data + row_at(p, place + i + ahead) * p.x.row if place + i + ahead < p.n_rows else NULL
         out = at(work, 0, p.input_stride, first + i, tag)
@@ -279,7 +392,9 @@ cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t first, Py_s
         layer = p.layers + index
         z = at(work, layer.z, layer.stride, first, tag)
         out = at(work, layer.a, layer.stride, first, tag)
-        if layer.k == 0:
+        if index == 0 and p.x.indices != NULL:
+            pass                        # made by gather_sparse
+        elif layer.k == 0:
             memcpy(z, a, rows * stride * sizeof(floating))
         elif layer.columns >= 0:
             dots(a, stride, <const floating*>work.packed + layer.columns, padded(layer.k, tag), z, layer.stride, rows, layer.n_out, layer.k)
@@ -450,7 +565,11 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
     cdef floating* grads = <floating*>p.grads
     cdef const floating* delta = at(&p.work, layer.delta, layer.stride, 0, gradient)
     cdef floating* upright
-    if stands_better(layer.n_out, gradient):
+    if layer == p.layers and p.x.indices != NULL:
+        if more:
+            memcpy(gradient, grads + offset, size * sizeof(floating))
+        product_sparse(p, gradient, first, last, rows, more)
+    elif stands_better(layer.n_out, gradient):
         width = padded(last - first, gradient)
         upright = gradient + layer.block_size
         if more:
@@ -514,6 +633,8 @@ cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, d
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
     cdef Py_ssize_t r, end, last, stride = p.input_stride, offset = 0
     cdef int index
+    if p.x.indices != NULL:
+        sort_columns(p, first[0], min(first[p.n_layers], p.n_inputs), rows, tag)
     for index in range(p.n_layers):
         r = first[index]
         last = first[p.n_layers + index]
@@ -624,6 +745,8 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
         done = 0
         while done < rows:
             part = min(rows - done, most)
+            if thread == 0:
+                p.part = place + done
             from_row = part * thread // size
             to_row = part * (thread + 1) // size
             rows_half(p, place + done + from_row, from_row, to_row, scale, thread, tag)
@@ -725,7 +848,16 @@ cdef inline Py_ssize_t predict(const Plan* p, const Work* work, Py_ssize_t start
 
 
 cdef int open_rows(object array, int source, Py_ssize_t width, Rows* rows, Py_buffer* buffer) except -1:
-    """Looks into a 2-D array of `width` columns without a copy."""
+    """Looks into a 2-D array of `width` columns, or SparseRows, without a copy."""
+    cdef SparseRows sparse
+    rows.indices = NULL
+    if isinstance(array, SparseRows):
+        sparse = array
+        if sparse.n_columns != width:
+            raise ValueError(f"the sparse rows must have {width} columns")
+        memset(buffer, 0, sizeof(Py_buffer))        # nothing to release
+        rows[0] = sparse.rows
+        return 0
     PyObject_GetBuffer(array, buffer, PyBUF_STRIDED_RO)
     if buffer.ndim != 2 or buffer.shape[1] != width:
         PyBuffer_Release(buffer)
@@ -749,6 +881,48 @@ def aligned_zeros(Py_ssize_t size, dtype):
     memory = np.zeros((size + SLACK) * item + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start:start + (size + SLACK) * item].view(dtype)[:size]
+
+
+cdef class SparseRows:
+    """A matrix in compressed sparse rows, read where it lies; columns in any order, of equal ones the sum counts.
+
+    Parameters
+    ----------
+    data : float32 or float64 (n,)
+    indices : int32 or int64 (n,)
+        The column of each number.
+    starts : (rows + 1,), of the dtype of indices
+        Where each row begins.
+    n_columns : int
+    """
+    cdef Rows rows
+    cdef readonly Py_ssize_t n_columns
+    cdef Py_ssize_t n_rows
+    cdef object arrays
+
+    def __cinit__(self, data, indices, starts, Py_ssize_t n_columns):
+        data, indices, starts = np.ascontiguousarray(data), np.ascontiguousarray(indices), np.ascontiguousarray(starts)
+        if data.dtype not in (np.float32, np.float64) or indices.dtype not in (np.int32, np.int64) or starts.dtype != indices.dtype \
+                or not data.ndim == indices.ndim == starts.ndim == 1 or len(starts) < 1 or min(len(data), len(indices)) < starts.item(len(starts) - 1):
+            raise ValueError("data must be float32 or float64, indices and starts int32 or int64 alike, with a number for each index")
+        self.arrays = data, indices, starts
+        self.n_rows, self.n_columns = len(starts) - 1, n_columns
+        self.rows.data, self.rows.indices, self.rows.starts = address(data), address(indices), address(starts)
+        self.rows.source = SOURCES[data.dtype.str[1:]]
+        self.rows.wide = indices.dtype == np.int64
+        cdef Py_ssize_t i
+        cdef bint good = start_of(&self.rows, 0) >= 0
+        with nogil:
+            for i in range(self.n_rows):
+                good &= start_of(&self.rows, i) <= start_of(&self.rows, i + 1)
+            if good:
+                for i in range(start_of(&self.rows, 0), start_of(&self.rows, self.n_rows)):
+                    good &= 0 <= column_of(&self.rows, i) < n_columns
+        if not good:
+            raise ValueError(f"starts must not decrease, and indices must lie in [0, {n_columns})")
+
+    def __len__(self):
+        return self.n_rows
 
 
 cdef class LossKernel:
@@ -866,6 +1040,8 @@ cdef class Network:
     layers : list of (units, activation, use_bias)
         `activation` is a code of `ACTIVATIONS`; units 0 makes a layer without weights, an activation alone.
     dtype : {"float32", "float64"}
+    sparse : bint
+        x will be SparseRows alone: no room is made for dense ones.  The others read both.
 
     Attributes
     ----------
@@ -877,11 +1053,11 @@ cdef class Network:
     """
     cdef Plan* plan                 # on its own cache lines: threads meet in its team
     cdef readonly object params, slots, grads, dtype
-    cdef object _backup, _values, _penalties
+    cdef object _backup, _values, _penalties, _columns, _entries
     cdef object kernel, python_loss, error      # of set_loss; what a job has raised
     cdef readonly list shapes       # (n_in, n_out, use_bias, offset) of each layer with weights
 
-    def __cinit__(self, Py_ssize_t n_inputs, list layers, dtype="float32"):
+    def __cinit__(self, Py_ssize_t n_inputs, list layers, dtype="float32", bint sparse=False):
         cdef Plan* p = <Plan*>allocate(sizeof(Plan))
         cdef Layer* layer
         cdef Py_ssize_t units
@@ -895,6 +1071,7 @@ cdef class Network:
         p.is_double = self.dtype == np.float64
         p.n_layers = len(layers)
         p.n_inputs = n_inputs
+        p.sparse = sparse
         p.layers = <Layer*>calloc(p.n_layers, sizeof(Layer))
         p.shares = <Py_ssize_t*>calloc((MAX_THREADS + 1) * p.n_layers, sizeof(Py_ssize_t))
         if p.layers == NULL or p.shares == NULL:
@@ -931,6 +1108,11 @@ cdef class Network:
         free(self.plan.layers)
         free(self.plan.shares)
         release(self.plan)
+
+    @property
+    def sparse(self):
+        """Whether x must be SparseRows."""
+        return self.plan.sparse
 
     @property
     def in_python(self):
@@ -1087,6 +1269,31 @@ cdef class Network:
             self._backup = memory
         return 0
 
+    cdef int prepare_entries(self, Py_ssize_t start, Py_ssize_t stop, const int64_t[::1] order, Py_ssize_t n_rows,
+                             Py_ssize_t batch_size) except -1:
+        """Memory for the numbers of the longest batch of sparse rows."""
+        cdef Plan* p = self.plan
+        cdef Py_ssize_t batch, place, row, count, longest = 0
+        cdef Py_ssize_t most = batch_size if p.whole else min(batch_size, <Py_ssize_t>BATCH_ROWS)
+        for batch in range(start, stop):
+            count = 0
+            for place in range(batch * batch_size, min(n_rows, (batch + 1) * batch_size)):
+                if (place - batch * batch_size) % most == 0:
+                    count = 0
+                row = order[place] if order is not None else place
+                count += start_of(&p.x, row + 1) - start_of(&p.x, row)
+                longest = max(longest, count)
+        if self._columns is None:
+            columns = np.empty((2, p.n_inputs), np.intp)
+            p.column_first = <Py_ssize_t*>address(columns)
+            p.column_last = p.column_first + p.n_inputs
+            self._columns = columns
+        if self._entries is None or longest > p.n_entries:
+            rows, values = np.empty(longest, np.intp), np.empty(longest, self.dtype)
+            p.entry_row, p.entry_value, p.n_entries = <Py_ssize_t*>address(rows), address(values), longest
+            self._entries = rows, values
+        return 0
+
     def train_batches(self, x, int x_source, y, int y_source, const int64_t[::1] order, const double[::1] weights,
                       Py_ssize_t n_rows, Py_ssize_t batch_size, Py_ssize_t start, Py_ssize_t stop,
                       double learning_rate, double[::1] sums, bint update, bint check, int size, outputs=None,
@@ -1095,7 +1302,7 @@ cdef class Network:
 
         Parameters
         ----------
-        x : array (n, n_inputs) of the dtype code `x_source`, in any strides
+        x : array (n, n_inputs) of the dtype code `x_source`, in any strides, or SparseRows
         y : array (n, n_outputs) of the dtype code `y_source`, or int64 labels (n,) for a sparse loss
         order : int64 (n_rows,) or None
             Rows in the order of training; checked by the caller to lie in [0, n).
@@ -1135,8 +1342,10 @@ cdef class Network:
         p.update = update
         p.outputs = self.outputs_address(outputs, n_rows)
         p.ignores = ignores and is_sparse(p.loss.kind)
-        open_rows(x, x_source, p.n_inputs, &p.x, &x_buffer)
+        self.open_x(x, x_source, &p.x, &x_buffer)
         try:
+            if p.x.indices != NULL:
+                self.prepare_entries(start, stop, order, n_rows, batch_size)
             if is_sparse(p.loss.kind):
                 labels = y
                 p.labels = &labels[0]
@@ -1163,6 +1372,14 @@ cdef class Network:
                     self.slots[:] = self._backup[p.n_params:].reshape(self.slots.shape)
                 return p.done, status, row_at(p, p.place[t]) if order is not None else p.place[t]
         return p.done, DONE, -1
+
+    cdef int open_x(self, x, int source, Rows* rows, Py_buffer* buffer) except -1:
+        """Looks into x, dense or sparse."""
+        open_rows(x, source, self.plan.n_inputs, rows, buffer)
+        if (rows.indices == NULL and self.plan.sparse) or (rows.indices != NULL and self.plan.layers[0].k == 0):
+            PyBuffer_Release(buffer)
+            raise ValueError("this network reads sparse rows alone" if self.plan.sparse else "sparse rows need a first layer with weights")
+        return 0
 
     cdef Py_ssize_t columns_of(self, y) except -1:
         """Columns of y: those the loss asks for; a loss in Python takes any number up to that of the outputs."""
@@ -1256,7 +1473,7 @@ cdef class Network:
         own.n_rows = stop
         try:
             own.outputs = self.outputs_address(outputs, stop)
-            open_rows(x, x_source, p.n_inputs, &own.x, &x_buffer)
+            self.open_x(x, x_source, &own.x, &x_buffer)
             try:
                 if is_sparse(p.loss.kind):
                     labels = y
@@ -1299,7 +1516,7 @@ cdef class Network:
         own.order = NULL
         own.n_rows = stop
         try:
-            open_rows(x, x_source, p.n_inputs, &own.x, &x_buffer)
+            self.open_x(x, x_source, &own.x, &x_buffer)
             try:
                 PyObject_GetBuffer(out, &out_buffer, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
                 try:
@@ -1349,7 +1566,7 @@ cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* t
     """Strides and offsets of a layer in the workspace and among the panels."""
     cdef Py_ssize_t item = sizeof(floating), lines
     if index == 0:
-        p.input_stride = padded_row(p.n_inputs, tag)
+        p.input_stride = 0 if p.sparse else padded_row(p.n_inputs, tag)
         p.forward_size = p.input_stride
     layer.width = padded(layer.n_out, tag)
     layer.stride = padded_row(layer.n_out, tag)
@@ -1364,7 +1581,7 @@ cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* t
     layer.block = max(<Py_ssize_t>BLOCK_ROWS, <Py_ssize_t>BLOCK_SIZE // layer.width // GROUP_ROWS * GROUP_ROWS)
     layer.block_size = (min(layer.block, padded(layer.k, tag)) + GROUP_ROWS) * layer.gradient_row
     layer.columns = -1
-    if 0 < layer.k and by_dots(layer.n_out, layer.k, tag):
+    if 0 < layer.k and by_dots(layer.n_out, layer.k, tag) and not (p.sparse and index == 0):
         layer.columns = p.packed_size
         p.packed_size += padded(layer.k, tag) * layer.n_out
         p.has_columns = True
@@ -1373,7 +1590,7 @@ cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* t
         layer.transposed = p.packed_size
         p.packed_size += transposed_size(layer.n_in, layer.n_out, tag)
     layer.panels = -1
-    if layer.n_out * item >= FAR and layer.k > 0:
+    if layer.n_out * item >= FAR and layer.k > 0 and not (p.sparse and index == 0):
         layer.panels = p.packed_size
         p.packed_size += packed_size(layer.k, layer.n_out, tag)
         p.has_panels = True
