@@ -19,6 +19,13 @@ def unknown(what, name, valid):
     return ValueError(f"{what} must be one of the known names; got {name!r}. {hint}Known: {', '.join(sorted(valid))}.")
 
 
+def one_of(value, name, valid):
+    """A value that is one of the valid ones."""
+    if value not in valid:
+        raise ValueError(f"{name} must be {', '.join(map(repr, valid[:-1]))} or {valid[-1]!r}, got {value!r}.")
+    return value
+
+
 def size(value, name, least=1):
     """An integer of at least `least`."""
     try:

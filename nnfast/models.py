@@ -227,9 +227,8 @@ class Sequential:
         kernel, fused, function = loss._native(last_activation, units, self.dtype)
         tally = Tally(loss, chosen, units)
         kind, settings = optimizer._native()
-        settings = [float(value) for value in settings]
         network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole)
-        network.set_optimizer(*core.OPTIMIZERS[kind], settings)
+        network.set_optimizer(*core.OPTIMIZERS[kind], settings, optimizer.weight_decay or 0., optimizer._start())
         self._kind, self._tally, self._tried = kind, tally, False
 
     def _claim(self, what):
@@ -375,7 +374,7 @@ class Sequential:
             stop = min(batch + count, batches)
             done, status, place = network.train_batches(
                 data.x, data.x_source, data.y, data.y_source, order, data.weights, rows, batch_size, batch, stop,
-                self.optimizer.learning_rate, sums, True, nonfinite != "ignore", size, outputs, self._loss._ignores)
+                self.optimizer._rates(network.steps, stop - batch), sums, True, nonfinite != "ignore", size, outputs, self._loss._ignores)
             if status != core.DONE:
                 self._failed(data, status, place, nonfinite, epoch, done)
                 return {}, True
@@ -402,10 +401,10 @@ class Sequential:
         """Takes over hyper-parameters that were changed on the optimizer since compile."""
         kind, settings = self.optimizer._native()
         if kind != self._kind:
-            self._network.set_optimizer(*core.OPTIMIZERS[kind], settings)
+            self._network.set_optimizer(*core.OPTIMIZERS[kind], settings, self.optimizer.weight_decay or 0., self.optimizer._start())
             self._kind = kind
         else:
-            self._network.set_settings(settings)
+            self._network.set_settings(settings, self.optimizer.weight_decay or 0.)
 
     def _validation(self, data, split, given):
         """The rows to evaluate after each epoch, or None."""
@@ -450,7 +449,7 @@ class Sequential:
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         _, status, place = self._network.train_batches(
             data.x, data.x_source, data.y, data.y_source, None, data.weights, rows, rows, 0, 1,
-            self.optimizer.learning_rate, sums, update, True, 1, outputs, self._loss._ignores)
+            self.optimizer._rates(self._network.steps, 1) if update else 0., sums, update, True, 1, outputs, self._loss._ignores)
         if status != core.DONE:
             self._failed(data, status, place, "raise", None, 0)
         return self._tally.logs(sums, rows, outputs, data)

@@ -1,13 +1,77 @@
-"""Optimizers: hyper-parameters with Keras' names, defaults and formulas; the steps are in _core/optimizers.pxd."""
-from dataclasses import dataclass
+"""Optimizers: hyper-parameters with Keras' names, defaults and formulas; the steps are in _core/optimizers.pxd.
 
-from nnfast import _validation as check
+An option is checked whenever it is set, so that one that is changed after `compile`, between fits or by a callback, is
+as good as one given first.
+"""
+from dataclasses import KW_ONLY, dataclass, fields
+from functools import partial
 
-__all__ = ["SGD", "Adam", "get"]
+from nnfast import _validation as check, schedules
+
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "Optimizer", "RAdam", "RMSprop", "get"]
 
 
-@dataclass(init=False)
-class SGD:
+def _learning_rate(value, name):
+    return value if callable(value) else check.number(value, name, 0)
+
+
+def _optional(valid):
+    return lambda value, name: None if value is None else valid(value, name)
+
+
+_below_one = partial(check.number, low=0, high=1, open_high=True)
+_up_to_one = partial(check.number, low=0, high=1)
+_at_least_zero = partial(check.number, low=0)
+_CHECKS = {
+    "learning_rate": _learning_rate, "momentum": _up_to_one, "rho": _below_one, "beta_1": _below_one, "beta_2": _below_one,
+    "epsilon": _at_least_zero, "epsilon_form": partial(check.one_of, valid=("keras", "pytorch")),
+    "initial_accumulator_value": _at_least_zero, "weight_decay": _optional(_at_least_zero),
+}
+
+
+class _Options:
+    """Fields that are checked when they are set, and shown so that they can be given again."""
+
+    def __setattr__(self, name, value):
+        known = [field.name for field in fields(self)]
+        if name not in known:
+            raise AttributeError(f"{type(self).__name__} has no option {name!r}; its options are {', '.join(known)}.")
+        super().__setattr__(name, _CHECKS[name](value, name) if name in _CHECKS else bool(value))
+
+    def __repr__(self):
+        quiet = {field.name: field.default for field in fields(Optimizer)}          # shown only where they are set
+        shown = [field.name for field in fields(self) if field.name not in quiet or getattr(self, field.name) != quiet[field.name]]
+        shown.sort(key=lambda name: name in quiet)
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+@dataclass(kw_only=True, repr=False)
+class Optimizer(_Options):
+    """What all optimizers of first order take, besides their own options.
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+        One of nnfast.schedules, or a function from the step (batches trained so far, from 0) to a float.  The first
+        parameter of every optimizer.
+    weight_decay : float, optional
+        Before its step every weight, biases too, loses learning_rate * weight_decay of itself, apart from its gradient
+        (Loshchilov and Hutter 2019), as in Keras.
+    """
+
+    weight_decay: float = None
+
+    def _start(self):
+        """What each number of the state is before the first step."""
+        return 0.
+
+    def _rates(self, first, count):
+        """The learning rate of `count` steps from step `first` on: one number, or an array."""
+        return schedules.rates_of(self.learning_rate, first, count) if callable(self.learning_rate) else self.learning_rate
+
+
+@dataclass(repr=False)
+class SGD(Optimizer):
     """Gradient descent, with momentum and Nesterov's form of it.
 
     velocity <- momentum velocity - learning_rate g; w <- w + velocity, or with `nesterov`
@@ -15,9 +79,10 @@ class SGD:
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float, schedule or callable
     momentum : float in [0, 1]
     nesterov : bool
+    weight_decay : as for every `Optimizer`
 
     Examples
     --------
@@ -26,14 +91,10 @@ class SGD:
     SGD(learning_rate=0.1, momentum=0.9, nesterov=False)
     """
 
-    learning_rate: float
-    momentum: float
-    nesterov: bool
-
-    def __init__(self, learning_rate=0.01, *, momentum=0.0, nesterov=False):
-        self.learning_rate = check.number(learning_rate, "learning_rate", 0)
-        self.momentum = check.number(momentum, "momentum", 0, 1)
-        self.nesterov = bool(nesterov)
+    learning_rate: object = 0.01
+    _: KW_ONLY
+    momentum: float = 0.0
+    nesterov: bool = False
 
     def _native(self):
         """Name of the kernel and its settings."""
@@ -42,39 +103,242 @@ class SGD:
         return ("nesterov" if self.nesterov else "momentum"), [self.momentum]
 
 
-@dataclass(init=False)
-class Adam:
-    """Adam (Kingma and Ba 2015), in the form of Keras: epsilon is added to sqrt(v) before its bias correction.
+@dataclass(repr=False)
+class RMSprop(Optimizer):
+    """Steps over a running root mean square of the gradient (Hinton 2012), in the form of Keras.
+
+    v <- rho v + (1 - rho) g^2; velocity <- momentum velocity + learning_rate g / sqrt(v + epsilon); w <- w - velocity.
+    Epsilon stands under the root: PyTorch's and scikit-learn's does not.
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float, schedule or callable
+    rho : float in [0, 1)
+    momentum : float in [0, 1]
+    epsilon : float
+    centered : bool
+        Divide by the running standard deviation: v minus the square of the running mean (not below 0, where rounding
+        makes Keras' NaN).
+    weight_decay : as for every `Optimizer`
+    """
+
+    learning_rate: object = 0.001
+    _: KW_ONLY
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
+
+    def _native(self):
+        name = "rmsprop" + "_centered" * self.centered + "_momentum" * (self.momentum > 0)
+        return name, [self.rho, self.epsilon, self.momentum]
+
+
+@dataclass(repr=False)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), in the form of Keras: epsilon is added to sqrt(v) before its bias correction.
+
+    m <- m + (g - m)(1 - beta_1); v <- v + (g^2 - v)(1 - beta_2);
+    w <- w - learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon).
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
+        PyTorch's and scikit-learn's default is 1e-8.
+    amsgrad : bool
+        Divide by the root of the largest v so far (Reddi, Kale and Kumar 2018).
+    epsilon_form : {"keras", "pytorch"}
+        "pytorch" adds epsilon to sqrt(v / (1 - beta_2^t)), as algorithm 1 of the paper and PyTorch do.
+    weight_decay : as for every `Optimizer`
 
     Examples
     --------
     >>> import nnfast
     >>> nnfast.optimizers.Adam(1e-3)
-    Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07)
+    Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False, epsilon_form='keras')
     """
 
-    learning_rate: float
-    beta_1: float
-    beta_2: float
-    epsilon: float
-
-    def __init__(self, learning_rate=0.001, *, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-        self.learning_rate = check.number(learning_rate, "learning_rate", 0)
-        self.beta_1 = check.number(beta_1, "beta_1", 0, 1, open_high=True)
-        self.beta_2 = check.number(beta_2, "beta_2", 0, 1, open_high=True)
-        self.epsilon = check.number(epsilon, "epsilon", 0)
+    learning_rate: object = 0.001
+    _: KW_ONLY
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    amsgrad: bool = False
+    epsilon_form: str = "keras"
 
     def _native(self):
-        return "adam", [self.beta_1, self.beta_2, self.epsilon]
+        return "amsgrad" if self.amsgrad else "adam", [self.beta_1, self.beta_2, self.epsilon, float(self.epsilon_form == "pytorch")]
 
 
-_NAMES = {"sgd": SGD, "adam": Adam}
+@dataclass(repr=False)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): `Adam` whose weight_decay is 0.004, as in Keras.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2, epsilon, amsgrad, epsilon_form : as for `Adam`
+    weight_decay : float
+        PyTorch's default is 0.01.
+    """
+
+    _: KW_ONLY
+    weight_decay: float = 0.004
+
+
+@dataclass(repr=False)
+class Adagrad(Optimizer):
+    """Steps over the root of the sum of all squared gradients (Duchi, Hazan and Singer 2011), in the form of Keras.
+
+    sum <- sum + g^2; w <- w - learning_rate g / sqrt(sum + epsilon).
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+    initial_accumulator_value : float
+        Of the sum; it counts when a model is compiled.
+    epsilon : float
+    weight_decay : as for every `Optimizer`
+    """
+
+    learning_rate: object = 0.001
+    _: KW_ONLY
+    initial_accumulator_value: float = 0.1
+    epsilon: float = 1e-7
+
+    def _start(self):
+        return self.initial_accumulator_value
+
+    def _native(self):
+        return "adagrad", [self.epsilon]
+
+
+@dataclass(repr=False)
+class Adadelta(Optimizer):
+    """Steps as long as the last ones over the running size of the gradient (Zeiler 2012).
+
+    v <- rho v + (1 - rho) g^2; step = sqrt((d + epsilon) / (v + epsilon)) g; d <- rho d + (1 - rho) step^2;
+    w <- w - learning_rate step.  The learning rate of the paper is 1, that of Keras' default 0.001.
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+    rho : float in [0, 1)
+    epsilon : float
+    weight_decay : as for every `Optimizer`
+    """
+
+    learning_rate: object = 0.001
+    _: KW_ONLY
+    rho: float = 0.95
+    epsilon: float = 1e-7
+
+    def _native(self):
+        return "adadelta", [self.rho, self.epsilon]
+
+
+@dataclass(repr=False)
+class Adamax(Optimizer):
+    """Adam with the largest gradient in place of the root mean square (Kingma and Ba 2015, section 7.1).
+
+    m <- m + (g - m)(1 - beta_1); u <- max(beta_2 u, |g|); w <- w - learning_rate / (1 - beta_1^t) m / (u + epsilon).
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float
+    weight_decay : as for every `Optimizer`
+    """
+
+    learning_rate: object = 0.001
+    _: KW_ONLY
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def _native(self):
+        return "adamax", [self.beta_1, self.beta_2, self.epsilon]
+
+
+@dataclass(repr=False)
+class Nadam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016), which warms up as u_t = beta_1 (1 - 0.96^t / 2).
+
+    m and v as Adam's; w <- w - learning_rate (u_(t+1) m / (1 - u_1 ... u_(t+1)) + (1 - u_t) g / (1 - u_1 ... u_t)) /
+    (sqrt(v / (1 - beta_2^t)) + epsilon).
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float
+    weight_decay : as for every `Optimizer`
+    """
+
+    learning_rate: object = 0.001
+    _: KW_ONLY
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def _native(self):
+        return "nadam", [self.beta_1, self.beta_2, self.epsilon]
+
+
+@dataclass(repr=False)
+class Lion(Optimizer):
+    """Steps of one length, in the direction of the sign of a momentum (Chen et al. 2023).
+
+    w <- w - learning_rate sign(beta_1 m + (1 - beta_1) g); m <- beta_2 m + (1 - beta_2) g.  Learning rates 3 to 10 times
+    smaller than Adam's, and weight decays as many times larger, are its authors' advice.
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+    beta_1, beta_2 : float in [0, 1)
+    weight_decay : as for every `Optimizer`
+    """
+
+    learning_rate: object = 0.001
+    _: KW_ONLY
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+
+    def _native(self):
+        return "lion", [self.beta_1, self.beta_2]
+
+
+@dataclass(repr=False)
+class RAdam(Optimizer):
+    """Adam with a rectified rate: plain momentum until v has seen enough (Liu et al. 2020), in the form of PyTorch.
+
+    rho = 2 / (1 - beta_2) - 1; rho_t = rho - 2 t beta_2^t / (1 - beta_2^t); where rho_t > 5
+    w <- w - learning_rate r_t sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon) with
+    r_t^2 = (rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t), else w <- w - learning_rate / (1 - beta_1^t) m.
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float
+        As in PyTorch, 1e-8 by default.
+    weight_decay : as for every `Optimizer`
+        Apart from the gradient: PyTorch's with decoupled_weight_decay=True.
+    """
+
+    learning_rate: object = 0.001
+    _: KW_ONLY
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    def _native(self):
+        return "radam", [self.beta_1, self.beta_2, self.epsilon]
+
+
+_NAMES = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Lion, RAdam)}
 
 
 def get(identifier):

@@ -359,33 +359,111 @@ def reduced(values, gradients, reduction="sum_over_batch_size", weights=None, co
     return (values * weights).sum() / divisor, gradients * weights[..., None] / divisor
 
 
-# -- optimizers (Keras' formulas) ------------------------------------------------------------------------------------
+# -- optimizers (the papers' formulas, with Keras' choices where they differ; options by Keras' names) -----------------
 
-def sgd(w, g, slots, learning_rate, step):
-    w -= learning_rate * g
-
-
-def momentum(w, g, slots, learning_rate, step, mu):
+def sgd(w, g, slots, learning_rate, step, momentum=0, nesterov=False):
+    if not slots:
+        w -= learning_rate * g
+        return
     [velocity] = slots
-    velocity[...] = mu * velocity - learning_rate * g
-    w += velocity
+    velocity[...] = momentum * velocity - learning_rate * g
+    w += momentum * velocity - learning_rate * g if nesterov else velocity
 
 
-def nesterov(w, g, slots, learning_rate, step, mu):
-    [velocity] = slots
-    velocity[...] = mu * velocity - learning_rate * g
-    w += mu * velocity - learning_rate * g
+def rmsprop(w, g, slots, learning_rate, step, rho=0.9, momentum=0, epsilon=1e-7, centered=False):
+    v, velocity = slots[0], slots[-1] if momentum else np.zeros_like(w)
+    v[...] = rho * v + (1 - rho) * g**2
+    variance = v
+    if centered:
+        slots[1][...] = rho * slots[1] + (1 - rho) * g
+        variance = v - slots[1]**2
+    velocity[...] = momentum * velocity + learning_rate * g / np.sqrt(variance + epsilon)
+    w -= velocity
 
 
-def adam(w, g, slots, learning_rate, step, beta_1, beta_2, epsilon):
-    m, v = slots
-    m += (g - m) * (1 - beta_1)
-    v += (g * g - v) * (1 - beta_2)
-    w -= learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step) * m / (np.sqrt(v) + epsilon)
+def moments(slots, g, beta_1, beta_2):
+    m, v = slots[:2]
+    m[...] = beta_1 * m + (1 - beta_1) * g
+    v[...] = beta_2 * v + (1 - beta_2) * g**2
+    return m, v
 
 
-OPTIMIZERS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam}
-SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
+def adam(w, g, slots, learning_rate, step, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False, epsilon_form="keras"):
+    m, v = moments(slots, g, beta_1, beta_2)
+    if amsgrad:
+        v = slots[2][...] = np.maximum(slots[2], v)
+    root = math.sqrt(1 - beta_2**step)
+    below = np.sqrt(v) + epsilon if epsilon_form == "keras" else root * (np.sqrt(v) / root + epsilon)
+    w -= learning_rate * root / (1 - beta_1**step) * m / below
+
+
+def radam(w, g, slots, learning_rate, step, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    m, v = moments(slots, g, beta_1, beta_2)
+    longest = 2 / (1 - beta_2) - 1
+    length = longest - 2 * step * beta_2**step / (1 - beta_2**step)
+    m_hat = m / (1 - beta_1**step)
+    if length > 5:
+        r = math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+        w -= learning_rate * r * m_hat * math.sqrt(1 - beta_2**step) / (np.sqrt(v) + epsilon)
+    else:
+        w -= learning_rate * m_hat
+
+
+def adagrad(w, g, slots, learning_rate, step, initial_accumulator_value=0.1, epsilon=1e-7):
+    [total] = slots
+    total += g**2
+    w -= learning_rate * g / np.sqrt(total + epsilon)
+
+
+def adadelta(w, g, slots, learning_rate, step, rho=0.95, epsilon=1e-7):
+    v, d = slots
+    v[...] = rho * v + (1 - rho) * g**2
+    update = np.sqrt(d + epsilon) / np.sqrt(v + epsilon) * g
+    d[...] = rho * d + (1 - rho) * update**2
+    w -= learning_rate * update
+
+
+def adamax(w, g, slots, learning_rate, step, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    m, u = slots
+    m[...] = beta_1 * m + (1 - beta_1) * g
+    u[...] = np.maximum(beta_2 * u, np.abs(g))
+    w -= learning_rate / (1 - beta_1**step) * m / (u + epsilon)
+
+
+def nadam(w, g, slots, learning_rate, step, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    m, v = moments(slots, g, beta_1, beta_2)
+    u = [beta_1 * (1 - 0.5 * 0.96**t) for t in range(1, step + 2)]
+    m_hat = u[-1] * m / (1 - math.prod(u)) + (1 - u[-2]) * g / (1 - math.prod(u[:-1]))
+    w -= learning_rate * m_hat / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
+
+
+def lion(w, g, slots, learning_rate, step, beta_1=0.9, beta_2=0.99):
+    [m] = slots
+    w -= learning_rate * np.sign(beta_1 * m + (1 - beta_1) * g)
+    m[...] = beta_2 * m + (1 - beta_2) * g
+
+
+OPTIMIZERS = {
+    "sgd": (sgd, 0), "momentum": (sgd, 1), "nesterov": (sgd, 1), "rmsprop": (rmsprop, 1), "rmsprop_momentum": (rmsprop, 2),
+    "rmsprop_centered": (rmsprop, 2), "rmsprop_centered_momentum": (rmsprop, 3), "adam": (adam, 2), "amsgrad": (adam, 3),
+    "radam": (radam, 2), "adagrad": (adagrad, 1), "adadelta": (adadelta, 2), "adamax": (adamax, 2), "nadam": (nadam, 2), "lion": (lion, 1),
+}
+
+
+class Optimizer:
+    """Steps on one array of weights, in place."""
+
+    def __init__(self, name, w, options):
+        self.options = dict(options)
+        self.weight_decay = self.options.pop("weight_decay", None) or 0
+        self.formula, n_slots = OPTIMIZERS[name]
+        self.slots = [np.full_like(w, self.options.get("initial_accumulator_value", 0)) for _ in range(n_slots)]
+        self.w, self.steps = w, 0
+
+    def step(self, g, learning_rate):
+        self.steps += 1
+        self.w -= learning_rate * self.weight_decay * self.w
+        self.formula(self.w, g, self.slots, learning_rate, self.steps, **self.options)
 
 
 # -- metrics of each row ---------------------------------------------------------------------------------------------
@@ -407,7 +485,7 @@ class Network:
     def __init__(self, layers, dtype=np.float64):
         self.layers = layers
         self.dtype = dtype          # of the model, in which a loss clips
-        self.slots = None
+        self.optimizers = None
         self.steps = 0
 
     @classmethod
@@ -477,14 +555,14 @@ class Network:
                 delta = ACTIVATIONS[self.layers[i - 1][2]][1](sums[i - 1], delta)
         return self.loss(x, y, loss, weights), gradients[::-1]
 
-    def step(self, gradients, optimizer, learning_rate, settings):
+    def step(self, gradients, optimizer, learning_rate, options):
         self.steps += 1
-        if self.slots is None:
-            self.slots = [[np.zeros_like(w) for _ in range(SLOTS[optimizer])] for w in self.weights()]
-        for w, g, slots in zip(self.weights(), gradients, self.slots, strict=True):
-            OPTIMIZERS[optimizer](w, g, slots, learning_rate, self.steps, *settings)
+        if self.optimizers is None:
+            self.optimizers = [Optimizer(optimizer, w, options) for w in self.weights()]
+        for each, g in zip(self.optimizers, gradients, strict=True):
+            each.step(g, learning_rate)
 
-    def train(self, x, y, loss, optimizer, learning_rate, settings=(), batch_size=32, epochs=1, weights=None):
+    def train(self, x, y, loss, optimizer, learning_rate, options=(), batch_size=32, epochs=1, weights=None):
         """Batches in the order of the rows; returns the row-weighted mean loss of each epoch."""
         losses = []
         for _ in range(epochs):
@@ -493,7 +571,7 @@ class Network:
                 rows = slice(first, first + batch_size)
                 part = None if weights is None else weights[rows]
                 value, gradients = self.loss_and_gradients(x[rows], y[rows], loss, part)
-                self.step(gradients, optimizer, learning_rate, settings)
+                self.step(gradients, optimizer, learning_rate(self.steps) if callable(learning_rate) else learning_rate, options)
                 total += value * len(x[rows])
             losses.append(total / len(x))
         return losses

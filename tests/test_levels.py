@@ -29,6 +29,7 @@ KERNELS = """
     from nnfast import functional as F
     from nnfast._core import network as core
     from loss_cases import CASES
+    from optimizer_cases import make
 
     rng, bits = np.random.default_rng(0), {}
 
@@ -46,6 +47,12 @@ KERNELS = """
                 keep(f"{dtype} {i} {case} {shape}", loss(*of), *loss.value_and_gradient(*of))
         y = rng.random((500, 21)).astype(dtype)
         keep(f"{dtype} product", F.dense_forward(z, delta[:21]))
+        for kernel, (code, n_slots) in core.OPTIMIZERS.items():
+            optimizer = make(kernel, 0.01, weight_decay=0.1)
+            w, slots = y.ravel().copy(), np.full((n_slots, y.size), optimizer._start(), dtype)
+            for step in range(1, 30):
+                core.apply_optimizer(code, w, delta.ravel(), slots, optimizer._native()[1], 0.01, step, 0.1)
+            keep(f"{dtype} {kernel}", w, slots)
         w, m, v = y.copy(), np.zeros_like(y), np.zeros_like(y)
         for step in (1, 2, 3):
             F.adam_step(w, delta, m, v, step)
@@ -66,5 +73,5 @@ def test_every_kernel_gives_the_same_bits_at_v3_and_v4():
                               cwd=Path(__file__).parent,
                               capture_output=True, text=True, check=True)
         bits[level] = json.loads(done.stdout)
-    assert len(bits["v3"]) > 2 * (len(core.ACTIVATIONS) + 3 * len(CASES))
+    assert len(bits["v3"]) > 2 * (len(core.ACTIVATIONS) + 3 * len(CASES) + len(core.OPTIMIZERS))
     assert [name for name in bits["v3"] if bits["v3"][name] != bits["v4"][name]] == []

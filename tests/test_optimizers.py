@@ -1,24 +1,36 @@
 """Optimizer steps against their formulas."""
+import pickle
+
 import numpy as np
 import pytest
 import reference
+from optimizer_cases import CASES, make
 from tolerances import assert_close
 
+import nnfast
 from nnfast import functional as F, optimizers
 from nnfast._core import network as core
 
 DTYPES = [np.float32, np.float64]
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
-every_optimizer = pytest.mark.parametrize("name", core.OPTIMIZERS)
-SETTINGS = {"sgd": [], "momentum": [0.9], "nesterov": [0.8], "adam": [0.8, 0.95, 1e-3]}
+every_kernel = pytest.mark.parametrize("kernel", core.OPTIMIZERS)
 RATE = 0.05
 
 
-def run_reference(name, w, gradients, settings=None, rate=RATE):
-    w = w.astype(np.float64)
-    slots = [np.zeros_like(w) for _ in range(reference.SLOTS[name])]
+def run_reference(kernel, w, gradients, options=None, rate=RATE):
+    exact = reference.Optimizer(kernel, w.astype(np.float64), CASES[kernel][1] if options is None else options)
+    for g in gradients:
+        exact.step(g.astype(np.float64), rate)
+    return exact.w, exact.slots
+
+
+def run_core(optimizer, w, gradients):
+    """Steps on a copy of w; the weights and the state."""
+    kernel, settings = optimizer._native()
+    code, n_slots = core.OPTIMIZERS[kernel]
+    w, slots = w.copy(), np.full((n_slots, w.size), optimizer._start(), w.dtype)
     for step, g in enumerate(gradients, 1):
-        reference.OPTIMIZERS[name](w, g.astype(np.float64), slots, rate, step, *(settings or SETTINGS[name]))
+        core.apply_optimizer(code, w, g, slots, settings, optimizer.learning_rate, step, optimizer.weight_decay or 0.)
     return w, slots
 
 
@@ -29,18 +41,108 @@ def problem(dtype, shape=(131,), steps=5):
 
 
 @every_dtype
-@every_optimizer
-def test_core_step_matches_formula(name, dtype):
+@every_kernel
+@pytest.mark.parametrize("more", [{}, {"weight_decay": 0.3}], ids=repr)
+def test_kernel_matches_formula_and_belongs_to_its_class(kernel, more, dtype):
+    optimizer = make(kernel, RATE, **more)
+    assert optimizer._native()[0] == kernel
     w, gradients = problem(dtype)
-    code, n_slots = core.OPTIMIZERS[name]
-    assert n_slots == reference.SLOTS[name]
-    slots = np.zeros((n_slots, w.size), dtype)
-    expected, expected_slots = run_reference(name, w, gradients)
-    for step, g in enumerate(gradients, 1):
-        core.apply_optimizer(code, w, g, slots, SETTINGS[name], RATE, step)
-    assert_close(w, expected, "optimizer", dtype)
-    for actual, slot in zip(slots, expected_slots, strict=True):
-        assert_close(actual, slot, "optimizer", dtype)
+    expected, expected_slots = run_reference(kernel, w, gradients, {**CASES[kernel][1], **more})
+    actual, slots = run_core(optimizer, w, gradients)
+    assert_close(actual, expected, "optimizer", dtype)
+    for ours, slot in zip(slots, expected_slots, strict=True):
+        assert_close(ours, slot, "optimizer", dtype)
+
+
+@every_dtype
+@every_kernel
+def test_two_hundred_steps_follow_the_formula(kernel, dtype):
+    w, gradients = problem(dtype, steps=200)
+    actual, _ = run_core(make(kernel, 1e-3), w, gradients)
+    assert_close(actual, run_reference(kernel, w, gradients, rate=1e-3)[0], "optimizer_200", dtype)
+
+
+@every_kernel
+def test_a_bad_gradient_leaves_a_bad_weight(kernel):
+    """Training stops where weights are not finite: no step may hide NaN or infinity, nor spread them."""
+    for bad in (np.nan, np.inf, -np.inf):
+        w, gradients = problem(np.float32, steps=12)
+        gradients[-1][3] = bad
+        assert np.flatnonzero(~np.isfinite(run_core(make(kernel, RATE), w, gradients)[0])).tolist() == [3]
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam_of_pytorch_adds_epsilon_to_the_corrected_root(amsgrad):
+    options = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 0.1, "amsgrad": amsgrad, "epsilon_form": "pytorch"}
+    w, gradients = problem(np.float64)
+    expected, _ = run_reference("amsgrad" if amsgrad else "adam", w, gradients, options)
+    actual, _ = run_core(optimizers.Adam(RATE, **options), w, gradients)
+    assert_close(actual, expected, "optimizer")
+    assert np.abs(actual - run_core(optimizers.Adam(RATE, **{**options, "epsilon_form": "keras"}), w, gradients)[0]).max() > 1e-3
+
+
+TORCH = {       # kernel: options, PyTorch's name, its options; epsilon stands elsewhere in its RMSprop, the learning rate in its momentum
+    "sgd": ({}, "SGD", {}), "momentum": ({"momentum": 0.9}, "SGD", {"momentum": 0.9}),
+    "nesterov": ({"momentum": 0.9, "nesterov": True}, "SGD", {"momentum": 0.9, "nesterov": True}),
+    "rmsprop": ({"rho": 0.8, "epsilon": 0}, "RMSprop", {"alpha": 0.8, "eps": 0}),
+    "rmsprop_momentum": ({"rho": 0.8, "epsilon": 0, "momentum": 0.5}, "RMSprop", {"alpha": 0.8, "eps": 0, "momentum": 0.5}),
+    "adam": ({"epsilon": 0.1, "epsilon_form": "pytorch"}, "Adam", {"eps": 0.1}),
+    "amsgrad": ({"epsilon": 0.1, "amsgrad": True, "epsilon_form": "pytorch"}, "Adam", {"eps": 0.1, "amsgrad": True}),
+    "radam": ({"beta_2": 0.9}, "RAdam", {"betas": (0.9, 0.9)}),
+    "adagrad": ({"initial_accumulator_value": 0.3, "epsilon": 0}, "Adagrad", {"initial_accumulator_value": 0.3, "eps": 0}),
+    "adadelta": ({"rho": 0.8, "epsilon": 0.1}, "Adadelta", {"rho": 0.8, "eps": 0.1}),
+}
+
+
+@pytest.mark.parametrize("kernel", TORCH)
+def test_steps_agree_with_pytorch_at_a_constant_rate(kernel):
+    torch = pytest.importorskip("torch")
+    options, name, peers = TORCH[kernel]
+    w, gradients = problem(np.float64, steps=200)
+    tensor = torch.tensor(w.copy(), requires_grad=True)
+    peer = getattr(torch.optim, name)([tensor], lr=1e-3, **peers)
+    for g in gradients:
+        tensor.grad = torch.tensor(g)
+        peer.step()
+    actual, _ = run_core(CASES[kernel][0](1e-3, **options), w, gradients)
+    assert_close(actual, tensor.detach().numpy(), "optimizer_200")
+
+
+@pytest.mark.parametrize("name", ["AdamW", "RAdam"])
+def test_decoupled_weight_decay_agrees_with_pytorch(name):
+    torch = pytest.importorskip("torch")
+    w, gradients = problem(np.float64, steps=200)
+    tensor = torch.tensor(w.copy(), requires_grad=True)
+    decoupled = {"decoupled_weight_decay": True} if name == "RAdam" else {}
+    peer = getattr(torch.optim, name)([tensor], lr=0.01, weight_decay=0.3, **decoupled)
+    for g in gradients:
+        tensor.grad = torch.tensor(g)
+        peer.step()
+    form = {"epsilon": 1e-8, "epsilon_form": "pytorch"} if name == "AdamW" else {}
+    actual, _ = run_core(getattr(optimizers, name)(0.01, weight_decay=0.3, **form), w, gradients)
+    assert_close(actual, tensor.detach().numpy(), "optimizer_200")
+
+
+def test_a_small_weight_decay_is_not_lost_in_float32():
+    """1 - 1e-8 is 1 in float32; a weight of 1 still falls to 1 - 1e-3 in 1e5 steps, if the steps that round to nothing do not."""
+    w = np.ones(1, np.float32)
+    expected = 1 - 3e-4 * 1e-3 * 1000
+    for _ in range(1000):
+        core.apply_optimizer(core.OPTIMIZERS["sgd"][0], w, np.zeros(1, np.float32), np.empty((0, 1), np.float32), [], 3e-4, 1, 1e-3)
+    assert w[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_nadam_is_the_same_from_whatever_step_it_goes_on():
+    """Its product of momenta is kept from step to step; a network that goes on at step 300 has to make it anew."""
+    w, gradients = problem(np.float64, steps=300)
+    kept = nnfast.Sequential([nnfast.Input(1), nnfast.Dense(1)], dtype="float64", seed=0)
+    kept.compile(optimizers.Nadam(0.01), "mse")
+    x, y = np.ones((4, 1)), np.zeros((4, 1))
+    kept.fit(x, y, batch_size=1, epochs=75, verbose=0, shuffle=False)
+    copied = pickle.loads(pickle.dumps(kept))
+    kept.fit(x, y, batch_size=1, verbose=0, shuffle=False)
+    copied.fit(x, y, batch_size=1, verbose=0, shuffle=False)
+    assert kept.params.tobytes() == copied.params.tobytes()
 
 
 @every_dtype
@@ -49,7 +151,7 @@ def test_sgd_step_matches_formula(name, dtype):
     w, gradients = problem(dtype, (7, 11))
     velocity = np.zeros_like(w)
     expected, slots = run_reference(name, w, gradients)
-    options = {"momentum": SETTINGS[name][0], "nesterov": name == "nesterov"} if name != "sgd" else {}
+    options = CASES[name][1]
     for g in gradients:
         F.sgd_step(w, g, velocity, learning_rate=RATE, **options)
     assert_close(w, expected, "optimizer", dtype)
@@ -62,19 +164,39 @@ def test_adam_step_matches_formula(dtype):
     w, gradients = problem(dtype, (7, 11))
     m, v = np.zeros_like(w), np.zeros_like(w)
     expected, slots = run_reference("adam", w, gradients)
-    beta_1, beta_2, epsilon = SETTINGS["adam"]
     for step, g in enumerate(gradients, 1):
-        F.adam_step(w, g, m, v, step, learning_rate=RATE, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+        F.adam_step(w, g, m, v, step, learning_rate=RATE, **CASES["adam"][1])
     for actual, exact in zip((w, m, v), (expected, *slots), strict=True):
         assert_close(actual, exact, "optimizer", dtype)
 
 
-def test_defaults_are_those_of_keras():
-    assert vars(optimizers.SGD()) == {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False}
-    assert vars(optimizers.Adam()) == {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+DEFAULTS = {    # of Keras 3.15, RAdam's of PyTorch 2.13
+    "SGD": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False},
+    "RMSprop": {"learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False},
+    "Adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False, "epsilon_form": "keras"},
+    "AdamW": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False, "epsilon_form": "keras",
+              "weight_decay": 0.004},
+    "Adagrad": {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
+    "Adadelta": {"learning_rate": 0.001, "rho": 0.95, "epsilon": 1e-7},
+    "Adamax": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "Nadam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "Lion": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99},
+    "RAdam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
+}
+COMMON = {"weight_decay": None}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults_are_those_of_the_peer(name):
+    made = optimizers.get(name.lower())
+    assert type(made).__name__ == name and vars(made) == {**COMMON, **DEFAULTS[name]}
+    assert set(optimizers._NAMES) - {"lbfgs"} == {name.lower() for name in DEFAULTS}
+
+
+def test_defaults_of_the_functions_are_those_of_keras():
     w, gradients = problem(np.float64)
     m, v, plain = np.zeros_like(w), np.zeros_like(w), w.copy()
-    expected, _ = run_reference("adam", w, gradients[:1], [0.9, 0.999, 1e-7], 0.001)
+    expected, _ = run_reference("adam", w, gradients[:1], {}, 0.001)
     F.adam_step(w, gradients[0], m, v, 1)
     assert_close(w, expected, "optimizer")
     F.sgd_step(plain, gradients[0])
@@ -93,20 +215,6 @@ def test_adam_correction_fades_with_the_step():
     w = np.zeros(1)
     F.adam_step(w, np.ones(1), np.zeros(1), np.zeros(1), 10**9, learning_rate=1, beta_1=0.5, beta_2=0.75, epsilon=0)
     np.testing.assert_allclose(w, [-0.5 / 0.5], rtol=1e-14)
-
-
-@pytest.mark.parametrize("momentum, nesterov", [(0, False), (0.9, False), (0.9, True)])
-def test_sgd_agrees_with_pytorch_at_a_constant_rate(momentum, nesterov):
-    torch = pytest.importorskip("torch")
-    w, gradients = problem(np.float64)
-    tensor = torch.tensor(w.copy(), requires_grad=True)
-    peer = torch.optim.SGD([tensor], lr=RATE, momentum=momentum, nesterov=nesterov)
-    velocity = np.zeros_like(w)
-    for g in gradients:
-        tensor.grad = torch.tensor(g)
-        peer.step()
-        F.sgd_step(w, g, velocity, learning_rate=RATE, momentum=momentum, nesterov=nesterov)
-    assert_close(w, tensor.detach().numpy(), "optimizer")
 
 
 def test_gradients_may_have_any_layout_and_dtype():
@@ -141,8 +249,28 @@ def test_arguments_that_do_not_fit_are_an_error_and_change_nothing(call):
 
 
 @pytest.mark.parametrize("optimizer", [
-    optimizers.SGD(), optimizers.SGD(0.1, momentum=0.9, nesterov=True), optimizers.Adam(),
-    optimizers.Adam(0.1, beta_1=0.5, beta_2=0.6, epsilon=1e-3),
+    *(cls() for cls in optimizers._NAMES.values()), *(make(kernel, 0.25, weight_decay=0.5) for kernel in CASES),
 ], ids=repr)
 def test_repr_makes_the_optimizer_again(optimizer):
     assert eval(repr(optimizer), vars(optimizers)) == optimizer
+
+
+WRONG = {"learning_rate": -1, "momentum": 1.1, "rho": 1, "beta_1": 1, "beta_2": -0.1, "epsilon": -1e-9, "initial_accumulator_value": np.nan,
+         "epsilon_form": "torch", "weight_decay": -1}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_options_are_checked_when_given_and_when_changed(name):
+    cls = getattr(optimizers, name)
+    for option in {**COMMON, **DEFAULTS[name]}:
+        if option in WRONG:
+            with pytest.raises(ValueError, match=option):
+                cls(**{option: WRONG[option]})
+            made = cls()
+            with pytest.raises(ValueError, match=option):
+                setattr(made, option, WRONG[option])
+            assert made == cls()
+    with pytest.raises(TypeError, match="learning_rate must be a number"):
+        cls("fast")
+    with pytest.raises(AttributeError, match="no option 'lr'.*learning_rate"):
+        cls().lr = 0.1

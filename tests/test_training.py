@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import reference
+from optimizer_cases import CASES, make
 from tolerances import assert_close
 
 import nnfast
@@ -15,12 +16,6 @@ from nnfast.layers import Activation, Dense, Flatten, Input
 
 DTYPES = ["float32", "float64"]
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
-OPTIMIZERS = {
-    "sgd": (lambda: optimizers.SGD(0.1), 0.1, ()),
-    "momentum": (lambda: optimizers.SGD(0.05, momentum=0.9), 0.05, (0.9,)),
-    "nesterov": (lambda: optimizers.SGD(0.05, momentum=0.8, nesterov=True), 0.05, (0.8,)),
-    "adam": (lambda: optimizers.Adam(0.01, beta_1=0.8, beta_2=0.99, epsilon=1e-5), 0.01, (0.8, 0.99, 1e-5)),
-}
 every_optimizer = pytest.mark.parametrize("optimizer", core.OPTIMIZERS)
 
 
@@ -64,12 +59,11 @@ def assert_weights(model, exact, what="training"):
 @every_optimizer
 def test_twenty_steps_follow_the_reference(optimizer, dtype):
     """81 rows in batches of 20: five steps an epoch, the last of one row."""
-    make, rate, settings = OPTIMIZERS[optimizer]
     x, y = regression()
-    model = regressor(dtype, make())
+    model = regressor(dtype, make(optimizer, 0.05, weight_decay=0.1))
     exact = reference.Network.of(model)
     history = model.fit(x, y, batch_size=20, epochs=4, shuffle=False, verbose=0)
-    expected = exact.train(x, y.astype(np.float64), "mean_squared_error", optimizer, rate, settings, 20, 4)
+    expected = exact.train(x, y.astype(np.float64), "mean_squared_error", optimizer, 0.05, {**CASES[optimizer][1], "weight_decay": 0.1}, 20, 4)
     assert exact.steps == 20
     assert_weights(model, exact)
     assert_close(history.history["loss"], expected, "training", dtype)
@@ -78,13 +72,12 @@ def test_twenty_steps_follow_the_reference(optimizer, dtype):
 @every_dtype
 @every_optimizer
 def test_twenty_steps_of_a_classifier_follow_the_reference(optimizer, dtype):
-    make, rate, settings = OPTIMIZERS[optimizer]
     x, y = classes()
     weights = np.random.default_rng(1).uniform(0, 2, len(x))
-    model = classifier(dtype, make())
+    model = classifier(dtype, make(optimizer, 0.02))
     exact = reference.Network.of(model)
     history = model.fit(x, y, batch_size=20, epochs=4, shuffle=False, verbose=0, sample_weight=weights)
-    expected = exact.train(x, y, "sparse_categorical_crossentropy", optimizer, rate, settings, 20, 4, weights)
+    expected = exact.train(x, y, "sparse_categorical_crossentropy", optimizer, 0.02, CASES[optimizer][1], 20, 4, weights)
     assert_weights(model, exact)
     assert_close(history.history["loss"], expected, "training", dtype)
 
@@ -314,8 +307,7 @@ def test_validation_uses_the_weights_after_the_epoch():
 @every_optimizer
 def test_second_fit_goes_on(optimizer, dtype):
     x, y = regression()
-    make = OPTIMIZERS[optimizer][0]
-    once, twice, counted = (regressor(dtype, make()) for _ in range(3))
+    once, twice, counted = (regressor(dtype, make(optimizer, 0.01)) for _ in range(3))
     whole = once.fit(x, y, epochs=4, batch_size=16, shuffle=False, verbose=0)
     parts = [twice.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0) for _ in range(2)]
     counted.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
@@ -347,7 +339,7 @@ def test_learning_rate_may_change_between_fits():
     for rate in (0.1, 0.01):
         optimizer.learning_rate = rate
         model.fit(x, y, batch_size=10, epochs=2, shuffle=False, verbose=0)
-        exact.train(x, y.astype(np.float64), "mean_squared_error", "momentum", rate, (0.9,), 10, 2)
+        exact.train(x, y.astype(np.float64), "mean_squared_error", "momentum", rate, {"momentum": 0.9}, 10, 2)
     assert_weights(model, exact)
 
 
@@ -556,7 +548,7 @@ COPIES = {"pickle": lambda model: pickle.loads(pickle.dumps(model)), "deepcopy":
 @pytest.mark.parametrize("way", COPIES)
 def test_copy_goes_on_with_the_same_bits(way, optimizer, dtype):
     x, y = regression()
-    model = regressor(dtype, OPTIMIZERS[optimizer][0](), metrics="mae")
+    model = regressor(dtype, make(optimizer, 0.01), metrics="mae")
     model.fit(x, y, epochs=2, batch_size=16, verbose=0)
     other = COPIES[way](model)
     assert bits(model) == bits(other)

@@ -17,6 +17,7 @@ TABLE = {
     "peer_training":  (None, (1e-8, 1e-8)),               # twenty steps of another library
     "rounded_loss":   (None, (1e-3, 1e-8)),               # of a peer that subtracts a probability near 1 from 1
     "optimizer":      ((1e-6, 1e-7), (1e-14, 1e-15)),     # a few steps
+    "optimizer_200":  ((1e-4, 1e-5), (1e-9, 1e-10)),      # two hundred steps
     "gradient":       ((2e-4, 2e-5), (1e-11, 1e-13)),     # through a network
     "training":       ((1e-4, 1e-4), (1e-10, 1e-10)),     # twenty steps
     "prediction":     ((2e-5, 2e-5), (1e-12, 1e-12)),     # and scores

@@ -54,11 +54,19 @@ def member(found, name):
 
 @cache
 def optimizers_by_kernel():
-    """An optimizer for each name of `network.OPTIMIZERS`: every class with its defaults, and SGD's other forms."""
-    names = getattr(optimizers, "__all__", ["SGD", "Adam"])         # the first commits have none
-    public = [getattr(optimizers, name) for name in names]
-    found = [*(cls() for cls in public if isinstance(cls, type)), optimizers.SGD(momentum=0.9), optimizers.SGD(momentum=0.9, nesterov=True)]
-    return {optimizer._native()[0]: optimizer for optimizer in found}
+    """An optimizer for each name of `network.OPTIMIZERS`: those with their defaults, and the other forms of three of them."""
+    forms = {"SGD": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}], "Adam": [{"amsgrad": True}],
+             "RMSprop": [{"momentum": 0.9}, {"centered": True}, {"centered": True, "momentum": 0.9}]}
+    found = {}
+    for name in ("SGD", "RMSprop", "Adam", "RAdam", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion"):
+        cls = getattr(optimizers, name, None)
+        for options in [{}, *forms.get(name, [])]:
+            try:
+                optimizer = cls(**options)
+            except TypeError:       # a commit that lacks it, or the option
+                continue
+            found[optimizer._native()[0]] = optimizer
+    return found
 
 
 PEAK = """

@@ -20,7 +20,7 @@ def stepper(width, depth, batch, dtype="float32", optimizer="adam"):
 
     layers = [Input(width), *[Dense(width, activation="relu") for _ in range(depth)], Dense(CLASSES, activation="softmax")]
     model = nnfast.Sequential(layers, seed=0, dtype=dtype)
-    model.compile(optimizers_by_kernel()[optimizer], "sparse_categorical_crossentropy")
+    model.compile(member(optimizers_by_kernel(), optimizer), "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)
     x, y = rng.random((ROWS, width)).astype(dtype), rng.integers(0, CLASSES, ROWS)
     flops = 6 * batch * width * (depth * width + CLASSES)

@@ -48,7 +48,9 @@ from nnfast._core.losses cimport (
     SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS, TVERSKY, C_FUNCTION, PYTHON_FUNCTION)
 from nnfast._core.metrics cimport (
     metric_row, BINARY_ACCURACY, CATEGORICAL_ACCURACY, SPARSE_CATEGORICAL_ACCURACY, ABSOLUTE_ERROR, SQUARED_ERROR)
-from nnfast._core.optimizers cimport optimizer_step, step_rate, all_finite, SGD, MOMENTUM, NESTEROV, ADAM
+from nnfast._core.optimizers cimport (
+    Step, begin_step, optimizer_step, all_finite, SGD, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_MOMENTUM, RMSPROP_CENTERED,
+    RMSPROP_CENTERED_MOMENTUM, ADAM, AMSGRAD, RADAM, ADAGRAD, ADADELTA, ADAMAX, NADAM, LION)
 from nnfast._core.gather cimport (
     gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
 from nnfast._core cimport mathf
@@ -87,7 +89,12 @@ METRICS = {
     "sparse_categorical_accuracy": SPARSE_CATEGORICAL_ACCURACY,
     "absolute_error": ABSOLUTE_ERROR, "squared_error": SQUARED_ERROR,
 }
-OPTIMIZERS = {"sgd": (SGD, 0), "momentum": (MOMENTUM, 1), "nesterov": (NESTEROV, 1), "adam": (ADAM, 2)}   # name: code, slots
+OPTIMIZERS = {                  # name: code, slots
+    "sgd": (SGD, 0), "momentum": (MOMENTUM, 1), "nesterov": (NESTEROV, 1), "rmsprop": (RMSPROP, 1), "rmsprop_momentum": (RMSPROP_MOMENTUM, 2),
+    "rmsprop_centered": (RMSPROP_CENTERED, 2), "rmsprop_centered_momentum": (RMSPROP_CENTERED_MOMENTUM, 3), "adam": (ADAM, 2),
+    "amsgrad": (AMSGRAD, 3), "radam": (RADAM, 2), "adagrad": (ADAGRAD, 1), "adadelta": (ADADELTA, 2), "adamax": (ADAMAX, 2),
+    "nadam": (NADAM, 2), "lion": (LION, 1),
+}
 SOURCES = {
     "f4": FLOAT32, "f8": FLOAT64, "i1": INT8, "i2": INT16, "i4": INT32, "i8": INT64,
     "u1": UINT8, "u2": UINT16, "u4": UINT32, "u8": UINT64, "b1": UINT8,
@@ -232,7 +239,10 @@ cdef struct Plan:
     bint ordinal                # no metric needs more of the outputs than their order, which softmax keeps
     int optimizer
     double settings[MAX_SETTINGS]
+    double weight_decay
     double learning_rate
+    const double* rates         # of the batches start..stop, or NULL: learning_rate for all
+    Step step                   # written by thread 0 in the rows' half, read in the weights' half
     Py_ssize_t steps            # taken by the optimizer so far
     bint update                 # else the gradient is left in grads
     bint check                  # stop at a loss or gradient that is not finite
@@ -556,7 +566,7 @@ cdef inline double penalty(const Plan* p) noexcept nogil:
 
 
 cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_t a_stride, Py_ssize_t first, Py_ssize_t last,
-                             Py_ssize_t rows, bint more, bint final, double rate, int thread) noexcept nogil:
+                             Py_ssize_t rows, bint more, bint final, int thread) noexcept nogil:
     """Rows first..last of [W; b]: d[W; b] = [a 1]^T delta, added to grads if `more`; if `final` the optimizer's step."""
     cdef floating* gradient = <floating*>(p.scratch + thread * p.scratch_size)
     cdef Py_ssize_t offset = layer.kernel + first * layer.n_out
@@ -597,7 +607,7 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
         memcpy(grads + offset, gradient, size * sizeof(floating))
     if final and p.update:
         optimizer_step(p.optimizer, <floating*>p.params + offset, gradient, <floating*>p.slots + offset, p.n_params,
-                       size, p.settings, rate)
+                       size, p.settings, &p.step)
         if p.check and not all_finite(<floating*>p.params + offset, size):      # as every step of a bad gradient leaves them
             spoil(p, thread)
         repack(p, layer, first, last, gradient)
@@ -627,8 +637,7 @@ cdef inline bint failed(const int* status, int size) noexcept nogil:
     return False
 
 
-cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, double rate, int thread,
-                              const floating* tag) noexcept nogil:
+cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, int thread, const floating* tag) noexcept nogil:
     """This thread's rows of each [W; b]: gradient over `rows` rows of the workspace, and step."""
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
     cdef Py_ssize_t r, end, last, stride = p.input_stride, offset = 0
@@ -640,8 +649,7 @@ cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, d
         last = first[p.n_layers + index]
         while r < last:
             end = r + p.layers[index].block if last - r >= p.layers[index].block + GROUP_ROWS else last       # no block for the bias alone
-            update_rows(p, p.layers + index, at(&p.work, offset, stride, 0, tag), stride, r, end, rows, more, final,
-                        rate, thread)
+            update_rows(p, p.layers + index, at(&p.work, offset, stride, 0, tag), stride, r, end, rows, more, final, thread)
             r = end
         offset = p.layers[index].a
         stride = p.layers[index].stride
@@ -727,7 +735,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
     cdef Py_ssize_t batch, place, rows, part, done, index, from_row, to_row, item = sizeof(floating)
     cdef Py_ssize_t most = p.batch_size if p.whole else BATCH_ROWS
     cdef bint plain = p.reduction == REDUCE_MEAN and not p.ignores
-    cdef double rate, scale
+    cdef double scale
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
     if p.check and p.update:
         copy_share(p.backup, p.params, p.n_params * item, thread, size)
@@ -738,7 +746,9 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
     for batch in range(p.start, p.stop):
         place = batch * p.batch_size
         rows = min(p.batch_size, p.n_rows - place)
-        rate = step_rate(p.optimizer, p.settings, p.learning_rate, p.steps + batch - p.start + 1)
+        if thread == 0:
+            begin_step(&p.step, p.optimizer, p.settings, p.weight_decay, p.rates[batch - p.start] if p.rates != NULL else p.learning_rate,
+                       p.steps + batch - p.start + 1)
         scale = batch_scale(p, place, rows)
         if thread == 0:
             p.penalty_scale = scale if p.penalty_by_rows else 1
@@ -767,7 +777,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
                 add_up(p, place + done, part, 1 if plain or p.whole else scale * rows)
                 if done + part < rows and interrupted(p):
                     p.weights_status[0] = STATUS_INTERRUPTED
-            weights_half(p, part, done > 0, done + part == rows, rate, thread, tag)
+            weights_half(p, part, done > 0, done + part == rows, thread, tag)
             barrier(&p.team, size)
             if failed(p.weights_status, size):
                 return
@@ -1191,19 +1201,23 @@ cdef class Network:
         copy_rows(delta, last.stride * item, address(gradient), last.n_out * item, last.n_out * item, rows)
         return 0
 
-    def set_optimizer(self, int optimizer, Py_ssize_t n_slots, list settings):
-        """The optimizer, with its state at zero."""
+    def set_optimizer(self, int optimizer, Py_ssize_t n_slots, list settings, double weight_decay=0, double start=0):
+        """The optimizer, with every number of its state at `start`."""
         cdef Plan* p = self.plan
         slots = aligned_zeros(n_slots * p.n_params, self.dtype).reshape(n_slots, p.n_params)
         cdef char* memory = address(slots)
-        self.set_settings(settings)
+        if start != 0:
+            slots[:] = start
+        self.set_settings(settings, weight_decay)
         self._backup = None
         self.slots, p.slots, p.n_slots, p.optimizer, p.steps = slots, memory, n_slots, optimizer, 0
 
-    def set_settings(self, list settings):
+    def set_settings(self, list settings, double weight_decay=0):
         """New hyper-parameters for the same optimizer; its state stays."""
-        for i, value in enumerate(settings):
-            self.plan.settings[i] = value
+        cdef int i
+        for i in range(MAX_SETTINGS):
+            self.plan.settings[i] = settings[i] if i < len(settings) else 0
+        self.plan.weight_decay = weight_decay
 
     def set_penalties(self, list penalties, bint by_rows):
         """Adds the gradient of l1 |W| + l2 W^2 to that of every batch, for each layer; biases are left out.
@@ -1296,7 +1310,7 @@ cdef class Network:
 
     def train_batches(self, x, int x_source, y, int y_source, const int64_t[::1] order, const double[::1] weights,
                       Py_ssize_t n_rows, Py_ssize_t batch_size, Py_ssize_t start, Py_ssize_t stop,
-                      double learning_rate, double[::1] sums, bint update, bint check, int size, outputs=None,
+                      learning_rate, double[::1] sums, bint update, bint check, int size, outputs=None,
                       bint ignores=False):
         """Trains on batches start..stop without the GIL.
 
@@ -1307,6 +1321,7 @@ cdef class Network:
         order : int64 (n_rows,) or None
             Rows in the order of training; checked by the caller to lie in [0, n).
         weights : float64 (n,) or None
+        learning_rate : float, or float64 (stop - start,) with that of each batch
         sums : float64 (1 + n_metrics,)
             Added to: weighted loss and metrics of every row; behind them, if there are penalties, the penalty of each
             batch times its rows.
@@ -1338,6 +1353,12 @@ cdef class Network:
             raise ValueError("x, y, order and weights must have a row each for every row")
         if update and self.slots is None:
             raise ValueError("the network has no optimizer")
+        cdef const double[::1] rates = learning_rate if isinstance(learning_rate, np.ndarray) else None
+        if rates is None:
+            p.learning_rate = learning_rate
+        elif rates.shape[0] != stop - start:
+            raise ValueError("learning_rate must be a number, or an array with one for each batch of the range")
+        p.rates = &rates[0] if rates is not None else NULL
         self.prepare(min(batch_size, n_rows), size, not update, check and update)
         p.update = update
         p.outputs = self.outputs_address(outputs, n_rows)
@@ -1349,13 +1370,13 @@ cdef class Network:
             if is_sparse(p.loss.kind):
                 labels = y
                 p.labels = &labels[0]
-                self.enter(order, weights, n_rows, batch_size, start, stop, learning_rate, sums, check, size)
+                self.enter(order, weights, n_rows, batch_size, start, stop, sums, check, size)
             else:
                 p.labels = NULL
                 p.n_targets = self.columns_of(y)
                 open_rows(y, y_source, p.n_targets, &p.y, &y_buffer)
                 try:
-                    self.enter(order, weights, n_rows, batch_size, start, stop, learning_rate, sums, check, size)
+                    self.enter(order, weights, n_rows, batch_size, start, stop, sums, check, size)
                 finally:
                     PyBuffer_Release(&y_buffer)
         finally:
@@ -1400,8 +1421,7 @@ cdef class Network:
         return address(outputs)
 
     cdef int enter(self, const int64_t[::1] order, const double[::1] weights, Py_ssize_t n_rows, Py_ssize_t batch_size,
-                   Py_ssize_t start, Py_ssize_t stop, double learning_rate, double[::1] sums,
-                   bint check, int size) except -1:
+                   Py_ssize_t start, Py_ssize_t stop, double[::1] sums, bint check, int size) except -1:
         """Writes the job, calls the team and works on it as thread 0."""
         cdef Plan* p = self.plan
         cdef int t
@@ -1412,7 +1432,6 @@ cdef class Network:
         p.start = start
         p.stop = stop
         p.done = start
-        p.learning_rate = learning_rate
         p.sums = &sums[0]
         p.check = check
         for t in range(size):
@@ -1742,9 +1761,12 @@ def apply_activation_gradient(int kind, const floating[:, ::1] z, const floating
 
 
 def apply_optimizer(int kind, floating[::1] params, const floating[::1] grads, floating[:, ::1] slots, settings,
-                    double learning_rate, Py_ssize_t step):
+                    double learning_rate, Py_ssize_t step, double weight_decay=0):
     """One step of the optimizer, in place."""
     cdef double values[MAX_SETTINGS]
+    cdef Step numbers
+    memset(values, 0, sizeof(values))
+    memset(&numbers, 0, sizeof(Step))
     cdef Py_ssize_t i, needed = {code: n for code, n in OPTIMIZERS.values()}[kind]
     for i, value in enumerate(settings):
         values[i] = value
@@ -1753,8 +1775,8 @@ def apply_optimizer(int kind, floating[::1] params, const floating[::1] grads, f
     if params.shape[0] == 0:
         return
     with nogil:
-        optimizer_step(kind, &params[0], &grads[0], &slots[0, 0] if needed else NULL, params.shape[0], params.shape[0],
-                       values, step_rate(kind, values, learning_rate, step))
+        begin_step(&numbers, kind, values, weight_decay, learning_rate, step)
+        optimizer_step(kind, &params[0], &grads[0], &slots[0, 0] if needed else NULL, params.shape[0], params.shape[0], values, &numbers)
 
 
 def apply_math(name, const floating[::1] x, floating[::1] out):

@@ -1,21 +1,43 @@
 """Optimizer steps: one loop over a run of parameters, its gradient and its state.
 
-Formulas and names are Keras'.  The state slots have the layout of the
-parameters: momentum keeps its velocity in slot 0, Adam m and v in 0 and 1.
-Scalars arrive as double and become the dtype of the model once, above the loop.
+Formulas and names are Keras' (3.15), RAdam's are PyTorch's (2.13).  The state slots have the layout of the
+parameters and stand in the order of a kernel's arguments.  Hyper-parameters arrive as double and become the
+dtype of the model once, above the loop; what changes with the step, such as bias corrections, is computed once
+a step, in double, by `begin_step`.
 
-To add one: a kernel here, a name in `Optimizer`, a line in `optimizer_step` (and `step_rate`,
-where the rate changes with the step) and `OPTIMIZERS` (network.pyx), a class in nnfast/optimizers.py.
+To add one: a kernel here, a name in `Optimizer`, a line in `optimizer_step` (and in `begin_step`, where more
+than the learning rate changes with the step) and `OPTIMIZERS` (network.pyx), a class in nnfast/optimizers.py.
 """
 from cython cimport floating
 from libc.math cimport sqrt as sqrt64
-from nnfast._core.mathf cimport multiply_add, sqrt, fabs, power, INFINITY
+from nnfast._core.mathf cimport multiply_add, sqrt, fabs, copysign, power, INFINITY
 
 cdef enum Optimizer:
     SGD
     MOMENTUM
     NESTEROV
+    RMSPROP
+    RMSPROP_MOMENTUM
+    RMSPROP_CENTERED
+    RMSPROP_CENTERED_MOMENTUM
     ADAM
+    AMSGRAD
+    RADAM
+    ADAGRAD
+    ADADELTA
+    ADAMAX
+    NADAM
+    LION
+
+cdef struct Step:               # the numbers of one step
+    double decay                # of the weights, before the update: learning rate * weight decay
+    double rate
+    double epsilon
+    double root                 # RADAM: 0 as long as the second moment says too little, else 1
+    double of_m                 # NADAM: shares of the momentum and of the gradient in the update
+    double of_g
+    double product              # NADAM: of 1 - 0.96^i / 2 over the steps up to `product_step`
+    Py_ssize_t product_step
 
 
 cdef inline bint all_finite(const floating* x, Py_ssize_t size) noexcept nogil:
@@ -56,35 +78,209 @@ cdef inline void nesterov(floating* w, const floating* g, floating* velocity, Py
         w[i] = w[i] + multiply_add(mu, velocity[i], -step)
 
 
+cdef inline void rmsprop(floating* w, const floating* g, floating* v, floating* mean, floating* velocity, Py_ssize_t size,
+                         double rate_, double rho_, double epsilon, double momentum_) noexcept nogil:
+    """v <- rho v + (1 - rho) g^2; velocity <- mu velocity + rate g / sqrt(v - mean^2 + eps); w <- w - velocity.
+
+    Where `mean` (the same average of g) or `velocity` is NULL it is left out.  v - mean^2 is at least 0, whatever the
+    rounding: below -eps Keras' root is NaN.
+    """
+    cdef floating rate = rate_, rho = rho_, rest = 1 - rho_, eps = epsilon, mu = momentum_, spread, step
+    cdef bint centered = mean != NULL, moving = velocity != NULL
+    cdef Py_ssize_t i
+    for i in range(size):
+        v[i] = multiply_add(rho, v[i], rest * (g[i] * g[i]))
+        spread = v[i]
+        if centered:
+            mean[i] = multiply_add(rho, mean[i], rest * g[i])
+            spread = multiply_add(-mean[i], mean[i], spread)
+            spread = 0 if spread < 0 else spread
+        step = rate * g[i] / sqrt(spread + eps)
+        if moving:
+            velocity[i] = multiply_add(mu, velocity[i], step)
+        else:
+            w[i] = w[i] - step
+    if moving:                  # apart: of five arrays in one loop the compiler would not see that none overlaps another
+        for i in range(size):
+            w[i] = w[i] - velocity[i]
+
+
 cdef inline void adam(floating* w, const floating* g, floating* m, floating* v, Py_ssize_t size, double rate,
-                      double beta_1, double beta_2, double epsilon) noexcept nogil:
-    """m <- m + (g - m)(1 - b1); v <- v + (g^2 - v)(1 - b2); w <- w - rate m / (sqrt(v) + eps)."""
+                      double beta_1, double beta_2, double root_, double epsilon) noexcept nogil:
+    """m <- m + (g - m)(1 - b1); v <- v + (g^2 - v)(1 - b2); w <- w - rate m / (root sqrt(v) + eps)."""
+    cdef floating alpha = rate, rest_1 = 1 - beta_1, rest_2 = 1 - beta_2, root = root_, eps = epsilon
+    cdef Py_ssize_t i
+    for i in range(size):
+        m[i] = m[i] + (g[i] - m[i]) * rest_1
+        v[i] = v[i] + (g[i] * g[i] - v[i]) * rest_2
+        w[i] = w[i] - alpha * m[i] / multiply_add(root, sqrt(v[i]), eps)
+
+
+cdef inline void amsgrad(floating* w, const floating* g, floating* m, floating* v, floating* most, Py_ssize_t size, double rate,
+                         double beta_1, double beta_2, double epsilon) noexcept nogil:
+    """m and v as Adam's; most <- max(most, v); w <- w - rate m / (sqrt(most) + eps) (Reddi, Kale and Kumar 2018)."""
     cdef floating alpha = rate, rest_1 = 1 - beta_1, rest_2 = 1 - beta_2, eps = epsilon
     cdef Py_ssize_t i
     for i in range(size):
         m[i] = m[i] + (g[i] - m[i]) * rest_1
         v[i] = v[i] + (g[i] * g[i] - v[i]) * rest_2
-        w[i] = w[i] - alpha * m[i] / (sqrt(v[i]) + eps)
+        most[i] = most[i] if most[i] > v[i] else v[i]
+        w[i] = w[i] - alpha * m[i] / (sqrt(most[i]) + eps)
 
 
-cdef inline double step_rate(int kind, const double* settings, double learning_rate, Py_ssize_t step) noexcept nogil:
-    """What the step multiplies by, once a step: Adam's is lr sqrt(1 - b2^t) / (1 - b1^t), t = step = 1, 2, ...
+cdef inline void adagrad(floating* w, const floating* g, floating* sum, Py_ssize_t size, double rate_, double epsilon) noexcept nogil:
+    """sum <- sum + g^2; w <- w - rate g / sqrt(sum + eps)."""
+    cdef floating rate = rate_, eps = epsilon
+    cdef Py_ssize_t i
+    for i in range(size):
+        sum[i] = sum[i] + g[i] * g[i]
+        w[i] = w[i] - rate * g[i] / sqrt(sum[i] + eps)
 
-    (Kingma and Ba 2015, section 2, last form.)
+
+cdef inline void adadelta(floating* w, const floating* g, floating* v, floating* d, Py_ssize_t size, double rate_, double rho_,
+                          double epsilon) noexcept nogil:
+    """v <- rho v + (1 - rho) g^2; step = sqrt((d + eps) / (v + eps)) g; d <- rho d + (1 - rho) step^2; w <- w - rate step."""
+    cdef floating rate = rate_, rho = rho_, rest = 1 - rho_, eps = epsilon, step
+    cdef Py_ssize_t i
+    for i in range(size):
+        v[i] = multiply_add(rho, v[i], rest * (g[i] * g[i]))
+        step = sqrt((d[i] + eps) / (v[i] + eps)) * g[i]
+        d[i] = multiply_add(rho, d[i], rest * (step * step))
+        w[i] = w[i] - rate * step
+
+
+cdef inline void adamax(floating* w, const floating* g, floating* m, floating* u, Py_ssize_t size, double rate_, double beta_1,
+                        double beta_2, double epsilon) noexcept nogil:
+    """m <- m + (g - m)(1 - b1); u <- max(b2 u, |g|); w <- w - rate m / (u + eps)."""
+    cdef floating rate = rate_, rest_1 = 1 - beta_1, keep = beta_2, eps = epsilon, before, now
+    cdef Py_ssize_t i
+    for i in range(size):
+        m[i] = m[i] + (g[i] - m[i]) * rest_1
+        before = keep * u[i]
+        now = fabs(g[i])
+        u[i] = before if before > now else now
+        w[i] = w[i] - rate * m[i] / (u[i] + eps)
+
+
+cdef inline void nadam(floating* w, const floating* g, floating* m, floating* v, Py_ssize_t size, double beta_1, double beta_2,
+                       double of_m_, double of_g_, double epsilon) noexcept nogil:
+    """m and v as Adam's; w <- w - (of_m m + of_g g) / (sqrt(v) + eps)."""
+    cdef floating rest_1 = 1 - beta_1, rest_2 = 1 - beta_2, of_m = of_m_, of_g = of_g_, eps = epsilon
+    cdef Py_ssize_t i
+    for i in range(size):
+        m[i] = m[i] + (g[i] - m[i]) * rest_1
+        v[i] = v[i] + (g[i] * g[i] - v[i]) * rest_2
+        w[i] = w[i] - multiply_add(of_m, m[i], of_g * g[i]) / (sqrt(v[i]) + eps)
+
+
+cdef inline void lion(floating* w, const floating* g, floating* m, Py_ssize_t size, double rate_, double beta_1,
+                      double beta_2) noexcept nogil:
+    """c = b1 m + (1 - b1) g; w <- w - rate sign(c); m <- b2 m + (1 - b2) g (Chen et al. 2023).
+
+    c - c is 0 of a number, NaN of NaN and infinity: without it the sign would hide a bad gradient.
     """
-    if kind == ADAM:
-        return learning_rate * sqrt64(1 - power(settings[1], step)) / (1 - power(settings[0], step))
-    return learning_rate
+    cdef floating rate = rate_, b1 = beta_1, b2 = beta_2, rest_1 = 1 - beta_1, rest_2 = 1 - beta_2, c, step
+    cdef Py_ssize_t i
+    for i in range(size):
+        c = multiply_add(b1, m[i], rest_1 * g[i])
+        step = copysign(rate, c)
+        step = 0 if c == 0 else step
+        w[i] = w[i] - (step + (c - c))
+        m[i] = multiply_add(b2, m[i], rest_2 * g[i])
+
+
+cdef inline void decay_weights(floating* w, Py_ssize_t size, double decay) noexcept nogil:
+    """w <- w - decay w; not (1 - decay) w: rounded to float32, that factor loses digits of a small decay."""
+    cdef floating factor = -decay
+    cdef Py_ssize_t i
+    for i in range(size):
+        w[i] = multiply_add(factor, w[i], w[i])
+
+
+cdef inline double momentum64(double beta_1, Py_ssize_t t) noexcept nogil:
+    """Nadam's momentum of step t."""
+    return beta_1 * (1 - 0.5 * power(0.96, t))
+
+
+cdef inline void begin_step(Step* step, int kind, const double* settings, double weight_decay, double learning_rate,
+                            Py_ssize_t t) noexcept nogil:
+    """The numbers of step t = 1, 2, ...
+
+    ADAM     rate = lr sqrt(1 - b2^t) / (1 - b1^t), and eps as given: epsilon hat of Kingma and Ba 2015, section 2; or with
+             settings[3] eps sqrt(1 - b2^t), which is their algorithm 1, and PyTorch's
+    RADAM    the same rate times the rectification r of Liu et al. 2020 once rho_t > 5; before, lr / (1 - b1^t) m
+    ADAMAX   rate = lr / (1 - b1^t)
+    NADAM    Dozat 2016, with his warming momentum u_t = b1 (1 - 0.96^t / 2)
+    """
+    cdef double root, rho, rho_t, u, u_next, product
+    step.decay = learning_rate * weight_decay
+    step.rate = learning_rate
+    step.root = 1
+    if kind == ADAM or kind == AMSGRAD or kind == RADAM or kind == NADAM:
+        root = sqrt64(1 - power(settings[1], t))
+        step.epsilon = settings[2]
+        step.rate = learning_rate * root
+        if kind == NADAM:
+            step.epsilon *= root
+            if t < step.product_step:
+                step.product_step = 0
+            if step.product_step == 0:
+                step.product = 1
+            while step.product_step < t:
+                step.product_step += 1
+                step.product *= momentum64(1, step.product_step)
+            u = momentum64(settings[0], t)
+            u_next = momentum64(settings[0], t + 1)
+            product = step.product * power(settings[0], t)
+            step.of_m = step.rate * u_next / (1 - product * u_next)
+            step.of_g = step.rate * (1 - u) / (1 - product)
+            return
+        step.rate /= 1 - power(settings[0], t)
+        if settings[3] != 0:
+            step.epsilon *= root
+        if kind == RADAM:
+            rho = (1. + settings[1]) / (1. - settings[1])
+            rho_t = rho - 2 * t * power(settings[1], t) / (1 - power(settings[1], t))
+            if rho_t > 5:
+                step.rate *= sqrt64((rho_t - 4) * (rho_t - 2) * rho / ((rho - 4) * (rho - 2) * rho_t))
+            else:
+                step.rate = learning_rate / (1 - power(settings[0], t))
+                step.root, step.epsilon = 0, 1
+    elif kind == ADAMAX:
+        step.rate = learning_rate / (1 - power(settings[0], t))
 
 
 cdef inline void optimizer_step(int kind, floating* w, const floating* g, floating* slots, Py_ssize_t slot_size,
-                                Py_ssize_t size, const double* settings, double rate) noexcept nogil:
+                                Py_ssize_t size, const double* settings, const Step* step) noexcept nogil:
     """One step on `size` parameters; settings are the hyper-parameters in the order of the kernel's arguments."""
+    cdef floating* second = slots + slot_size
+    if step.decay != 0:
+        decay_weights(w, size, step.decay)
     if kind == SGD:
-        sgd(w, g, size, rate)
+        sgd(w, g, size, step.rate)
     elif kind == MOMENTUM:
-        momentum(w, g, slots, size, rate, settings[0])
+        momentum(w, g, slots, size, step.rate, settings[0])
     elif kind == NESTEROV:
-        nesterov(w, g, slots, size, rate, settings[0])
-    elif kind == ADAM:
-        adam(w, g, slots, slots + slot_size, size, rate, settings[0], settings[1], settings[2])
+        nesterov(w, g, slots, size, step.rate, settings[0])
+    elif kind == RMSPROP:
+        rmsprop(w, g, slots, <floating*>NULL, <floating*>NULL, size, step.rate, settings[0], settings[1], 0)
+    elif kind == RMSPROP_MOMENTUM:
+        rmsprop(w, g, slots, <floating*>NULL, second, size, step.rate, settings[0], settings[1], settings[2])
+    elif kind == RMSPROP_CENTERED:
+        rmsprop(w, g, slots, second, <floating*>NULL, size, step.rate, settings[0], settings[1], 0)
+    elif kind == RMSPROP_CENTERED_MOMENTUM:
+        rmsprop(w, g, slots, second, second + slot_size, size, step.rate, settings[0], settings[1], settings[2])
+    elif kind == ADAM or kind == RADAM:
+        adam(w, g, slots, second, size, step.rate, settings[0], settings[1], step.root, step.epsilon)
+    elif kind == AMSGRAD:
+        amsgrad(w, g, slots, second, second + slot_size, size, step.rate, settings[0], settings[1], step.epsilon)
+    elif kind == ADAGRAD:
+        adagrad(w, g, slots, size, step.rate, settings[0])
+    elif kind == ADADELTA:
+        adadelta(w, g, slots, second, size, step.rate, settings[0], settings[1])
+    elif kind == ADAMAX:
+        adamax(w, g, slots, second, size, step.rate, settings[0], settings[1], settings[2])
+    elif kind == NADAM:
+        nadam(w, g, slots, second, size, settings[0], settings[1], step.of_m, step.of_g, step.epsilon)
+    elif kind == LION:
+        lion(w, g, slots, size, step.rate, settings[0], settings[1])
