@@ -3,12 +3,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnfast._validation import unknown
+from nnfast import _validation as check
 
-__all__ = ["Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "Ones",
-           "RandomNormal", "RandomUniform", "TruncatedNormal", "Zeros", "get"]
+__all__ = ["Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal", "LecunUniform", "Ones",
+           "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "get"]
 
 TRUNCATED_DEVIATION = 0.87962566103423978      # standard deviation of a normal distribution cut at two of its own
+
+
+def _without_options(initializer):
+    """The repr of a class that takes no options."""
+    return f"{type(initializer).__name__}()"
 
 
 def truncated_normal(rng, shape):
@@ -83,60 +88,144 @@ def _fans(shape):
 
 
 @dataclass(frozen=True)
-class GlorotUniform:
+class VarianceScaling:
+    """Variance scale / fan: the rule behind Glorot's, He's and LeCun's initializers, which are named cases of it.
+
+    Parameters
+    ----------
+    scale : float above 0
+    mode : {"fan_in", "fan_out", "fan_avg"}
+        Inputs of the layer, its outputs, or the mean of both.
+    distribution : {"truncated_normal", "untruncated_normal", "uniform"}
+        As in Keras "normal" means "truncated_normal": cut at two standard deviations and widened, so that the variance
+        is the one asked for.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> initializer = nnfast.initializers.VarianceScaling(3.0, "fan_in", "uniform")     # within sqrt(3 * 3 / 9) = 1
+    >>> bool(np.abs(initializer((9, 1000), np.random.default_rng(0))).max() > 0.99)
+    True
+    """
+
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+
+    def __post_init__(self):
+        check.positive(self.scale, "scale")
+        check.one_of(self.mode, "mode", ("fan_in", "fan_out", "fan_avg"))
+        check.one_of(self.distribution, "distribution", ("truncated_normal", "normal", "untruncated_normal", "uniform"))
+
+    def __call__(self, shape, rng):
+        fan_in, fan_out = _fans(shape)
+        variance = self.scale / {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        if self.distribution == "uniform":
+            limit = np.sqrt(3 * variance)
+            return rng.uniform(-limit, limit, shape)
+        if self.distribution == "untruncated_normal":
+            return rng.normal(0, np.sqrt(variance), shape)
+        return np.sqrt(variance) / TRUNCATED_DEVIATION * truncated_normal(rng, shape)
+
+
+class GlorotUniform(VarianceScaling):
     """Uniform within sqrt(6 / (fan_in + fan_out)) of 0 (Glorot and Bengio 2010)."""
 
-    def __call__(self, shape, rng):
-        limit = np.sqrt(6 / sum(_fans(shape)))
-        return rng.uniform(-limit, limit, shape)
+    def __init__(self):
+        super().__init__(1.0, "fan_avg", "uniform")
+
+    __repr__ = _without_options
 
 
-@dataclass(frozen=True)
-class GlorotNormal:
+class GlorotNormal(VarianceScaling):
     """Truncated normal of variance 2 / (fan_in + fan_out)."""
 
-    def __call__(self, shape, rng):
-        return np.sqrt(2 / sum(_fans(shape))) / TRUNCATED_DEVIATION * truncated_normal(rng, shape)
+    def __init__(self):
+        super().__init__(1.0, "fan_avg", "truncated_normal")
+
+    __repr__ = _without_options
 
 
-@dataclass(frozen=True)
-class HeUniform:
+class HeUniform(VarianceScaling):
     """Uniform within sqrt(6 / fan_in) of 0 (He et al. 2015)."""
 
-    def __call__(self, shape, rng):
-        limit = np.sqrt(6 / _fans(shape)[0])
-        return rng.uniform(-limit, limit, shape)
+    def __init__(self):
+        super().__init__(2.0, "fan_in", "uniform")
+
+    __repr__ = _without_options
 
 
-@dataclass(frozen=True)
-class HeNormal:
+class HeNormal(VarianceScaling):
     """Truncated normal of variance 2 / fan_in (He et al. 2015)."""
 
-    def __call__(self, shape, rng):
-        return np.sqrt(2 / _fans(shape)[0]) / TRUNCATED_DEVIATION * truncated_normal(rng, shape)
+    def __init__(self):
+        super().__init__(2.0, "fan_in", "truncated_normal")
+
+    __repr__ = _without_options
 
 
-@dataclass(frozen=True)
-class LecunUniform:
+class LecunUniform(VarianceScaling):
     """Uniform within sqrt(3 / fan_in) of 0."""
 
-    def __call__(self, shape, rng):
-        limit = np.sqrt(3 / _fans(shape)[0])
-        return rng.uniform(-limit, limit, shape)
+    def __init__(self):
+        super().__init__(1.0, "fan_in", "uniform")
+
+    __repr__ = _without_options
+
+
+class LecunNormal(VarianceScaling):
+    """Truncated normal of variance 1 / fan_in."""
+
+    def __init__(self):
+        super().__init__(1.0, "fan_in", "truncated_normal")
+
+    __repr__ = _without_options
 
 
 @dataclass(frozen=True)
-class LecunNormal:
-    """Truncated normal of variance 1 / fan_in."""
+class Orthogonal:
+    """`gain` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe, McClelland and Ganguli 2014).
+
+    Q of the QR decomposition of a normal matrix, its columns with the signs of the diagonal of R: so all such matrices
+    are equally likely.  For kernels; a bias is no matrix.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self):
+        check.number(self.gain, "gain")
 
     def __call__(self, shape, rng):
-        return np.sqrt(1 / _fans(shape)[0]) / TRUNCATED_DEVIATION * truncated_normal(rng, shape)
+        _matrix_alone(self, shape)
+        q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+        q = q * np.where(np.diag(r) < 0, -1, 1)
+        return self.gain * (q.T if shape[0] < shape[1] else q)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`gain` on the diagonal, 0 elsewhere: a layer that begins as the identity, cut or padded where it is not square."""
+
+    gain: float = 1.0
+
+    def __post_init__(self):
+        check.number(self.gain, "gain")
+
+    def __call__(self, shape, rng):
+        _matrix_alone(self, shape)
+        return self.gain * np.eye(*shape)
+
+
+def _matrix_alone(initializer, shape):
+    if len(shape) != 2:
+        raise ValueError(f"{initializer!r} makes matrices: it is for kernels, not for weights of shape {shape}.")
 
 
 _NAMES = {
     "zeros": Zeros, "ones": Ones, "constant": Constant, "random_uniform": RandomUniform, "random_normal": RandomNormal,
     "truncated_normal": TruncatedNormal, "glorot_uniform": GlorotUniform, "glorot_normal": GlorotNormal,
     "he_uniform": HeUniform, "he_normal": HeNormal, "lecun_uniform": LecunUniform, "lecun_normal": LecunNormal,
+    "variance_scaling": VarianceScaling, "orthogonal": Orthogonal, "identity": Identity,
 }
 
 
@@ -154,5 +243,5 @@ def get(identifier):
     if callable(identifier):
         return identifier
     if identifier not in _NAMES:
-        raise unknown("initializer", identifier, _NAMES)
+        raise check.unknown("initializer", identifier, _NAMES)
     return _NAMES[identifier]()

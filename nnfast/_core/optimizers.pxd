@@ -79,14 +79,14 @@ cdef inline void nesterov(floating* w, const floating* g, floating* velocity, Py
 
 
 cdef inline void rmsprop(floating* w, const floating* g, floating* v, floating* mean, floating* velocity, Py_ssize_t size,
-                         double rate_, double rho_, double epsilon, double momentum_) noexcept nogil:
+                         double rate_, double rho_, double epsilon, double momentum_, bint centered, bint moving) noexcept nogil:
     """v <- rho v + (1 - rho) g^2; velocity <- mu velocity + rate g / sqrt(v - mean^2 + eps); w <- w - velocity.
 
-    Where `mean` (the same average of g) or `velocity` is NULL it is left out.  v - mean^2 is at least 0, whatever the
+    `mean`, the same average of g, only if `centered`, `velocity` only if `moving`: constants, so that each of the four
+    is a loop without branches.  v - mean^2 is at least 0, whatever the
     rounding: below -eps Keras' root is NaN.
     """
     cdef floating rate = rate_, rho = rho_, rest = 1 - rho_, eps = epsilon, mu = momentum_, spread, step
-    cdef bint centered = mean != NULL, moving = velocity != NULL
     cdef Py_ssize_t i
     for i in range(size):
         v[i] = multiply_add(rho, v[i], rest * (g[i] * g[i]))
@@ -263,13 +263,13 @@ cdef inline void optimizer_step(int kind, floating* w, const floating* g, floati
     elif kind == NESTEROV:
         nesterov(w, g, slots, size, step.rate, settings[0])
     elif kind == RMSPROP:
-        rmsprop(w, g, slots, <floating*>NULL, <floating*>NULL, size, step.rate, settings[0], settings[1], 0)
+        rmsprop(w, g, slots, <floating*>NULL, <floating*>NULL, size, step.rate, settings[0], settings[1], 0, False, False)
     elif kind == RMSPROP_MOMENTUM:
-        rmsprop(w, g, slots, <floating*>NULL, second, size, step.rate, settings[0], settings[1], settings[2])
+        rmsprop(w, g, slots, <floating*>NULL, second, size, step.rate, settings[0], settings[1], settings[2], False, True)
     elif kind == RMSPROP_CENTERED:
-        rmsprop(w, g, slots, second, <floating*>NULL, size, step.rate, settings[0], settings[1], 0)
+        rmsprop(w, g, slots, second, <floating*>NULL, size, step.rate, settings[0], settings[1], 0, True, False)
     elif kind == RMSPROP_CENTERED_MOMENTUM:
-        rmsprop(w, g, slots, second, second + slot_size, size, step.rate, settings[0], settings[1], settings[2])
+        rmsprop(w, g, slots, second, second + slot_size, size, step.rate, settings[0], settings[1], settings[2], True, True)
     elif kind == ADAM or kind == RADAM:
         adam(w, g, slots, second, size, step.rate, settings[0], settings[1], step.root, step.epsilon)
     elif kind == AMSGRAD:
