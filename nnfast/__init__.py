@@ -16,14 +16,15 @@ from nnfast import (
     schedules,
 )
 from nnfast._config import show_config
+from nnfast._range_test import find_learning_rate
 from nnfast._version import __version__
 from nnfast.layers import Activation, Dense, Flatten, Input
 from nnfast.many import FitErrors, cross_validate, fit_many
 from nnfast.models import Sequential
 
 __all__ = ["Activation", "Dense", "FitErrors", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks",
-           "cross_validate", "datasets", "fit_many", "functional", "gradcheck", "initializers", "layers", "losses", "many", "metrics",
-           "models", "optimizers", "plotting", "schedules", "show_config"]
+           "cross_validate", "datasets", "find_learning_rate", "fit_many", "functional", "gradcheck", "initializers", "layers",
+           "losses", "many", "metrics", "models", "optimizers", "plotting", "schedules", "show_config"]
 
 _LAZY = {"Ensemble": "estimators", "MLPClassifier": "estimators", "MLPRegressor": "estimators"}       # what needs scikit-learn: imported at first use
 

@@ -64,6 +64,14 @@ class Tally:
         self.add(others, data, slice(rows) if order is None else order, outputs)
         return self.results(sums[0] / rows, sums, self.counted(data, rows, order), others)
 
+    def running(self, sums, rows):
+        """Loss and native metrics of the first rows of an epoch; where labels may be ignored the loss alone."""
+        logs = {"loss": float(sums[0] / rows)}
+        for name, metric, _, native in self.metrics:
+            if native is not None and not self.loss._ignores:
+                logs[name] = metric._result(np.array([sums[1 + native], rows]))
+        return logs
+
     def counted(self, data, rows, order=None):
         """How many of the first rows, or of those of an order, count in metrics: those that the loss does not ignore."""
         return int((data.y[slice(rows) if order is None else order] >= 0).sum()) if self.loss._ignores else rows

@@ -1,15 +1,134 @@
-"""What a fit hands to the user."""
+"""What runs beside the native loop: Keras' callbacks, called between its ranges.
 
-__all__ = ["History"]
+    fit                 set_params  set_model  on_train_begin
+      per epoch         on_epoch_begin
+        per range       on_train_batch_begin, on_train_batch_end     only if a callback has them: then ranges are one batch
+        validation      on_test_begin  on_test_end
+                        on_epoch_end                                 all get the same dict `logs`, and may add to it
+                        on_train_end
+
+A hook may use its model as it likes, but for fit, compile and build: no step is under way.  What it raises ends the fit
+and reaches its caller; the model keeps the weights of the last step.  Of Keras' hooks those of single batches of
+evaluation and prediction are absent, as these are not done by batches.
+"""
+import os
+import warnings
+
+import numpy as np
+
+from nnfast import _validation as check
+
+__all__ = ["CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint", "ProgressBar",
+           "ReduceLROnPlateau", "TerminateOnNaN"]
+
+HOOKS = ("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end", "on_test_begin",
+         "on_test_end")
+BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 
-class History:
+class Callback:
+    """The hooks of a fit; a callback of your own overrides those it needs.
+
+    Setting `self.model.stop_training = True` ends the fit after the epoch, or in a batch hook after the batch.  A fit
+    with batch hooks calls native code for each batch, which costs some microseconds a batch; one without is as fast as
+    without callbacks.
+
+    Attributes
+    ----------
+    model : Sequential
+    params : dict
+        "epochs", "steps" (batches of an epoch), "verbose".
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> class Enough(nnfast.callbacks.Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         if logs["loss"] < 0.01:
+    ...             self.model.stop_training = True
+    >>> model = nnfast.Sequential([nnfast.Dense(1)], seed=0)
+    >>> model.compile(nnfast.optimizers.SGD(0.1), "mse")
+    >>> x = np.linspace(-1, 1, 32).reshape(-1, 1)
+    >>> len(model.fit(x, 2 * x, epochs=1000, verbose=0, callbacks=[Enough()]).epoch) < 1000
+    True
+    """
+
+    model = None
+    params = None
+
+    def set_params(self, params):
+        """Called first, with `params`."""
+        self.params = params
+
+    def set_model(self, model):
+        """Called second, with the model."""
+        self.model = model
+
+    def on_train_begin(self, logs=None):
+        """Before the first epoch."""
+
+    def on_train_end(self, logs=None):
+        """After the last epoch, with its logs; not after an exception."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Before an epoch, counted from 0."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        """After an epoch and its validation, with loss, metrics and "val_..." of both."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Before a batch, counted from 0 in each epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        """After a batch, with the means of the epoch so far of the loss and of the metrics that the core adds up."""
+
+    def on_test_begin(self, logs=None):
+        """Before an evaluation, that of validation data too."""
+
+    def on_test_end(self, logs=None):
+        """After it, with loss and metrics."""
+
+
+class CallbackList:
+    """The callbacks of a fit as one."""
+
+    def __init__(self, callbacks, model, params):
+        given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+        for callback in given:
+            if isinstance(callback, type) or not callable(getattr(callback, "set_model", None)):
+                raise TypeError(f"callbacks must be objects of nnfast.callbacks, or of a class derived from Callback; got {callback!r}.")
+        self.callbacks, self.model = given, model
+        self.hooks = {name: [hook for callback in given if (hook := self._hook(callback, name)) is not None] for name in HOOKS}
+        self.by_batch = bool(self.hooks["on_train_batch_begin"] or self.hooks["on_train_batch_end"])
+        with model._opened():
+            for callback in given:
+                callback.set_params(params)
+                callback.set_model(model)
+
+    @staticmethod
+    def _hook(callback, name):
+        """The hook of a callback, if it is more than the empty one of Callback; on_batch_... is Keras' short name for on_train_batch_..."""
+        for known in (name, name.replace("_train_batch_", "_batch_")):
+            hook = getattr(callback, known, None)
+            if callable(hook) and getattr(hook, "__func__", None) is not getattr(Callback, known, None):
+                return hook
+        return None
+
+    def call(self, name, *arguments):
+        """Calls a hook of all callbacks, in their order."""
+        if self.hooks[name]:
+            with self.model._opened():
+                for hook in self.hooks[name]:
+                    hook(*arguments)
+
+
+class History(Callback):
     """The record of a fit.
 
     Attributes
     ----------
     history : dict of lists
-        "loss", the metrics under their names, and "val_..." of each; an entry an epoch.
+        "loss", the metrics under their names, "val_..." of each, and what callbacks added; an entry an epoch.
     epoch : list of int
         Epochs trained, from 0.
     """
@@ -18,11 +137,447 @@ class History:
         self.history = {}
         self.epoch = []
 
-    def append(self, epoch, logs):
+    def on_epoch_end(self, epoch, logs=None):
         """Adds the logs of an epoch."""
         self.epoch.append(epoch)
-        for name, value in logs.items():
+        for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
     def __repr__(self):
         return f"History({len(self.epoch)} epochs: {', '.join(self.history)})"
+
+
+class _Monitor(Callback):
+    """What callbacks share that compare a value of the logs with its best."""
+
+    def __init__(self, monitor, mode, min_delta):
+        self.monitor = monitor
+        self.mode = check.one_of(mode, "mode", ("auto", "min", "max"))
+        self.min_delta = abs(check.number(min_delta, "min_delta"))
+
+    def _current(self, logs):
+        """The value that is monitored."""
+        if self.monitor not in logs:
+            hint = " Give fit validation_data or validation_split." if self.monitor.startswith("val_") else ""
+            raise ValueError(f"{type(self).__name__} monitors {self.monitor!r}; the logs hold {', '.join(logs)}.{hint}")
+        value = logs[self.monitor]
+        if np.ndim(value):
+            raise ValueError(f"{type(self).__name__} must monitor a number; {self.monitor!r} is an array of shape {np.shape(value)}.")
+        return value
+
+    def _better(self, value, best):
+        """Whether value improves on best, or is a first one, by more than min_delta.  NaN never does, even as a first value."""
+        if value != value:
+            return False
+        if best is None:
+            return True
+        rises = self._rises()
+        return value - self.min_delta > best if rises else value + self.min_delta < best
+
+    def _rises(self):
+        if self.mode != "auto":
+            return self.mode == "max"
+        name = self.monitor.removeprefix("val_")
+        if name == "loss":
+            return False
+        for known, metric, _ in self.model._metrics:
+            if known == name:
+                rises = getattr(type(metric), "_rises", None)
+                if rises is not None:
+                    return rises
+        raise ValueError(f"{type(self).__name__} can not tell whether {self.monitor!r} should rise or fall: give mode='max' or mode='min'.")
+
+
+class EarlyStopping(_Monitor):
+    """Ends a fit whose monitored value has stopped to improve.
+
+    Keras' rules, but for three: NaN never is an improvement, not even in the first epoch; the best weights are always
+    those of an improvement; and a value that is not in the logs is an error.
+
+    Parameters
+    ----------
+    monitor : str
+        A name of the logs.
+    min_delta : float
+        An improvement must be larger than this.
+    patience : int
+        Epochs without improvement after which training ends; the first epoch never ends it.
+    verbose : {0, 1}
+        1 prints when it stops.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger is better; "auto" knows it of losses and the metrics of nnfast.
+    baseline : float, optional
+        Only improvements beyond it end the waiting.
+    restore_best_weights : bool
+        At the end of the fit, stopped early or not, set the weights of the best epoch.
+    start_from_epoch : int
+        Epochs before it do not count.
+
+    Attributes
+    ----------
+    best, best_epoch : float, int
+        Or None while there is none.
+    stopped_epoch : int
+        The epoch that ended the fit, else 0.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> x = np.random.default_rng(0).normal(size=(64, 3))
+    >>> model = nnfast.Sequential([nnfast.Dense(1)], seed=0)
+    >>> model.compile("adam", "mse")
+    >>> stopping = nnfast.callbacks.EarlyStopping(patience=3, restore_best_weights=True)
+    >>> history = model.fit(x, x[:, 0], epochs=5, validation_split=0.25, verbose=0, callbacks=[stopping])
+    >>> stopping.best == min(history.history["val_loss"])
+    True
+    """
+
+    def __init__(self, monitor="val_loss", min_delta=0, patience=0, verbose=0, mode="auto", baseline=None, restore_best_weights=False,
+                 start_from_epoch=0):
+        super().__init__(monitor, mode, min_delta)
+        self.patience = check.size(patience, "patience", 0)
+        self.verbose = verbose
+        self.baseline = None if baseline is None else check.number(baseline, "baseline")
+        self.restore_best_weights = bool(restore_best_weights)
+        self.start_from_epoch = check.size(start_from_epoch, "start_from_epoch", 0)
+        self.on_train_begin()
+
+    def on_train_begin(self, logs=None):
+        """Forgets the fit before."""
+        self.wait = self.stopped_epoch = 0
+        self.best = self.best_epoch = self.best_weights = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compares, and stops."""
+        current = self._current(logs)
+        if epoch < self.start_from_epoch:
+            return
+        self.wait += 1
+        if self._better(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self._better(current, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        """Sets the best weights."""
+        if self.stopped_epoch and self.verbose:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+
+
+class ModelCheckpoint(_Monitor):
+    """Saves the weights, all of them or the best: as .npz, in the order of `get_weights`.
+
+    The file is written beside its name and renamed when it is whole: at every moment there is the old one or the new one.
+
+    Parameters
+    ----------
+    filepath : str or path
+        Ends in ".npz"; may hold {epoch} (from 1), {batch} and names of the logs, with formats: "{epoch:02d}-{val_loss:.3f}.npz".
+        Folders that are missing are made.
+    monitor, mode : as for `EarlyStopping`
+    verbose : {0, 1}
+    save_best_only : bool
+        Save only when the monitored value has improved.
+    save_freq : "epoch" or int
+        After every epoch, or every so many batches; then nothing can be monitored that comes at the end of epochs.
+    initial_value_threshold : float, optional
+        The best value of an earlier training.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1)], seed=0)
+    >>> model.compile("adam", "mse")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "best.npz")
+    ...     best = nnfast.callbacks.ModelCheckpoint(path, monitor="loss", save_best_only=True)
+    ...     history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0, callbacks=[best])
+    ...     with np.load(path) as file:
+    ...         model.set_weights(list(file.values()))
+    """
+
+    def __init__(self, filepath, monitor="val_loss", verbose=0, save_best_only=False, mode="auto", save_freq="epoch",
+                 initial_value_threshold=None):
+        super().__init__(monitor, mode, 0)
+        self.filepath = os.fspath(filepath)
+        if not self.filepath.endswith(".npz"):
+            raise ValueError(f"filepath must end in '.npz', the format of the weights; got {self.filepath!r}.")
+        self.verbose = verbose
+        self.save_best_only = bool(save_best_only)
+        self.save_freq = save_freq if save_freq == "epoch" else check.size(save_freq, "save_freq")
+        self.best = None if initial_value_threshold is None else check.number(initial_value_threshold, "initial_value_threshold")
+        if self.save_freq != "epoch":       # only then, for a hook of batches makes ranges of one batch
+            self.on_train_batch_end = self._after_batch
+        self._seen, self._epoch = 0, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Keeps the number of the epoch."""
+        self._epoch = epoch
+
+    def _after_batch(self, batch, logs=None):
+        self._seen += 1
+        if self._seen >= self.save_freq:
+            self._seen = 0
+            self._save({"batch": batch + 1}, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves, if the epoch is worth it."""
+        if self.save_freq == "epoch":
+            self._save({}, logs)
+
+    def _save(self, place, logs):
+        if self.save_best_only:
+            current = self._current(logs)
+            if not self._better(current, self.best):
+                return
+            self.best = current
+        try:
+            path = self.filepath.format(**{**logs, "epoch": self._epoch + 1, **place})
+        except (KeyError, IndexError) as error:
+            raise ValueError(f"filepath {self.filepath!r} asks for {error}; there are epoch, {', '.join([*place, *logs])}.") from None
+        write_atomically(path, lambda file: np.savez(file, *self.model.get_weights()))
+        if self.verbose:
+            print(f"Epoch {self._epoch + 1}: weights saved to {path}")
+
+
+def write_atomically(path, write):
+    """Calls write(file) for a file beside `path` that takes its place when it is whole."""
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    beside = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        if os.path.exists(beside):
+            os.remove(beside)
+        raise
+
+
+def _number_as_rate(callback, model):
+    """The learning rate, which the callback is about to change, is a number."""
+    rate = getattr(model.optimizer, "learning_rate", None)
+    if rate is None or callable(rate):
+        raise ValueError(f"{type(callback).__name__} sets the learning rate, so the optimizer must have a number for it; got {model.optimizer!r}. "
+                         f"Leave the callback out, or give the optimizer a float.")
+
+
+class ReduceLROnPlateau(_Monitor):
+    """Lowers the learning rate when the monitored value has stopped to improve, as Keras; adds "learning_rate" to the logs.
+
+    Parameters
+    ----------
+    monitor, mode, verbose : as for `EarlyStopping`
+    factor : float in (0, 1)
+        The new rate over the old one.
+    patience : int
+        Epochs without improvement.
+    min_delta : float
+        An improvement must be larger than this.
+    cooldown : int
+        Epochs after a reduction that are not counted.
+    min_lr : float
+        No rate below this.
+    """
+
+    def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0, min_lr=0.0):
+        super().__init__(monitor, mode, min_delta)
+        self.factor = check.number(check.positive(factor, "factor"), "factor", 0, 1, open_high=True)
+        self.patience = check.size(patience, "patience", 0)
+        self.verbose = verbose
+        self.cooldown = check.size(cooldown, "cooldown", 0)
+        self.min_lr = check.number(min_lr, "min_lr", 0)
+        self.best, self.wait, self.cooling = None, 0, 0
+
+    def on_train_begin(self, logs=None):
+        """Forgets the fit before."""
+        _number_as_rate(self, self.model)
+        self.best, self.wait, self.cooling = None, 0, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compares, and lowers."""
+        optimizer = self.model.optimizer
+        logs["learning_rate"] = optimizer.learning_rate
+        current = self._current(logs)
+        if self.cooling:
+            self.cooling -= 1
+            self.wait = 0
+        if self._better(current, self.best):
+            self.best, self.wait = current, 0
+        elif not self.cooling:
+            self.wait += 1
+            if self.wait >= self.patience and optimizer.learning_rate > self.min_lr:
+                optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
+                self.cooling, self.wait = self.cooldown, 0
+                if self.verbose:
+                    print(f"Epoch {epoch + 1}: learning rate reduced to {optimizer.learning_rate:g}")
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate before every epoch; adds "learning_rate" to the logs.
+
+    For a rate that changes with every step give the optimizer a schedule instead.
+
+    Parameters
+    ----------
+    schedule : callable
+        (epoch, learning_rate) -> learning_rate, or (epoch) -> learning_rate; one of nnfast.schedules is called with the epoch.
+    verbose : {0, 1}
+    """
+
+    def __init__(self, schedule, verbose=0):
+        import inspect
+
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function of the epoch, or of the epoch and the learning rate; got {schedule!r}.")
+        self.schedule, self.verbose = schedule, verbose
+        try:
+            signature = inspect.signature(schedule)
+            signature.bind(0, 0.)
+            self._takes_rate = True
+        except TypeError:
+            self._takes_rate = False
+        except ValueError:              # a function in C may have no signature
+            self._takes_rate = True
+
+    def on_train_begin(self, logs=None):
+        """Checks that the rate can be set."""
+        _number_as_rate(self, self.model)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Sets the rate."""
+        optimizer = self.model.optimizer
+        optimizer.learning_rate = check.number(self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch),
+                                               "the learning rate of the schedule", 0)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: learning rate {optimizer.learning_rate:g}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds the rate to the logs."""
+        logs["learning_rate"] = self.model.optimizer.learning_rate
+
+
+class CSVLogger(Callback):
+    """Writes the logs of every epoch to a file, a line each.
+
+    Parameters
+    ----------
+    filename : str or path
+    separator : str
+    append : bool
+        Go on in a file that is there; else it is written anew.
+    """
+
+    def __init__(self, filename, separator=",", append=False):
+        self.filename, self.separator, self.append = os.fspath(filename), separator, bool(append)
+        self.names = None
+
+    def on_train_begin(self, logs=None):
+        """Begins the file."""
+        self.names = None
+        with open(self.filename, "a" if self.append else "w"):
+            pass
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes a line; the columns are those of the first epoch."""
+        import csv
+
+        if self.names is None:
+            self.names = ["epoch", *sorted(logs)]
+            header = os.path.getsize(self.filename) == 0
+        else:
+            header = False
+        with open(self.filename, "a", newline="") as file:
+            writer = csv.DictWriter(file, self.names, restval="NA", extrasaction="ignore", delimiter=self.separator)
+            if header:
+                writer.writeheader()
+            writer.writerow({"epoch": epoch, **{name: value.tolist() if np.ndim(value) else value for name, value in logs.items()}})
+
+
+class TerminateOnNaN(Callback):
+    """Ends a fit in which a loss or gradient is not finite: as fit(nonfinite="stop"), or with `raise_error` "raise".
+
+    The core looks at every batch anyway, and puts back the weights of up to 0.1 s before (Keras leaves them broken); so
+    this costs nothing.  It can not be combined with nonfinite="ignore".  A validation loss that is not finite ends the fit, too.
+
+    Parameters
+    ----------
+    raise_error : bool
+    """
+
+    def __init__(self, raise_error=False):
+        self.raise_error = bool(raise_error)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the validation loss."""
+        if not np.isfinite(logs.get("val_loss", 0)):
+            message = f"the validation loss became NaN or infinite in epoch {epoch + 1}"
+            if self.raise_error:
+                raise FloatingPointError(message + ".")
+            warnings.warn(message + "; the fit ends.", RuntimeWarning, stacklevel=2)
+            self.model.stop_training = True
+
+
+class LambdaCallback(Callback):
+    """Functions as hooks.
+
+    Parameters
+    ----------
+    on_epoch_begin, on_epoch_end : callable (epoch, logs), optional
+    on_train_begin, on_train_end, on_test_begin, on_test_end : callable (logs), optional
+    on_train_batch_begin, on_train_batch_end : callable (batch, logs), optional
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> show = nnfast.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, round(logs["loss"], 2)))
+    >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="zeros")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.SGD(0.1), "mse")
+    >>> history = model.fit(np.ones((4, 1)), np.ones(4), epochs=2, verbose=0, callbacks=[show])
+    0 1.0
+    1 0.36
+    """
+
+    def __init__(self, on_epoch_begin=None, on_epoch_end=None, on_train_begin=None, on_train_end=None, on_train_batch_begin=None,
+                 on_train_batch_end=None, on_test_begin=None, on_test_end=None):
+        given = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin, "on_train_end": on_train_end,
+                 "on_train_batch_begin": on_train_batch_begin, "on_train_batch_end": on_train_batch_end, "on_test_begin": on_test_begin,
+                 "on_test_end": on_test_end}
+        for name, function in given.items():
+            if function is not None:
+                if not callable(function):
+                    raise TypeError(f"{name} must be a function, got {function!r}.")
+                setattr(self, name, function)
+
+
+class ProgressBar(Callback):
+    """One bar for the whole fit, an epoch a tick, with the latest logs: for long fits with verbose=0.  It needs tqdm."""
+
+    def __init__(self):
+        self.bar = None
+
+    def on_train_begin(self, logs=None):
+        """Shows the bar."""
+        from tqdm.auto import tqdm
+
+        self.bar = tqdm(total=self.params["epochs"] - self.params["initial_epoch"], unit="epoch")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Moves it."""
+        self.bar.set_postfix({name: f"{value:.4g}" for name, value in logs.items() if np.ndim(value) == 0}, refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, logs=None):
+        """Closes it."""
+        self.bar.close()
+        self.bar = None

@@ -75,6 +75,8 @@ class Metric:
     sparse loss: Keras fails there.
     """
 
+    _rises = None           # whether larger is better, or None: that depends on the metric
+
     _name = "metric"
     _labels = None          # y_true is: True, integer labels; False, of the shape of y_pred; None, either
     _flat = False           # a vector is a column of n rows, else it is one row of n outputs
@@ -279,6 +281,8 @@ class Accuracy(_Mean):
     0.5
     """
 
+    _rises = True
+
     _name = "accuracy"
     _flat = True
 
@@ -301,6 +305,8 @@ class BinaryAccuracy(_Mean):
     >>> nnfast.metrics.BinaryAccuracy()([[1], [1], [0], [0]], [[0.98], [1], [0], [0.6]])
     0.75
     """
+
+    _rises = True
 
     _name = "binary_accuracy"
     _labels = False
@@ -327,6 +333,8 @@ class CategoricalAccuracy(_Mean):
     0.5
     """
 
+    _rises = True
+
     _name = "categorical_accuracy"
     _kernel = "categorical_accuracy"
     _labels = False
@@ -344,6 +352,8 @@ class SparseCategoricalAccuracy(_Mean):
     >>> nnfast.metrics.SparseCategoricalAccuracy()([2, 1], [[0.1, 0.6, 0.3], [0.05, 0.95, 0]])
     0.5
     """
+
+    _rises = True
 
     _name = "sparse_categorical_accuracy"
     _kernel = "sparse_categorical_accuracy"
@@ -372,6 +382,8 @@ class SparseTopKCategoricalAccuracy(_Mean):
     >>> nnfast.metrics.SparseTopKCategoricalAccuracy(k=2)([2, 1], [[0.1, 0.9, 0.8], [0.05, 0, 0.95]])
     0.5
     """
+
+    _rises = True
 
     _name = "sparse_top_k_categorical_accuracy"
     _labels = True
@@ -422,6 +434,8 @@ class MeanAbsoluteError(_Mean):
     0.25
     """
 
+    _rises = False
+
     _name = "mean_absolute_error"
     _kernel = "absolute_error"
     _labels = False
@@ -439,6 +453,8 @@ class MeanSquaredError(_Mean):
     >>> nnfast.metrics.MeanSquaredError()([[0, 1], [0, 0]], [[3, 1], [0, 0]])
     2.25
     """
+
+    _rises = False
 
     _name = "mean_squared_error"
     _kernel = "squared_error"
@@ -469,6 +485,8 @@ class RootMeanSquaredError(MeanSquaredError):
 
 class _LossMean(_Mean):
     """Mean over rows of a loss of `nnfast.losses`."""
+
+    _rises = False
 
     _loss = None            # name of the loss
     _passed = ()            # arguments that the loss takes, too
@@ -537,6 +555,8 @@ class CosineSimilarity(_LossMean):
     >>> round(nnfast.metrics.CosineSimilarity()([[0., 1.], [1., 1.]], [[1., 0.], [1., 1.]]), 6)
     0.5
     """
+
+    _rises = True
 
     _name = "cosine_similarity"
     _loss = "CosineSimilarity"
@@ -822,6 +842,8 @@ class TruePositives(_AtThresholds):
     2.0
     """
 
+    _rises = True
+
     _name = "true_positives"
 
     def _at(self, tp, fp, tn, fn):
@@ -847,6 +869,8 @@ class TrueNegatives(_AtThresholds):
     >>> nnfast.metrics.TrueNegatives()([0, 1, 0, 0], [1, 1, 0, 0])
     2.0
     """
+
+    _rises = True
 
     _name = "true_negatives"
 
@@ -874,6 +898,8 @@ class FalsePositives(_AtThresholds):
     array([2., 1.])
     """
 
+    _rises = False
+
     _name = "false_positives"
 
     def _at(self, tp, fp, tn, fn):
@@ -899,6 +925,8 @@ class FalseNegatives(_AtThresholds):
     >>> nnfast.metrics.FalseNegatives()([0, 1, 1, 1], [0, 1, 0, 0])
     2.0
     """
+
+    _rises = False
 
     _name = "false_negatives"
 
@@ -929,6 +957,8 @@ class Precision(_AtThresholds):
     >>> round(nnfast.metrics.Precision()([0, 1, 1, 1], [1, 0, 1, 1]), 6)
     0.666667
     """
+
+    _rises = True
 
     _name = "precision"
 
@@ -988,6 +1018,8 @@ class Recall(Precision):
 
 class _Best(_Confusion):
     """The best value of one rate over the thresholds 0, ..., 1 at which another is at least as large as demanded."""
+
+    _rises = True
 
     def __init__(self, num_thresholds, class_id, name):
         super().__init__(name)
@@ -1173,6 +1205,8 @@ class AUC(_Confusion):
     0.75
     """
 
+    _rises = True
+
     _name = "auc"
 
     def __init__(self, num_thresholds=200, curve="ROC", summation_method="interpolation", name=None, dtype=None,
@@ -1269,6 +1303,8 @@ class FBetaScore(Metric):
     0.7142857142857143
     """
 
+    _rises = True
+
     _name = "fbeta_score"
     _flat = True
     _shape = (3, 1)
@@ -1352,6 +1388,8 @@ class R2Score(Metric):
     0.571429
     """
 
+    _rises = True
+
     _name = "r2_score"
     _labels = False
     _flat = True
@@ -1420,6 +1458,8 @@ class IoU(Metric):
     >>> round(nnfast.metrics.IoU(num_classes=2, target_class_ids=[0])([0, 0, 1, 1], [0, 1, 0, 1]), 6)
     0.333333
     """
+
+    _rises = True
 
     _name = "io_u"
     _flat = True

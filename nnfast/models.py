@@ -6,8 +6,9 @@ Names, shapes, defaults, checks and progress live here; arithmetic lives in `_co
       per epoch    order = shuffle                                   bits that depend on the seed alone
         ranges     network.train_batches(...)                        about 0.1 s each, without the GIL
         validation network.evaluate_rows(...)
-        History
+        callbacks, History
 """
+import contextlib
 import copy
 import threading
 import time
@@ -17,7 +18,7 @@ import numpy as np
 from nnfast import _threads, _validation as check, initializers, layers, losses, metrics, optimizers
 from nnfast._core import network as core
 from nnfast._tally import Tally
-from nnfast.callbacks import History
+from nnfast.callbacks import CallbackList, History, TerminateOnNaN
 
 __all__ = ["Sequential"]
 
@@ -80,6 +81,8 @@ class Sequential:
     ----------
     params : ndarray (count_params(),)
         All weights in one vector, | W0 | b0 | W1 | b1 | ...; may be written to between calls.
+    stop_training : bool
+        Set by a callback, it ends the fit.
 
     Examples
     --------
@@ -109,6 +112,8 @@ class Sequential:
         self._units = None
         self._pace = _threads.Pace()
         self._lock = threading.Lock()
+        self._open_to = None        # the thread whose callback runs: it may use the model that its fit holds
+        self.stop_training = False
         for layer in layers if layers is not None else []:
             self.add(layer)
 
@@ -227,13 +232,23 @@ class Sequential:
         kernel, fused, function = loss._native(last_activation, units, self.dtype)
         tally = Tally(loss, chosen, units)
         kind, settings = optimizer._native()
+        settings = [float(value) for value in settings]
         network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole)
-        network.set_optimizer(*core.OPTIMIZERS[kind], settings, optimizer.weight_decay or 0., optimizer._start())
+        network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=optimizer._start(), **optimizer._common())
         self._kind, self._tally, self._tried = kind, tally, False
 
     def _claim(self, what):
         """The lock of one fit at a time."""
-        return _Claim(self._lock, what)
+        return _Claim(self, what)
+
+    @contextlib.contextmanager
+    def _opened(self):
+        """While callbacks run: their thread may use the model."""
+        before, self._open_to = self._open_to, threading.get_ident()
+        try:
+            yield
+        finally:
+            self._open_to = before
 
     def _data(self, x, y, sample_weight=None, class_weight=None):
         """The data, checked; builds the model for x if it is not built, and takes that back if the data do not fit."""
@@ -276,8 +291,8 @@ class Sequential:
     # -- training ----------------------------------------------------------------------------------------------------
 
     def fit(self, x, y=None, batch_size=None, epochs=1, verbose="auto", validation_split=0.0, validation_data=None,
-            shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, n_threads=None, nonfinite="raise",
-            rows=None):
+            shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, n_threads=None, nonfinite="raise", callbacks=None,
+            max_seconds=None, rows=None):
         """Trains for a number of epochs; a second call goes on where the first ended.
 
         Parameters
@@ -310,6 +325,11 @@ class Sequential:
             What a loss or gradient that is not finite does: raises FloatingPointError, ends the fit with a warning, or
             nothing.  The first two put back the weights of up to 0.1 s before: how many batches that is depends on the
             machine.
+        callbacks : list of nnfast.callbacks, optional
+            Called in their order between native calls; what one raises ends the fit and is raised here.
+        max_seconds : float, optional
+            End the fit once so much time has passed, also within an epoch: within 0.1 s, and after the validation of the
+            part that was trained.  How far that is depends on the machine.
         rows : array of int, optional
             Train on these rows of x and y alone; they are read where they lie.  A row may occur more than once.
 
@@ -330,9 +350,16 @@ class Sequential:
         with self._claim("fit"):
             epochs = check.size(epochs, "epochs", 0)
             initial_epoch = check.size(initial_epoch, "initial_epoch", 0)
-            batch_size = check.size(32 if batch_size is None else batch_size, "batch_size")
+            given_batch_size = batch_size is not None
+            batch_size = check.size(batch_size, "batch_size") if given_batch_size else 32
             if nonfinite not in ("raise", "stop", "ignore"):
                 raise check.unknown("nonfinite", nonfinite, ["raise", "stop", "ignore"])
+            if max_seconds is not None:
+                max_seconds = check.positive(max_seconds, "max_seconds")
+            begun = time.perf_counter()
+            full = isinstance(self.optimizer, optimizers.LBFGS)
+            if full and given_batch_size:
+                raise ValueError("LBFGS takes all rows in every step: leave batch_size out.")
             data = self._data(x, y, sample_weight, class_weight)
             chosen = None if rows is None else check.rows(rows, len(data))
             if chosen is not None and validation_split:
@@ -341,47 +368,64 @@ class Sequential:
             rows = len(data) if chosen is None else len(chosen)
             if validation_split and validation_data is None:
                 rows = len(data) - len(validation)
-            self.history = history = History()
-            reporter = _Reporter(verbose, epochs, -(-rows // batch_size))
-            order = chosen.copy() if chosen is not None else np.arange(rows, dtype=np.int64) if shuffle else None
-            batch_size = min(batch_size, rows)
+            batch_size = rows if full else min(batch_size, rows)
+            batches = -(-rows // batch_size)
+            self.stop_training = False
+            hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": batches, "verbose": verbose})
+            run = _Run(self, hooks, _Reporter(verbose, epochs, batches), validation, n_threads, _nonfinite(nonfinite, hooks),
+                       None if max_seconds is None else begun + max_seconds)
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
-            with team, reporter:
-                for epoch in range(initial_epoch, epochs):
-                    reporter.begin(epoch)
-                    if shuffle:
-                        core.shuffle(order, int(self._rng.integers(2**63)))
-                    logs, stopped = self._epoch(data, rows, order, batch_size, team, nonfinite, epoch, reporter)
-                    if logs and validation is not None:
-                        logs.update({f"val_{name}": value for name, value in self._scores(validation, n_threads).items()})
-                    if logs:
-                        history.append(epoch, logs)
-                        reporter.end(epoch, logs)
-                    if stopped:
-                        break
-            return history
+            with team, run.reporter:
+                hooks.call("on_train_begin", {})
+                if full:
+                    from nnfast import _lbfgs
 
-    def _epoch(self, data, rows, order, batch_size, team, nonfinite, epoch, reporter):
-        """One epoch of ranges; its logs, and whether training must stop."""
-        network = self._network
+                    _lbfgs.fit(self, data, rows, chosen, range(initial_epoch, epochs), team, run)
+                else:
+                    order = chosen.copy() if chosen is not None else np.arange(rows, dtype=np.int64) if shuffle else None
+                    for epoch in range(initial_epoch, epochs):
+                        run.begin_epoch(epoch)
+                        if shuffle:
+                            core.shuffle(order, int(self._rng.integers(2**63)))
+                        logs = self._epoch(data, rows, order, batch_size, team, epoch, run)
+                        if logs:
+                            run.end_epoch(epoch, logs)
+                        if not logs or run.over():
+                            break
+                hooks.call("on_train_end", run.logs)
+            self.history = run.history
+            return run.history
+
+    def _epoch(self, data, rows, order, batch_size, team, epoch, run):
+        """One epoch of ranges, or what `run` leaves of it; its logs, or None if a loss that is not finite has ended it."""
+        network, hooks = self._network, run.hooks
         self._follow_optimizer()
         batches = -(-rows // batch_size)
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         batch = 0
         while batch < batches:
             size, count, trial = team.next_range()
+            if hooks.by_batch:
+                count = 1
+                hooks.call("on_train_batch_begin", batch, {})
+                self._follow_optimizer()
             begin = time.perf_counter()
             stop = min(batch + count, batches)
             done, status, place = network.train_batches(
                 data.x, data.x_source, data.y, data.y_source, order, data.weights, rows, batch_size, batch, stop,
-                self.optimizer._rates(network.steps, stop - batch), sums, True, nonfinite != "ignore", size, outputs, self._loss._ignores)
+                self.optimizer._rates(network.steps, stop - batch), sums, True, run.nonfinite != "ignore", size, outputs, self._loss._ignores)
             if status != core.DONE:
-                self._failed(data, status, place, nonfinite, epoch, done)
-                return {}, True
+                self._failed(data, status, place, run.nonfinite, epoch, done)
+                return None
             team.record(size, done - batch, time.perf_counter() - begin, trial)
             batch = done
-            reporter.move(batch, sums[0] / min(batch * batch_size, rows))
-        return self._tally.logs(sums, rows, outputs, data, order), False
+            trained = min(batch * batch_size, rows)
+            run.reporter.move(batch, sums[0] / trained)
+            if hooks.by_batch:
+                hooks.call("on_train_batch_end", batch - 1, self._tally.running(sums, trained))
+            if run.over():
+                break
+        return self._tally.logs(sums, trained, None if outputs is None else outputs[:trained], data, None if order is None else order[:trained])
 
     def _failed(self, data, status, place, nonfinite, epoch, batch):
         """What a range that stopped early means to the user."""
@@ -401,10 +445,10 @@ class Sequential:
         """Takes over hyper-parameters that were changed on the optimizer since compile."""
         kind, settings = self.optimizer._native()
         if kind != self._kind:
-            self._network.set_optimizer(*core.OPTIMIZERS[kind], settings, self.optimizer.weight_decay or 0., self.optimizer._start())
+            self._network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=self.optimizer._start(), **self.optimizer._common())
             self._kind = kind
         else:
-            self._network.set_settings(settings, self.optimizer.weight_decay or 0.)
+            self._network.set_settings(settings, **self.optimizer._common())
 
     def _validation(self, data, split, given):
         """The rows to evaluate after each epoch, or None."""
@@ -440,6 +484,8 @@ class Sequential:
             As `fit`; the weights are those of before.
         """
         with self._claim("train_on_batch"):
+            if isinstance(self.optimizer, optimizers.LBFGS):
+                raise ValueError("LBFGS takes all rows in every step and keeps gradients between them: use fit.")
             data = self._data(x, y, sample_weight, class_weight)
             self._follow_optimizer()
             return self._result(self._step(data, True), return_dict)
@@ -529,7 +575,7 @@ class Sequential:
         return list(logs.values()) if self._metrics else logs["loss"]
 
     def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, class_weight=None, n_threads=None,
-                 return_dict=False):
+                 return_dict=False, callbacks=None):
         """Loss and metrics of the model on data.
 
         Parameters
@@ -540,6 +586,8 @@ class Sequential:
         verbose : {"auto", 0, 1, 2}
             Other than 0 prints the result on a line.
         return_dict : bool
+        callbacks : list of nnfast.callbacks, optional
+            Their on_test_begin and on_test_end are called.
 
         Returns
         -------
@@ -553,7 +601,11 @@ class Sequential:
         if batch_size is not None:
             check.size(batch_size, "batch_size")
         with self._claim("evaluate"):
-            logs = self._scores(self._data(x, y, sample_weight, class_weight), n_threads)
+            data = self._data(x, y, sample_weight, class_weight)
+            hooks = CallbackList(callbacks, self, {"verbose": verbose})
+            hooks.call("on_test_begin", {})
+            logs = self._scores(data, n_threads)
+            hooks.call("on_test_end", logs)
         if _verbosity(verbose):
             print(_line(logs))
         return self._result(logs, return_dict)
@@ -703,7 +755,8 @@ class Sequential:
 
     def __getstate__(self):
         with self._claim("copy"):
-            state = {name: value for name, value in self.__dict__.items() if name not in ("_network", "_lock", "_pace", "_kind", "_tally")}
+            apart = ("_network", "_lock", "_pace", "_kind", "_tally", "_open_to")
+            state = {name: value for name, value in self.__dict__.items() if name not in apart}
             if self._network is not None:
                 state["weights"] = np.array(self._network.params)
                 if self._loss is not None:
@@ -716,7 +769,7 @@ class Sequential:
         state = dict(state)
         weights, slots, steps = state.pop("weights", None), state.pop("slots", None), state.pop("steps", None)
         self.__dict__.update(state)
-        self._network, self._tally, self._lock, self._pace = None, None, threading.Lock(), _threads.Pace()
+        self._network, self._tally, self._lock, self._pace, self._open_to = None, None, threading.Lock(), _threads.Pace(), None
         if weights is not None:
             rng, self._rng = self._rng, np.random.default_rng(0)
             kept = self.layers
@@ -739,18 +792,59 @@ def _without_initializers(layer):
 
 
 class _Claim:
-    """Holds the lock of a model, or says who has to wait."""
+    """Holds the lock of a model, or says who has to wait.  A callback shares the lock of its fit, but for what would rebuild the model."""
 
-    def __init__(self, lock, what):
-        self.lock, self.what = lock, what
+    def __init__(self, model, what):
+        self.model, self.what = model, what
 
     def __enter__(self):
-        if not self.lock.acquire(blocking=False):
-            raise RuntimeError(f"{self.what} must wait: this model is in use, by another thread or by the fit that called this loss or metric. "
-                               f"Train copies of it (copy.deepcopy) to train at the same time.")
+        self.shared = self.model._open_to == threading.get_ident() and self.what not in ("fit", "compile", "build")
+        if not self.shared and not self.model._lock.acquire(blocking=False):
+            raise RuntimeError(f"{self.what} must wait: this model is in use, by another thread or by the fit that called this loss, metric or "
+                               f"callback. Train copies of it (copy.deepcopy) to train at the same time.")
 
     def __exit__(self, *_):
-        self.lock.release()
+        if not self.shared:
+            self.model._lock.release()
+
+
+class _Run:
+    """What a fit carries from epoch to epoch."""
+
+    def __init__(self, model, hooks, reporter, validation, n_threads, nonfinite, deadline):
+        self.model, self.hooks, self.reporter = model, hooks, reporter
+        self.validation, self.n_threads, self.nonfinite, self.deadline = validation, n_threads, nonfinite, deadline
+        self.history, self.logs = History(), {}
+
+    def begin_epoch(self, epoch):
+        self.reporter.begin(epoch)
+        self.hooks.call("on_epoch_begin", epoch, {})
+
+    def end_epoch(self, epoch, logs):
+        """Validation, callbacks, the record and the line of an epoch."""
+        if self.validation is not None:
+            self.hooks.call("on_test_begin", {})
+            scores = self.model._scores(self.validation, self.n_threads)
+            self.hooks.call("on_test_end", scores)
+            logs.update({f"val_{name}": value for name, value in scores.items()})
+        self.hooks.call("on_epoch_end", epoch, logs)
+        self.history.on_epoch_end(epoch, logs)
+        self.reporter.end(epoch, logs)
+        self.logs = logs
+
+    def over(self):
+        """Whether a callback or the clock ends the fit."""
+        return self.model.stop_training or self.deadline is not None and time.perf_counter() >= self.deadline
+
+
+def _nonfinite(nonfinite, hooks):
+    """What fit does on a loss that is not finite, by its option and by TerminateOnNaN."""
+    for callback in hooks.callbacks:
+        if isinstance(callback, TerminateOnNaN):
+            if nonfinite == "ignore":
+                raise ValueError("TerminateOnNaN and nonfinite='ignore' contradict each other: leave one of them out.")
+            nonfinite = "raise" if callback.raise_error else "stop"
+    return nonfinite
 
 
 def _metrics(*groups):

@@ -8,7 +8,7 @@ from functools import partial
 
 from nnfast import _validation as check, schedules
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "Optimizer", "RAdam", "RMSprop", "get"]
+__all__ = ["LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "Optimizer", "RAdam", "RMSprop", "get"]
 
 
 def _learning_rate(value, name):
@@ -26,6 +26,7 @@ _CHECKS = {
     "learning_rate": _learning_rate, "momentum": _up_to_one, "rho": _below_one, "beta_1": _below_one, "beta_2": _below_one,
     "epsilon": _at_least_zero, "epsilon_form": partial(check.one_of, valid=("keras", "pytorch")),
     "initial_accumulator_value": _at_least_zero, "weight_decay": _optional(_at_least_zero),
+    "maxcor": check.size, "maxls": check.size, "ftol": _at_least_zero, "gtol": _at_least_zero,
 }
 
 
@@ -64,6 +65,10 @@ class Optimizer(_Options):
     def _start(self):
         """What each number of the state is before the first step."""
         return 0.
+
+    def _common(self):
+        """Options that every kernel has, in the words of the core."""
+        return {"weight_decay": self.weight_decay or 0.}
 
     def _rates(self, first, count):
         """The learning rate of `count` steps from step `first` on: one number, or an array."""
@@ -338,7 +343,51 @@ class RAdam(Optimizer):
         return "radam", [self.beta_1, self.beta_2, self.epsilon]
 
 
-_NAMES = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Lion, RAdam)}
+@dataclass(kw_only=True, repr=False)
+class LBFGS(_Options):
+    """L-BFGS (Liu and Nocedal 1989) over all rows at once, through SciPy's L-BFGS-B; it needs SciPy.
+
+    For small nets and data that fit in memory.  In `fit` an epoch is one iteration: a direction from the last gradients
+    and a line search along it, which may take several passes over the data.  The loss of an epoch is that after its
+    iteration.  The fit ends early where the method has converged; a second fit goes on from the weights, without the
+    gradients of the first.  float64 models converge further: in float32 a line search meets the end of the digits.
+
+    Parameters
+    ----------
+    maxcor : int
+        Gradients that are kept.
+    ftol, gtol : float
+        Converged: the loss falls by less than ftol of itself, or no component of the gradient exceeds gtol.
+    maxls : int
+        Passes over the data in one line search.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> x = np.linspace(-1, 1, 32).reshape(-1, 1)
+    >>> model = nnfast.Sequential([nnfast.Dense(4, "tanh"), nnfast.Dense(1)], dtype="float64", seed=0)
+    >>> model.compile("lbfgs", "mse")
+    >>> model.fit(x, x**2, epochs=100, verbose=0).history["loss"][-1] < 1e-3
+    True
+    """
+
+    maxcor: int = 10
+    ftol: float = 2.220446049250313e-09
+    gtol: float = 1e-5
+    maxls: int = 20
+
+    def _start(self):
+        return 0.
+
+    def _common(self):
+        return {}
+
+    def _native(self):
+        """No kernel has a part in it; that of gradient descent keeps no state."""
+        return "sgd", []
+
+
+_NAMES = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Lion, RAdam, LBFGS)}
 
 
 def get(identifier):

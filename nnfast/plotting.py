@@ -3,6 +3,7 @@
     plot_loss      one loss over the prediction: its values; its values and its gradient
     plot_losses    several losses: their values; their gradients
     plot_history   what a fit recorded, a panel for each metric
+    plot_learning_rates   what find_learning_rate saw
 
 Axes go in (`axes=`) and come out; nothing is shown and no setting of matplotlib is changed.  matplotlib is imported where
 a picture is drawn, so that `import nnfast` does without it.
@@ -20,7 +21,7 @@ import numpy as np
 
 from nnfast import functional, losses
 
-__all__ = ["plot_history", "plot_loss", "plot_losses"]
+__all__ = ["plot_history", "plot_learning_rates", "plot_loss", "plot_losses"]
 
 _CLASSES = ("CategoricalCrossentropy", "CategoricalFocalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Dice",
             "KLDivergence", "SparseCategoricalCrossentropy", "Tversky")
@@ -382,4 +383,42 @@ def plot_history(history, axes=None):
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False)
+    return axes
+
+
+def plot_learning_rates(curve, axes=None):
+    """Draws what `nnfast.find_learning_rate` saw: the loss over the learning rate, and the rate it suggests.
+
+    Parameters
+    ----------
+    curve : LearningRateCurve
+    axes : matplotlib axes, or a sequence of one, optional
+
+    Returns
+    -------
+    array of matplotlib axes
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> curve = nnfast.find_learning_rate(model, np.linspace(-1, 1, 64).reshape(-1, 1), np.linspace(-2, 2, 64))
+    >>> [ax.get_xlabel() for ax in nnfast.plotting.plot_learning_rates(curve)]
+    ['learning rate']
+    """
+    axes = _panels(axes, 1, 5.2, 3.6)
+    [ax] = axes
+    (color, dashes), (weak, _) = _STYLES[0], _STYLES[4]
+    ax.plot(curve.learning_rates, curve.losses, color=weak, linewidth=0.8, label="loss of a batch")
+    ax.plot(curve.learning_rates, curve.smoothed, color=color, linestyle=dashes, linewidth=1.8, label="running mean")
+    ax.axvline(curve.suggestion, color=_STYLES[1][0], linestyle=_STYLES[1][1], label=f"steepest at {curve.suggestion:.2g}")
+    ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
     return axes

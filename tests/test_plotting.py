@@ -7,7 +7,8 @@ import pytest
 
 from nnfast import losses
 from nnfast.callbacks import History
-from nnfast.plotting import plot_history, plot_loss, plot_losses
+from nnfast._range_test import LearningRateCurve
+from nnfast.plotting import plot_history, plot_learning_rates, plot_loss, plot_losses
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -192,7 +193,7 @@ def test_a_vector_compares_any_losses_over_classes(axes):
 def test_a_history_is_drawn_with_training_and_validation():
     history = History()
     for epoch, loss in enumerate([0.9, 0.5, 0.4]):
-        history.append(epoch + 2, {"loss": loss, "acc": 1 - loss, "val_loss": 2 * loss, "val_acc": 0.5})
+        history.on_epoch_end(epoch + 2, {"loss": loss, "acc": 1 - loss, "val_loss": 2 * loss, "val_acc": 0.5})
     panels = plot_history(history)
     assert [ax.get_ylabel() for ax in panels] == ["loss", "acc"] and {ax.get_xlabel() for ax in panels} == {"epoch"}
     assert line(panels[0], "training")[0].tolist() == [3, 4, 5]           # epochs are counted from 1
@@ -205,6 +206,13 @@ def test_a_history_without_validation_or_with_some_of_it_is_drawn():
     assert [text.get_text() for text in plot_history({"loss": [1.0, 0.5]})[0].get_legend().get_texts()] == ["training"]
     ax, = plot_history({"loss": [4.0, 3, 2, 1], "val_loss": [5.0, 4.0]})
     assert line(ax, "validation")[0].tolist() == [2, 4]                   # validated in every second epoch
+
+
+def test_a_range_test_is_drawn_with_its_suggestion():
+    curve = LearningRateCurve(np.array([0.01, 0.1, 1.0]), np.array([3.0, 2.0, 5.0]), np.array([3.0, 2.5, 4.0]), 0.1)
+    ax, = plot_learning_rates(curve)
+    assert line(ax, "running mean")[1].tolist() == [3.0, 2.5, 4.0] and line(ax, "loss of a batch")[0].tolist() == [0.01, 0.1, 1.0]
+    assert ax.get_xscale() == "log" and line(ax, "steepest at 0.1")[0][0] == 0.1
 
 
 @pytest.mark.parametrize("draw", [lambda axes: plot_loss("mae", axes=axes), lambda axes: plot_losses(["mae", "mse"], axes=axes),

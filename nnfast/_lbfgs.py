@@ -1,0 +1,65 @@
+"""L-BFGS through SciPy, over the vector of all weights: SciPy has the method, the core the loss and its gradient."""
+import time
+
+import numpy as np
+
+from nnfast._core import network as core
+
+
+class _Over(Exception):
+    """Ends SciPy's loop, of any version."""
+
+
+def fit(model, data, rows, order, epochs, team, run):
+    """Iterations for the epochs of a range: fewer if the method converges or `run` is over."""
+    try:
+        from scipy.optimize import minimize
+    except ImportError:
+        raise ImportError("the optimizer LBFGS needs SciPy: pip install scipy.") from None
+    if run.hooks.by_batch:
+        raise ValueError("hooks of batches, such as save_freq of ModelCheckpoint, do not go with LBFGS: it has no batches. Use those of epochs.")
+    if not epochs:
+        return
+    network, options = model._network, model.optimizer
+    kept = network.params.copy()                # the weights of the last iteration: those tried in a line search are not yet good
+    coming, last = iter(epochs), {"epoch": None, "point": None, "logs": None}
+
+    def loss_and_gradient(point):
+        if last["epoch"] is None:
+            last["epoch"] = next(coming)
+            run.begin_epoch(last["epoch"])
+        size, _, trial = team.next_range()
+        begin = time.perf_counter()
+        network.params[:] = point
+        sums, outputs = model._tally.sums(), model._tally.outputs(rows, model._units, model.dtype)
+        _, status, place = network.train_batches(
+            data.x, data.x_source, data.y, data.y_source, order, data.weights, rows, rows, 0, 1, 0., sums, False,
+            run.nonfinite != "ignore", size, outputs, model._loss._ignores)
+        if status != core.DONE:
+            network.params[:] = kept
+            model._failed(data, status, place, run.nonfinite, last["epoch"], 0)
+            raise _Over
+        team.record(size, 1, time.perf_counter() - begin, trial)
+        last["point"], last["logs"] = point.copy(), model._tally.logs(sums, rows, outputs, data, order)
+        return last["logs"]["loss"], network.grads.astype(np.float64)
+
+    def end_iteration(point):
+        if not np.array_equal(point, last["point"]):
+            loss_and_gradient(point)
+        kept[:] = network.params
+        epoch, last["epoch"] = last["epoch"], None
+        run.end_epoch(epoch, last["logs"])
+        if epoch == epochs[-1] or run.over():
+            raise _Over
+
+    try:
+        minimize(loss_and_gradient, kept.astype(np.float64), jac=True, method="L-BFGS-B", callback=end_iteration,
+                 options={"maxcor": options.maxcor, "ftol": options.ftol, "gtol": options.gtol, "maxls": options.maxls,
+                          "maxiter": len(epochs), "maxfun": (1 + options.maxls) * (1 + len(epochs))})
+        if not run.history.epoch:               # converged before its first iteration
+            network.params[:] = kept
+            end_iteration(last["point"])
+    except _Over:
+        pass
+    finally:
+        network.params[:] = kept

@@ -1,0 +1,495 @@
+"""Callbacks: when they are called, what they do, and that a fit is whole without and in spite of them."""
+import copy
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import nnfast
+from nnfast import callbacks, optimizers, schedules
+from nnfast.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ProgressBar,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
+
+
+def problem(rows=80):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((rows, 4)).astype(np.float32)
+    return x, np.sin(x @ rng.standard_normal((4, 2))).astype(np.float32)
+
+
+def model_of(optimizer="adam", loss="mse", metrics=None, **options):
+    model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(6, "tanh"), nnfast.Dense(2)], seed=0, **options)
+    model.compile(optimizer, loss, metrics=metrics)
+    return model
+
+
+def fit(model, *chosen, data=None, **options):
+    x, y = problem() if data is None else data
+    return model.fit(x, y, **{"batch_size": 16, "epochs": 3, "verbose": 0, "callbacks": list(chosen), **options})
+
+
+class Scripted(Callback):
+    """Puts values of a script into the logs, before the callback that is tested."""
+
+    def __init__(self, values, name="val_loss"):
+        self.values, self.name = values, name
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs[self.name] = self.values[epoch]
+
+
+class Recorder(Callback):
+    """Writes down every call."""
+
+    def __init__(self):
+        self.calls = []
+
+    def _note(self, name, *arguments):
+        self.calls.append((name, *(sorted(a) if isinstance(a, dict) else a for a in arguments)))
+
+
+for _name in callbacks.HOOKS:
+    setattr(Recorder, _name, lambda self, *arguments, _name=_name: self._note(_name, *arguments))
+
+
+# -- the protocol ----------------------------------------------------------------------------------------------------
+
+def test_hooks_are_called_in_the_order_of_keras():
+    recorder = Recorder()
+    fit(model_of(metrics="mae"), recorder, epochs=2, batch_size=40, validation_split=0.25)
+    batches = [call for batch in (0, 1) for call in [("on_train_batch_begin", batch, []), ("on_train_batch_end", batch, ["loss", "mae"])]]
+    validation = [("on_test_begin", []), ("on_test_end", ["loss", "mae"])]
+    logs = ["loss", "mae", "val_loss", "val_mae"]
+    assert recorder.calls == [
+        ("on_train_begin", []), *[call for epoch in (0, 1) for call in
+                                  [("on_epoch_begin", epoch, []), *batches, *validation, ("on_epoch_end", epoch, logs)]], ("on_train_end", logs)]
+    assert recorder.params == {"epochs": 2, "initial_epoch": 0, "steps": 2, "verbose": 0}
+
+
+def test_evaluate_calls_the_hooks_of_tests():
+    recorder, model = Recorder(), model_of()
+    model.evaluate(*problem(), verbose=0, callbacks=recorder)
+    assert recorder.calls == [("on_test_begin", []), ("on_test_end", ["loss"])] and recorder.model is model
+
+
+@pytest.mark.parametrize("metrics", [None, ["mae", "mse"]])
+@pytest.mark.parametrize("chosen", [lambda: [], lambda: [Callback()], lambda: [Recorder()], lambda: [LambdaCallback(on_epoch_end=lambda *_: None)]],
+                         ids=["none", "empty", "batches", "epochs"])
+def test_callbacks_that_only_look_change_no_bit(chosen, metrics):
+    plain, watched = model_of(), model_of(metrics=metrics)
+    before, after = fit(plain), fit(watched, *chosen())
+    assert plain.params.tobytes() == watched.params.tobytes() and before.history["loss"] == after.history["loss"]
+
+
+def test_only_hooks_of_batches_make_ranges_of_one_batch(monkeypatch):
+    model = model_of()
+    ranges = []
+    native = type(model._network).train_batches
+
+    class Counted:
+        def __init__(self, network):
+            self.network = network
+
+        def __getattr__(self, name):
+            return getattr(self.network, name)
+
+        def train_batches(self, *arguments):
+            ranges.append(arguments[9] - arguments[8])
+            return native(self.network, *arguments)
+
+    model._network = Counted(model._network)
+    fit(model, Callback(), EarlyStopping("loss"), ModelCheckpoint("unused.npz", save_best_only=True, monitor="loss",
+                                                                  initial_value_threshold=-1.0), epochs=1, batch_size=1, data=problem(8000))
+    assert max(ranges) > 100
+    ranges.clear()
+    fit(model, LambdaCallback(on_train_batch_end=lambda batch, logs: None), epochs=1)
+    assert ranges == [1] * 5
+
+
+def test_the_short_names_of_batch_hooks_are_called():
+    class Old(Callback):
+        def on_batch_end(self, batch, logs=None):
+            seen.append(batch)
+
+    seen = []
+    fit(model_of(), Old(), epochs=1)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_logs_of_batches_are_means_of_the_epoch_so_far():
+    seen = []
+    history = fit(model_of(metrics="mae"), LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs)), epochs=1)
+    assert seen[-1] == {name: values[0] for name, values in history.history.items()}
+    assert len({logs["loss"] for logs in seen}) == 5
+
+
+def test_what_callbacks_add_to_the_logs_is_in_the_history():
+    assert fit(model_of(), Scripted([1, 2, 3], "extra")).history["extra"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("hook, epochs, steps", [("on_epoch_end", 1, 5), ("on_train_batch_end", 1, 3), ("on_epoch_begin", 1, 1)])
+def test_stop_training_ends_the_fit(hook, epochs, steps):
+    model = model_of()
+
+    def stop(number, logs):
+        if hook != "on_train_batch_end" or number == 2:
+            model.stop_training = True
+
+    history = fit(model, LambdaCallback(**{hook: stop}, **({"on_train_batch_begin": lambda *_: None} if hook == "on_epoch_begin" else {})))
+    assert len(history.epoch) == epochs and model._network.steps == steps
+    assert len(fit(model).epoch) == 3               # the next fit begins anew
+
+
+def test_an_epoch_that_is_cut_short_has_the_loss_of_its_rows():
+    x, y = problem()
+    model, twin = model_of(optimizers.SGD(0.0), metrics=["mae", nnfast.metrics.R2Score()]), model_of()
+
+    def stop(batch, logs):
+        model.stop_training = batch == 1
+
+    logs = fit(model, LambdaCallback(on_train_batch_end=stop), shuffle=False).history
+    assert logs["loss"][0] == pytest.approx(twin.evaluate(x[:32], y[:32], verbose=0), rel=1e-6)
+    expected = nnfast.metrics.R2Score()
+    expected.update_state(y[:32], twin.predict(x[:32]))
+    assert logs["r2_score"][0] == pytest.approx(expected.result(), rel=1e-5)
+
+
+def test_a_fit_ends_after_its_time():
+    x, y = problem(20_000)
+    begin = time.perf_counter()
+    model = model_of()
+    history = model.fit(x, y, batch_size=1, epochs=10**6, verbose=0, max_seconds=0.3, validation_data=(x[:5], y[:5]))
+    assert time.perf_counter() - begin < 60             # a million epochs take days
+    assert len(history.epoch) >= 1 and len(history.history["val_loss"]) == len(history.epoch)
+    for wrong in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="max_seconds"):
+            fit(model, max_seconds=wrong)
+
+
+# -- the model in a hook ---------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("hook", callbacks.HOOKS)
+def test_an_error_in_a_hook_reaches_the_caller_and_leaves_the_model_whole(hook):
+    def fail(*_):
+        raise KeyError("own")
+
+    model = model_of()
+    with pytest.raises(KeyError, match="own"):
+        fit(model, LambdaCallback(**{hook: fail}), validation_split=0.2, n_threads=2)
+    assert np.isfinite(model.params).all()
+    history = fit(model)
+    assert len(history.epoch) == 3 and threading.active_count() == 1
+
+
+def test_a_hook_may_use_its_model():
+    x, y = problem()
+    model, results = model_of(), []
+
+    class Uses(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            results.append(self.model.evaluate(x, y, verbose=0))
+            results.append(self.model.test_on_batch(x, y))
+            self.model.predict(x)
+            results.append(copy.deepcopy(self.model).evaluate(x, y, verbose=0))
+            self.model.set_weights([w * 0.5 for w in self.model.get_weights()])
+
+    halved = fit(model, Uses(), epochs=1)
+    assert results[0] == results[1] == results[2]
+    plain = model_of()
+    assert fit(plain, epochs=1).history == halved.history
+    np.testing.assert_array_equal(model.params, plain.params * np.float32(0.5))
+
+
+@pytest.mark.parametrize("what", ["fit", "compile", "build"])
+def test_a_hook_can_not_rebuild_its_model_nor_another_thread_use_it(what):
+    model, errors = model_of(), []
+    uses = {"fit": lambda: model.fit(*problem(), verbose=0), "compile": lambda: model.compile("sgd", "mse"), "build": lambda: model.build((None, 4))}
+
+    def on_epoch_end(epoch, logs):
+        def attempt(use):
+            try:
+                use()
+            except RuntimeError as error:
+                errors.append(str(error))
+
+        attempt(uses[what])
+        other = threading.Thread(target=attempt, args=(lambda: model.evaluate(*problem(), verbose=0),))
+        other.start()
+        other.join()
+
+    fit(model, LambdaCallback(on_epoch_end=on_epoch_end), epochs=1)
+    assert len(errors) == 2 and f"{what} must wait" in errors[0] and "evaluate must wait" in errors[1]
+
+
+def test_the_learning_rate_may_change_in_every_hook():
+    seen, model = [], model_of(optimizers.SGD(0.1))
+
+    def begin(batch, logs):
+        model.optimizer.learning_rate = 0.0 if batch else 0.1
+
+    fit(model, LambdaCallback(on_train_batch_begin=begin, on_train_batch_end=lambda batch, logs: seen.append(model.params.copy())), epochs=1)
+    np.testing.assert_array_equal(seen[0], seen[-1])
+
+
+# -- early stopping --------------------------------------------------------------------------------------------------
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("values, options, epochs, best", [
+    ([5, 4, 3, 2, 1], {}, 5, 4),
+    ([5, 6, 4, 3, 2], {}, 2, 0),
+    ([5, 6, 4, 5, 5, 5], {"patience": 2}, 5, 2),
+    ([5, 4.9, 4.8, 4.7], {"min_delta": 0.5}, 2, 0),
+    ([1, 2, 3, 2, 1], {"mode": "max"}, 4, 2),
+    ([9, 5, 6, 7], {"start_from_epoch": 1}, 3, 1),
+    ([NAN, 5, 6], {}, 3, 1),                     # NaN is no best to fall below; the first epoch stops nothing
+    ([NAN, NAN, 1], {}, 2, None),
+    ([5, NAN, 4], {"patience": 2}, 3, 2),
+    ([5, 4, 3, 2], {"baseline": 1.0, "patience": 3}, 4, 3),
+    ([5, 4, 6, 7], {"baseline": 1.0, "patience": 3}, 3, 1),
+], ids=repr)
+def test_early_stopping_follows_its_rules(values, options, epochs, best):
+    values, extra = values + [0] * 3, {}
+    if "mode" in options:
+        values = values[:-3] + [-9] * 3
+    if epochs == len(values) - 3:
+        extra["epochs"] = epochs
+    stopping = EarlyStopping(**options)
+    history = fit(model_of(), Scripted(values), stopping, **{"epochs": len(values), **extra})
+    assert len(history.epoch) == epochs and stopping.best_epoch == best
+    again = fit(model_of(), Scripted(values), stopping, **{"epochs": len(values), **extra})
+    assert again.epoch == history.epoch                                     # a second fit begins anew
+
+
+@pytest.mark.parametrize("values, best", [([3, 1, 2, 3], 1), ([3, 2, 1, 0], 3), ([NAN, 2, NAN, 5], 1), ([NAN] * 4, 3)])
+def test_the_best_weights_are_restored_whether_stopped_or_not(values, best):
+    kept = []
+    model = model_of()
+    note = LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(model.params.copy()))
+    fit(model, Scripted(values), note, EarlyStopping(patience=10, restore_best_weights=True), epochs=4)
+    np.testing.assert_array_equal(model.params, kept[best])
+
+
+@pytest.mark.parametrize("monitor, metrics, rises", [
+    ("loss", None, False), ("val_acc", [nnfast.metrics.CategoricalAccuracy("acc")], True), ("mae", "mae", False),
+    ("val_r2_score", [nnfast.metrics.R2Score()], True), ("msle", "msle", False),
+])
+def test_the_direction_of_losses_and_metrics_is_known(monitor, metrics, rises):
+    stopping = EarlyStopping(monitor, patience=100)
+    fit(model_of(metrics=metrics), stopping, epochs=1, validation_split=0.2)
+    assert stopping._rises() is rises
+
+
+def test_every_metric_has_a_direction_or_needs_one():
+    undecided = {name for name in nnfast.metrics.__all__ if isinstance(cls := getattr(nnfast.metrics, name), type) and cls._rises is None}
+    assert undecided <= {"Metric", "MeanMetricWrapper"}
+
+
+@pytest.mark.parametrize("make", [EarlyStopping, ReduceLROnPlateau, lambda **options: ModelCheckpoint("unused.npz", save_best_only=True, **options)])
+def test_what_can_not_be_monitored_is_an_error(make):
+    with pytest.raises(ValueError, match="monitors 'val_loss'; the logs hold .*loss.*validation_data"):
+        fit(model_of(), make())
+    with pytest.raises(ValueError, match="can not tell whether 'own' should rise or fall: give mode"):
+        fit(model_of(), Scripted([1, 2, 3], "own"), make(monitor="own"))
+    with pytest.raises(ValueError, match="must monitor a number"):
+        fit(model_of(), Scripted([np.ones(2)] * 3), make())
+    with pytest.raises(ValueError, match="mode must be"):
+        make(mode="down")
+
+
+# -- learning rates --------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("values, options, rates", [
+    ([5, 5, 5, 5, 5], {"patience": 2}, [1, 1, 1, .1, .1]),
+    ([5, 4, 3, 2, 1], {"patience": 1}, [1, 1, 1, 1, 1]),
+    ([5, 5, 5, 5, 5, 5], {"patience": 1, "cooldown": 2}, [1, 1, .1, .1, .01, .01]),
+    ([5, 5, 5, 5, 5], {"patience": 1, "factor": 0.5, "min_lr": 0.3}, [1, 1, .5, .3, .3]),
+    ([5, 4.99995, 4.9998, 4], {"patience": 1}, [1, 1, .1, .1]),
+    ([1, 2, 2, 2], {"patience": 2, "mode": "max"}, [1, 1, 1, 1]),
+    ([NAN, NAN, NAN], {"patience": 1}, [1, .1, .01]),
+], ids=repr)
+def test_the_rate_is_reduced_on_a_plateau(values, options, rates):
+    """The rate of each epoch, as Keras gives it but for NaN."""
+    history = fit(model_of(optimizers.SGD(1.0)), Scripted(values), ReduceLROnPlateau(**options), epochs=len(values))
+    np.testing.assert_allclose(history.history["learning_rate"], rates, rtol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", [lambda epoch: 0.1 / (epoch + 1), lambda epoch, rate: rate if epoch == 0 else 0.1 / (epoch + 1),
+                                      schedules.InverseTimeDecay(0.1, 1, 1.0)])
+def test_a_scheduler_sets_the_rate_of_epochs(schedule):
+    history = fit(model_of(optimizers.SGD(0.1)), LearningRateScheduler(schedule))
+    np.testing.assert_allclose(history.history["learning_rate"], [0.1, 0.05, 0.1 / 3])
+
+
+def test_rates_that_can_not_be_set_are_an_error():
+    scheduled = optimizers.SGD(schedules.ExponentialDecay(0.1, 10, 0.5))
+    for callback in (ReduceLROnPlateau("loss"), LearningRateScheduler(lambda epoch: 0.1)):
+        for optimizer in (scheduled, "lbfgs"):
+            with pytest.raises(ValueError, match="sets the learning rate, so the optimizer must have a number"):
+                model_of(optimizer).fit(*problem(), verbose=0, callbacks=[callback])
+    for wrong in (lambda epoch: NAN, lambda epoch: -1.0):
+        with pytest.raises(ValueError, match="the learning rate of the schedule"):
+            fit(model_of(), LearningRateScheduler(wrong))
+    with pytest.raises(TypeError, match="the learning rate of the schedule must be a number"):
+        fit(model_of(), LearningRateScheduler(lambda epoch: None))
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+def weights_in(path):
+    with np.load(path) as file:
+        return list(file.values())
+
+
+def test_checkpoints_of_every_epoch_have_names_of_their_own(tmp_path):
+    model = model_of()
+    fit(model, ModelCheckpoint(tmp_path / "deep" / "{epoch:02d}-{loss:.1f}.npz"))
+    names = sorted(os.listdir(tmp_path / "deep"))
+    assert [name[:3] for name in names] == ["01-", "02-", "03-"]
+    for saved, weight in zip(weights_in(tmp_path / "deep" / names[-1]), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(saved, weight)
+
+
+@pytest.mark.parametrize("threshold, saved", [(None, [0, 2]), (3.5, [2]), (1.0, [])])
+def test_only_the_best_weights_are_saved(tmp_path, threshold, saved):
+    path, model, times = tmp_path / "best.npz", model_of(), []
+    watch = LambdaCallback(on_epoch_end=lambda epoch, logs: times.append(epoch) if path.exists() else None)
+    remove = LambdaCallback(on_epoch_begin=lambda epoch, logs: path.unlink(missing_ok=True))
+    fit(model, Scripted([4, 5, 3, NAN, 6]), remove, ModelCheckpoint(path, save_best_only=True, initial_value_threshold=threshold), watch, epochs=5)
+    assert times == saved
+
+
+def test_checkpoints_by_batches(tmp_path):
+    fit(model_of(), ModelCheckpoint(tmp_path / "{epoch}-{batch}.npz", save_freq=4), epochs=2)
+    assert sorted(os.listdir(tmp_path)) == ["1-4.npz", "2-3.npz"]       # five batches an epoch: the fourth and the eighth
+
+
+def test_a_checkpoint_that_fails_leaves_the_file_before(tmp_path, monkeypatch):
+    path, model = tmp_path / "best.npz", model_of()
+    fit(model, ModelCheckpoint(path), epochs=1)
+    before = path.read_bytes()
+    monkeypatch.setattr(np, "savez", lambda file, *arrays: file.write(b"half") and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(model, ModelCheckpoint(path), epochs=1)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["best.npz"]
+
+
+def test_paths_that_can_not_be_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="must end in '.npz'"):
+        ModelCheckpoint("model.keras")
+    with pytest.raises(ValueError, match="asks for 'acc'; there are epoch, loss"):
+        fit(model_of(), ModelCheckpoint(tmp_path / "{acc}.npz"))
+
+
+def test_logs_are_written_to_a_table(tmp_path):
+    path = tmp_path / "log.csv"
+    history = fit(model_of(metrics="mae"), CSVLogger(path, separator=";"), epochs=2)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "epoch;loss;mae" and len(lines) == 3
+    assert [float(line.split(";")[1]) for line in lines[1:]] == history.history["loss"]
+    fit(model_of(metrics="mae"), CSVLogger(path, separator=";", append=True), epochs=4, initial_epoch=2)
+    assert [line.split(";")[0] for line in path.read_text().splitlines()] == ["epoch", "0", "1", "2", "3"]
+    fit(model_of(), CSVLogger(path), epochs=1)
+    assert len(path.read_text().splitlines()) == 2
+
+
+# -- losses that are not finite --------------------------------------------------------------------------------------
+
+def test_nan_ends_the_fit():
+    model = model_of(optimizers.SGD(1e30))
+    with pytest.warns(RuntimeWarning, match="became NaN or infinite"):
+        history = fit(model, TerminateOnNaN(), epochs=50)
+    assert len(history.epoch) < 50 and np.isfinite(model.params).all()
+    with pytest.raises(FloatingPointError):
+        fit(model_of(optimizers.SGD(1e30)), TerminateOnNaN(raise_error=True), epochs=50)
+    with pytest.raises(ValueError, match="contradict each other"):
+        fit(model, TerminateOnNaN(), nonfinite="ignore")
+
+
+@pytest.mark.parametrize("raise_error", [False, True])
+def test_a_validation_loss_that_is_not_finite_ends_the_fit(raise_error):
+    chosen = [Scripted([1.0, np.inf, 1.0]), TerminateOnNaN(raise_error)]
+    if raise_error:
+        with pytest.raises(FloatingPointError, match="validation loss became NaN or infinite in epoch 2"):
+            fit(model_of(), *chosen)
+    else:
+        with pytest.warns(RuntimeWarning, match="validation loss"):
+            assert fit(model_of(), *chosen).epoch == [0, 1]
+
+
+# -- the rest --------------------------------------------------------------------------------------------------------
+
+def test_a_bar_for_the_whole_fit(capfd):
+    fit(model_of(), ProgressBar(), epochs=7)
+    out, bar = capfd.readouterr()
+    assert out == "" and "7/7" in bar and "loss=" in bar
+
+
+@pytest.mark.parametrize("wrong", [EarlyStopping, "early_stopping", [lambda epoch, logs: None]])
+def test_what_is_no_callback_is_refused(wrong):
+    with pytest.raises(TypeError, match="callbacks must be objects"):
+        model_of().fit(*problem(), verbose=0, callbacks=wrong)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: EarlyStopping(patience=-1), "patience"), (lambda: ReduceLROnPlateau(factor=1.0), "factor"),
+    (lambda: ReduceLROnPlateau(factor=0), "factor"), (lambda: ModelCheckpoint("a.npz", save_freq=0), "save_freq"),
+    (lambda: EarlyStopping(min_delta=NAN), "min_delta"),
+])
+def test_options_are_checked(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_lambda_must_be_callable():
+    with pytest.raises(TypeError, match="on_epoch_end must be a function"):
+        LambdaCallback(on_epoch_end=3)
+
+
+# -- the range test --------------------------------------------------------------------------------------------------
+
+def test_the_range_test_finds_where_the_loss_falls_and_leaves_the_model_alone():
+    x, y = problem(400)
+    model = model_of()
+    before, state = model.params.copy(), str(model._rng.bit_generator.state)
+    curve = nnfast.find_learning_rate(model, x, y)
+    np.testing.assert_array_equal(model.params, before)
+    assert str(model._rng.bit_generator.state) == state and model._network.steps == 0 and model.optimizer.learning_rate == 0.001
+    assert 1e-4 < curve.suggestion < 1 and len(curve.learning_rates) == len(curve.losses) == len(curve.smoothed)
+    again = nnfast.find_learning_rate(model, x, y)
+    np.testing.assert_array_equal(curve.losses, again.losses)
+    step = np.flatnonzero(curve.learning_rates == curve.suggestion)[0]
+    assert step == 10 + np.gradient(curve.smoothed[10:curve.smoothed.argmin() + 1]).argmin()
+
+
+def test_the_range_test_of_gradient_descent_stops_where_it_diverges():
+    """Least squares with x^2 of mean 1/3: a step of rate r multiplies the error by 1 - 2 r / 3, and diverges beyond 3."""
+    x = np.linspace(-1, 1, 64).reshape(-1, 1)
+    model = nnfast.Sequential([nnfast.Input(1), nnfast.Dense(1, use_bias=False)], dtype="float64", seed=0)
+    model.compile("sgd", "mse")
+    curve = nnfast.find_learning_rate(model, x, 5 * x[:, 0], batch_size=64, start=1e-3, end=1e3, steps=200)
+    assert 3 < curve.learning_rates[-1] < 100 and curve.suggestion < 3
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda x, y: nnfast.find_learning_rate(model_of("lbfgs"), x, y), "has a learning rate"),
+    (lambda x, y: nnfast.find_learning_rate(nnfast.Sequential([nnfast.Dense(2)]), x, y), "compiled model"),
+    (lambda x, y: nnfast.find_learning_rate(model_of(), x, y, start=1.0, end=0.1), "end must be larger"),
+    (lambda x, y: nnfast.find_learning_rate(model_of(), x, y[:5]), "same number of rows"),
+    (lambda x, y: nnfast.find_learning_rate(model_of("sgd"), x, y, start=1e30, end=1e31), "choose a smaller one|Choose a smaller one"),
+])
+def test_what_the_range_test_can_not_do_is_told(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(*problem())
