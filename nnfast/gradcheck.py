@@ -305,7 +305,7 @@ def _twin(model):
     from nnfast import optimizers
 
     with model._claim("gradcheck"):
-        state = {name: item for name, item in model.__dict__.items() if name not in ("_network", "_lock", "_pace", "_kind")}
+        state = {name: item for name, item in model.__dict__.items() if name not in ("_network", "_lock", "_pace", "_layout")}
         if model._network is not None:
             state["weights"] = np.array(model._network.params, np.float64)
         state.update(dtype=np.dtype("float64"), _rng=copy.deepcopy(model._rng), _metrics=[])

@@ -235,7 +235,7 @@ class Sequential:
         settings = [float(value) for value in settings]
         network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole)
         network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=optimizer._start(), **optimizer._common())
-        self._kind, self._tally, self._tried = kind, tally, False
+        self._layout, self._tally, self._tried = optimizer._layout(), tally, False
 
     def _claim(self, what):
         """The lock of one fit at a time."""
@@ -374,6 +374,7 @@ class Sequential:
             hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": batches, "verbose": verbose})
             run = _Run(self, hooks, _Reporter(verbose, epochs, batches), validation, n_threads, _nonfinite(nonfinite, hooks),
                        None if max_seconds is None else begun + max_seconds)
+            self.history = run.history
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
             with team, run.reporter:
                 hooks.call("on_train_begin", {})
@@ -392,8 +393,9 @@ class Sequential:
                             run.end_epoch(epoch, logs)
                         if not logs or run.over():
                             break
+                if self._network.average is not None and self._network.steps:
+                    self._network.params[:] = self._network.average
                 hooks.call("on_train_end", run.logs)
-            self.history = run.history
             return run.history
 
     def _epoch(self, data, rows, order, batch_size, team, epoch, run):
@@ -444,9 +446,10 @@ class Sequential:
     def _follow_optimizer(self):
         """Takes over hyper-parameters that were changed on the optimizer since compile."""
         kind, settings = self.optimizer._native()
-        if kind != self._kind:
+        layout = self.optimizer._layout()
+        if layout != self._layout:
             self._network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=self.optimizer._start(), **self.optimizer._common())
-            self._kind = kind
+            self._layout = layout
         else:
             self._network.set_settings(settings, **self.optimizer._common())
 
@@ -755,7 +758,7 @@ class Sequential:
 
     def __getstate__(self):
         with self._claim("copy"):
-            apart = ("_network", "_lock", "_pace", "_kind", "_tally", "_open_to")
+            apart = ("_network", "_lock", "_pace", "_layout", "_tally", "_open_to")
             state = {name: value for name, value in self.__dict__.items() if name not in apart}
             if self._network is not None:
                 state["weights"] = np.array(self._network.params)

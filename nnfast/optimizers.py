@@ -22,10 +22,13 @@ def _optional(valid):
 _below_one = partial(check.number, low=0, high=1, open_high=True)
 _up_to_one = partial(check.number, low=0, high=1)
 _at_least_zero = partial(check.number, low=0)
+_CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _CHECKS = {
     "learning_rate": _learning_rate, "momentum": _up_to_one, "rho": _below_one, "beta_1": _below_one, "beta_2": _below_one,
     "epsilon": _at_least_zero, "epsilon_form": partial(check.one_of, valid=("keras", "pytorch")),
     "initial_accumulator_value": _at_least_zero, "weight_decay": _optional(_at_least_zero),
+    **dict.fromkeys(_CLIPS, _optional(check.positive)), "ema_momentum": _up_to_one, "ema_overwrite_frequency": _optional(check.size),
+    "gradient_accumulation_steps": _optional(partial(check.size, least=2)),
     "maxcor": check.size, "maxls": check.size, "ftol": _at_least_zero, "gtol": _at_least_zero,
 }
 
@@ -37,7 +40,11 @@ class _Options:
         known = [field.name for field in fields(self)]
         if name not in known:
             raise AttributeError(f"{type(self).__name__} has no option {name!r}; its options are {', '.join(known)}.")
-        super().__setattr__(name, _CHECKS[name](value, name) if name in _CHECKS else bool(value))
+        value = _CHECKS[name](value, name) if name in _CHECKS else bool(value)
+        others = [other for other in _CLIPS if other != name and vars(self).get(other) is not None] if name in _CLIPS and value is not None else []
+        if others:
+            raise ValueError(f"only one of {', '.join(_CLIPS)} can be set; got {others[0]}={getattr(self, others[0])} and {name}={value}.")
+        super().__setattr__(name, value)
 
     def __repr__(self):
         quiet = {field.name: field.default for field in fields(Optimizer)}          # shown only where they are set
@@ -58,9 +65,34 @@ class Optimizer(_Options):
     weight_decay : float, optional
         Before its step every weight, biases too, loses learning_rate * weight_decay of itself, apart from its gradient
         (Loshchilov and Hutter 2019), as in Keras.
+    clipnorm : float, optional
+        The gradient of each kernel and each bias is shortened to this norm where it is longer.
+    clipvalue : float, optional
+        Every number of the gradient is bounded by this.
+    global_clipnorm : float, optional
+        The gradient of all weights is shortened to this norm.  Only one of the three can be set.  A bound on a norm waits
+        for the whole gradient: it costs a pass over it, and two barriers between threads.
+    use_ema : bool
+        Keep a running mean of the weights, average <- ema_momentum average + (1 - ema_momentum) w after each batch.  As in
+        Keras a fit trains and validates on the weights themselves and ends by setting them to their mean.
+    ema_momentum : float in [0, 1]
+    ema_overwrite_frequency : int, optional
+        Set the weights to their mean after every so many steps, too.
+    gradient_accumulation_steps : int of at least 2, optional
+        Add up the gradients of so many batches, also over the ends of epochs, and take a step by their mean.  A schedule
+        still counts batches, as in Keras.
+
+    Order in a step: mean over batches, clipping, weight decay, the optimizer, the running mean.
     """
 
     weight_decay: float = None
+    clipnorm: float = None
+    clipvalue: float = None
+    global_clipnorm: float = None
+    use_ema: bool = False
+    ema_momentum: float = 0.99
+    ema_overwrite_frequency: int = None
+    gradient_accumulation_steps: int = None
 
     def _start(self):
         """What each number of the state is before the first step."""
@@ -68,7 +100,13 @@ class Optimizer(_Options):
 
     def _common(self):
         """Options that every kernel has, in the words of the core."""
-        return {"weight_decay": self.weight_decay or 0.}
+        return {"weight_decay": self.weight_decay or 0., "clipvalue": self.clipvalue or 0., "clipnorm": self.clipnorm or 0.,
+                "global_clipnorm": self.global_clipnorm or 0., "accumulate": self.gradient_accumulation_steps or 1,
+                "ema_momentum": self.ema_momentum if self.use_ema else -1., "ema_overwrite": self.ema_overwrite_frequency or 0}
+
+    def _layout(self):
+        """What the state of the core depends on: another one begins anew."""
+        return self._native()[0], self.gradient_accumulation_steps is not None, self.use_ema
 
     def _rates(self, first, count):
         """The learning rate of `count` steps from step `first` on: one number, or an array."""
@@ -87,7 +125,7 @@ class SGD(Optimizer):
     learning_rate : float, schedule or callable
     momentum : float in [0, 1]
     nesterov : bool
-    weight_decay : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
 
     Examples
     --------
@@ -124,7 +162,7 @@ class RMSprop(Optimizer):
     centered : bool
         Divide by the running standard deviation: v minus the square of the running mean (not below 0, where rounding
         makes Keras' NaN).
-    weight_decay : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
     """
 
     learning_rate: object = 0.001
@@ -156,7 +194,7 @@ class Adam(Optimizer):
         Divide by the root of the largest v so far (Reddi, Kale and Kumar 2018).
     epsilon_form : {"keras", "pytorch"}
         "pytorch" adds epsilon to sqrt(v / (1 - beta_2^t)), as algorithm 1 of the paper and PyTorch do.
-    weight_decay : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
 
     Examples
     --------
@@ -204,7 +242,7 @@ class Adagrad(Optimizer):
     initial_accumulator_value : float
         Of the sum; it counts when a model is compiled.
     epsilon : float
-    weight_decay : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
     """
 
     learning_rate: object = 0.001
@@ -231,7 +269,7 @@ class Adadelta(Optimizer):
     learning_rate : float, schedule or callable
     rho : float in [0, 1)
     epsilon : float
-    weight_decay : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
     """
 
     learning_rate: object = 0.001
@@ -254,7 +292,7 @@ class Adamax(Optimizer):
     learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
-    weight_decay : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
     """
 
     learning_rate: object = 0.001
@@ -279,7 +317,7 @@ class Nadam(Optimizer):
     learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
-    weight_decay : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
     """
 
     learning_rate: object = 0.001
@@ -303,7 +341,7 @@ class Lion(Optimizer):
     ----------
     learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
-    weight_decay : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
     """
 
     learning_rate: object = 0.001
@@ -329,8 +367,8 @@ class RAdam(Optimizer):
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
         As in PyTorch, 1e-8 by default.
-    weight_decay : as for every `Optimizer`
-        Apart from the gradient: PyTorch's with decoupled_weight_decay=True.
+    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+        The decay is that of PyTorch with decoupled_weight_decay=True.
     """
 
     learning_rate: object = 0.001
@@ -381,6 +419,9 @@ class LBFGS(_Options):
 
     def _common(self):
         return {}
+
+    def _layout(self):
+        return "lbfgs", False, False
 
     def _native(self):
         """No kernel has a part in it; that of gradient descent keeps no state."""

@@ -556,11 +556,37 @@ class Network:
         return self.loss(x, y, loss, weights), gradients[::-1]
 
     def step(self, gradients, optimizer, learning_rate, options):
-        self.steps += 1
+        """Keras' order: mean over accumulated batches, clipping, decay, the optimizer, the running mean."""
+        options = dict(options)
+        common = {name: options.pop(name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum",
+                                                             "ema_overwrite_frequency", "gradient_accumulation_steps")}
         if self.optimizers is None:
             self.optimizers = [Optimizer(optimizer, w, options) for w in self.weights()]
-        for each, g in zip(self.optimizers, gradients, strict=True):
-            each.step(g, learning_rate)
+            self.sums = [np.zeros_like(w) for w in self.weights()]
+            self.means = [np.zeros_like(w) for w in self.weights()]
+        together = common["gradient_accumulation_steps"] or 1
+        taken = self.steps // together
+        self.steps += 1
+        for total, g in zip(self.sums, gradients, strict=True):
+            total += g
+        if self.steps % together == 0:
+            gradients = [total / together for total in self.sums]
+            norm = math.sqrt(sum((g**2).sum() for g in gradients))
+            for each, g, total in zip(self.optimizers, gradients, self.sums, strict=True):
+                if common["clipvalue"]:
+                    g = g.clip(-common["clipvalue"], common["clipvalue"])
+                if common["clipnorm"]:
+                    g = g * min(1, common["clipnorm"] / np.linalg.norm(g))
+                if common["global_clipnorm"]:
+                    g = g * min(1, common["global_clipnorm"] / norm)
+                each.step(g, learning_rate)
+                total[...] = 0
+        if common["use_ema"]:
+            kept = (common["ema_momentum"] or 0.99) if taken else 0
+            for w, mean in zip(self.weights(), self.means, strict=True):
+                mean[...] = kept * mean + (1 - kept) * w
+                if common["ema_overwrite_frequency"] and (taken + 1) % common["ema_overwrite_frequency"] == 0:
+                    w[...] = mean
 
     def train(self, x, y, loss, optimizer, learning_rate, options=(), batch_size=32, epochs=1, weights=None):
         """Batches in the order of the rows; returns the row-weighted mean loss of each epoch."""

@@ -183,7 +183,8 @@ DEFAULTS = {    # of Keras 3.15, RAdam's of PyTorch 2.13
     "Lion": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99},
     "RAdam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
 }
-COMMON = {"weight_decay": None}
+COMMON = {"weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None, "use_ema": False, "ema_momentum": 0.99,
+          "ema_overwrite_frequency": None, "gradient_accumulation_steps": None}
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -249,14 +250,15 @@ def test_arguments_that_do_not_fit_are_an_error_and_change_nothing(call):
 
 
 @pytest.mark.parametrize("optimizer", [
-    *(cls() for cls in optimizers._NAMES.values()), *(make(kernel, 0.25, weight_decay=0.5) for kernel in CASES),
+    *(cls() for cls in optimizers._NAMES.values()), *(make(kernel, 0.25, weight_decay=0.5, clipnorm=1.0, use_ema=True) for kernel in CASES),
 ], ids=repr)
 def test_repr_makes_the_optimizer_again(optimizer):
     assert eval(repr(optimizer), vars(optimizers)) == optimizer
 
 
 WRONG = {"learning_rate": -1, "momentum": 1.1, "rho": 1, "beta_1": 1, "beta_2": -0.1, "epsilon": -1e-9, "initial_accumulator_value": np.nan,
-         "epsilon_form": "torch", "weight_decay": -1}
+         "epsilon_form": "torch", "weight_decay": -1, "clipnorm": 0, "clipvalue": -1, "global_clipnorm": np.nan, "ema_momentum": 1.5,
+         "ema_overwrite_frequency": 0, "gradient_accumulation_steps": 1}
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -274,3 +276,94 @@ def test_options_are_checked_when_given_and_when_changed(name):
         cls("fast")
     with pytest.raises(AttributeError, match="no option 'lr'.*learning_rate"):
         cls().lr = 0.1
+
+
+# -- options that all optimizers share ---------------------------------------------------------------------------------
+
+SHARED = [{"clipvalue": 0.01}, {"clipnorm": 0.05}, {"global_clipnorm": 0.1}, {"clipnorm": 1e6}, {"gradient_accumulation_steps": 3},
+          {"gradient_accumulation_steps": 2, "global_clipnorm": 0.05, "weight_decay": 0.1}, {"gradient_accumulation_steps": 4, "clipvalue": 0.01},
+          {"use_ema": True, "ema_momentum": 0.9}, {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
+          {"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 2, "gradient_accumulation_steps": 3, "clipnorm": 0.05}]
+
+
+def trained(optimizer, dtype="float64", n_threads=None, widths=(8,)):
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((110, 5)), rng.standard_normal((110, 3))
+    model = nnfast.Sequential([nnfast.Input(5), *(nnfast.Dense(width, "tanh") for width in widths), nnfast.Dense(3)], dtype=dtype, seed=0)
+    model.compile(optimizer, "mse")
+    exact = reference.Network.of(model)
+    for _ in range(2):
+        model.fit(x, y, batch_size=10, shuffle=False, verbose=0, n_threads=n_threads)
+    return model, exact, x, y
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernel", ["momentum", "adam", "adagrad", "nadam"])
+@pytest.mark.parametrize("options", SHARED, ids=repr)
+def test_shared_options_follow_the_reference(options, kernel, dtype):
+    """Eleven batches a fit: steps of several batches go over its end; a fit ends on the running mean."""
+    model, exact, x, y = trained(make(kernel, 0.02, **options), dtype)
+    for _ in range(2):
+        exact.train(x, y, "mean_squared_error", kernel, 0.02, {**CASES[kernel][1], **options}, 10, 1)
+        if options.get("use_ema"):
+            for w, mean in zip(exact.weights(), exact.means):
+                w[...] = mean
+    for actual, expected in zip(model.get_weights(), exact.weights(), strict=True):
+        assert_close(actual, expected, "training", dtype)
+
+
+@pytest.mark.parametrize("options", SHARED, ids=repr)
+def test_shared_options_give_the_same_bits_for_every_number_of_threads(options):
+    models = [trained(make("adam", 0.02, **options), "float32", n_threads, (300, 70))[0] for n_threads in (1, 2, 3)]
+    assert len({model.params.tobytes() for model in models}) == 1
+
+
+@pytest.mark.parametrize("options", SHARED, ids=repr)
+def test_a_pickled_model_goes_on_with_shared_options(options):
+    model, _, x, y = trained(make("adam", 0.02, **options))
+    twin = pickle.loads(pickle.dumps(model))
+    for each in (model, twin):
+        each.fit(x, y, batch_size=10, verbose=0)
+    assert model.params.tobytes() == twin.params.tobytes()
+
+
+@pytest.mark.parametrize("options", SHARED, ids=repr)
+def test_a_gradient_that_is_not_finite_is_not_hidden(options):
+    """The loss is 1000, the gradient -1000 / 3 * 3e38."""
+    model = nnfast.Sequential([nnfast.Input(2), nnfast.Dense(3, kernel_initializer="zeros")], seed=0)
+    model.compile(optimizers.SGD(0.1, **options), "mae")
+    with pytest.raises(FloatingPointError, match="the gradient became"):
+        model.fit(np.full((10, 2), 3e38), np.ones((10, 3)), sample_weight=np.full(10, 1000.), verbose=0)
+    assert not model.params.any()
+
+
+def test_accumulated_batches_are_one_batch():
+    """Of equal sizes, and by a loss that is a mean: the step of two batches of 5 is that of one of 10."""
+    x, y = np.random.default_rng(0).standard_normal((2, 40, 5))
+    results = []
+    for batch_size, options in [(10, {}), (5, {"gradient_accumulation_steps": 2})]:
+        model = nnfast.Sequential([nnfast.Input(5), nnfast.Dense(5)], dtype="float64", seed=0)
+        model.compile(optimizers.Adam(0.01, **options), "mse")
+        model.fit(x, y, batch_size=batch_size, epochs=3, shuffle=False, verbose=0)
+        results.append(model.params)
+    np.testing.assert_allclose(*results, rtol=1e-12)
+
+
+def test_options_that_change_the_state_begin_anew():
+    model, _, x, y = trained(optimizers.Adam(0.02))
+    assert model._network.slots.shape[0] == 2 and model._network.average is None
+    model.optimizer.use_ema = True
+    model.fit(x, y, verbose=0)
+    assert model._network.slots.shape[0] == 3 and model._network.steps == 4
+    np.testing.assert_array_equal(model.params, model._network.average)
+
+
+@pytest.mark.parametrize("one, other", [("clipnorm", "clipvalue"), ("global_clipnorm", "clipnorm"), ("clipvalue", "global_clipnorm")])
+def test_only_one_way_to_clip_can_be_chosen(one, other):
+    with pytest.raises(ValueError, match="only one of clipnorm, clipvalue, global_clipnorm"):
+        optimizers.Adam(**{one: 1.0, other: 1.0})
+    optimizer = optimizers.Adam(**{one: 1.0})
+    with pytest.raises(ValueError, match="only one"):
+        setattr(optimizer, other, 1.0)
+    setattr(optimizer, one, None)
+    setattr(optimizer, other, 2.0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nnfast import losses
-from nnfast.callbacks import History
 from nnfast._range_test import LearningRateCurve
+from nnfast.callbacks import History
 from nnfast.plotting import plot_history, plot_learning_rates, plot_loss, plot_losses
 
 matplotlib = pytest.importorskip("matplotlib")

@@ -19,6 +19,9 @@ A step has two halves, and a barrier after each:
 Rows of x may be sparse (CSR): z of the first layer is then made while they are gathered, from a row of W for each number,
 and in the second half each thread sorts the numbers of the batch in its rows of W by columns; a gradient reads those alone.
 
+A bound on the norm of the gradient, or a step of several batches, needs the whole gradient first: it is kept in grads, or
+in a slot of its own where batches add up, and the step on the rows follows behind two more barriers.
+
 No gradient per thread and no reduction between threads, and each number is one chain of multiply-adds
 (`matmul.pxd`): the bits are the same for every number of threads.
 
@@ -28,7 +31,7 @@ from cython cimport floating
 from cpython.buffer cimport PyObject_GetBuffer, PyBuffer_Release, PyBUF_STRIDED_RO, PyBUF_C_CONTIGUOUS, PyBUF_ND, PyBUF_WRITABLE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetName, PyCapsule_GetPointer
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, sqrt as sqrt64
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
@@ -49,7 +52,7 @@ from nnfast._core.losses cimport (
 from nnfast._core.metrics cimport (
     metric_row, BINARY_ACCURACY, CATEGORICAL_ACCURACY, SPARSE_CATEGORICAL_ACCURACY, ABSOLUTE_ERROR, SQUARED_ERROR)
 from nnfast._core.optimizers cimport (
-    Step, begin_step, optimizer_step, all_finite, SGD, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_MOMENTUM, RMSPROP_CENTERED,
+    Step, begin_step, optimizer_step, all_finite, average_weights, clip, squares, SGD, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_MOMENTUM, RMSPROP_CENTERED,
     RMSPROP_CENTERED_MOMENTUM, ADAM, AMSGRAD, RADAM, ADAGRAD, ADADELTA, ADAMAX, NADAM, LION)
 from nnfast._core.gather cimport (
     gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
@@ -243,6 +246,19 @@ cdef struct Plan:
     double learning_rate
     const double* rates         # of the batches start..stop, or NULL: learning_rate for all
     Step step                   # written by thread 0 in the rows' half, read in the weights' half
+    double clipvalue            # bounds of the gradient, or 0: of a number, of the norm of a kernel or bias, of the norm of all
+    double clipnorm
+    double global_clipnorm
+    Py_ssize_t accumulate       # batches whose gradients are added up for one step
+    double ema_momentum         # of the running mean of the weights
+    Py_ssize_t ema_overwrite    # the mean becomes the weights every so many steps; 0: never
+    Py_ssize_t accumulator      # offsets in slots of the sum of gradients and of the running mean, or -1
+    Py_ssize_t average
+    bint held                   # the step waits until the whole gradient is there
+    bint stepping               # this batch ends with a step; as `step` written by thread 0, and so are these:
+    bint overwriting
+    double ema_now
+    double* factors             # (n_layers, 2): of the gradient of each kernel and bias
     Py_ssize_t steps            # taken by the optimizer so far
     bint update                 # else the gradient is left in grads
     bint check                  # stop at a loss or gradient that is not finite
@@ -565,6 +581,11 @@ cdef inline double penalty(const Plan* p) noexcept nogil:
     return total * p.penalty_scale
 
 
+cdef inline floating* held_gradient(const Plan* p, const floating* tag) noexcept nogil:
+    """Where the gradient of all weights waits for its step."""
+    return <floating*>p.grads if p.accumulator < 0 else <floating*>p.slots + p.accumulator
+
+
 cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_t a_stride, Py_ssize_t first, Py_ssize_t last,
                              Py_ssize_t rows, bint more, bint final, int thread) noexcept nogil:
     """Rows first..last of [W; b]: d[W; b] = [a 1]^T delta, added to grads if `more`; if `final` the optimizer's step."""
@@ -605,12 +626,102 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
         if p.check and not all_finite(gradient, size):
             spoil(p, thread)
         memcpy(grads + offset, gradient, size * sizeof(floating))
-    if final and p.update:
-        optimizer_step(p.optimizer, <floating*>p.params + offset, gradient, <floating*>p.slots + offset, p.n_params,
-                       size, p.settings, &p.step)
-        if p.check and not all_finite(<floating*>p.params + offset, size):      # as every step of a bad gradient leaves them
+    elif p.held:
+        hold_rows(p, layer, gradient, first, last, thread)
+    else:
+        step_rows(p, layer, gradient, first, last, thread)
+
+
+cdef inline void step_rows(Plan* p, Layer* layer, floating* gradient, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    """The optimizer's step on rows first..last of [W; b] by their gradient, which is clipped in place."""
+    cdef Py_ssize_t offset = layer.kernel + first * layer.n_out, size = (last - first) * layer.n_out
+    cdef floating* w = <floating*>p.params + offset
+    if p.clipvalue > 0:
+        if p.check and not all_finite(gradient, size):          # it would be hidden
             spoil(p, thread)
-        repack(p, layer, first, last, gradient)
+        clip(gradient, size, p.clipvalue)
+    optimizer_step(p.optimizer, w, gradient, <floating*>p.slots + offset, p.n_params, size, p.settings, &p.step)
+    if p.average >= 0:
+        average_weights(w, <floating*>p.slots + p.average + offset, size, p.ema_now, p.overwriting)
+    if p.check and not all_finite(w, size):     # as every step of a bad gradient leaves them
+        spoil(p, thread)
+    repack(p, layer, first, last, gradient)
+
+
+cdef inline void hold_rows(Plan* p, Layer* layer, const floating* gradient, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    """The gradient of rows first..last of [W; b] where the step on the whole will find it."""
+    cdef Py_ssize_t offset = layer.kernel + first * layer.n_out, size = (last - first) * layer.n_out, i
+    cdef floating* kept = held_gradient(p, gradient) + offset
+    if p.check and not all_finite(gradient, size):
+        spoil(p, thread)
+    if p.accumulator < 0:
+        memcpy(kept, gradient, size * sizeof(floating))
+        return
+    for i in range(size):
+        kept[i] = kept[i] + gradient[i]
+    if not p.stepping and p.average >= 0:       # Keras' mean counts batches, not steps
+        average_weights(<floating*>p.params + offset, <floating*>p.slots + p.average + offset, size, p.ema_now, p.overwriting)
+        if p.overwriting:
+            repack(p, layer, first, last, gradient)
+
+
+cdef inline void measure_gradient(Plan* p, const floating* tag) noexcept nogil:
+    """The factor of each kernel and bias: 1 / batches added up, and c / max(norm, c) of its own norm or of that of all."""
+    cdef const floating* gradient = held_gradient(p, tag)
+    cdef Layer* layer
+    cdef double share = 1. / p.accumulate, total = 0, norm, most
+    cdef int index, i
+    for index in range(p.n_layers):
+        layer = p.layers + index
+        for i in range(2):
+            p.factors[2 * index + i] = 0
+        if layer.k > 0 and (p.clipnorm > 0 or p.global_clipnorm > 0):
+            p.factors[2 * index] = squares(gradient + layer.kernel, layer.n_in * layer.n_out)
+            p.factors[2 * index + 1] = squares(gradient + layer.kernel + layer.n_in * layer.n_out, (layer.k - layer.n_in) * layer.n_out)
+            total += p.factors[2 * index] + p.factors[2 * index + 1]
+    most = p.clipnorm if p.clipnorm > 0 else p.global_clipnorm
+    for i in range(2 * p.n_layers):
+        norm = sqrt64(p.factors[i] if p.clipnorm > 0 else total) * share
+        p.factors[i] = share * most / norm if norm > most > 0 else share
+
+
+cdef inline void held_step(Plan* p, int thread, const floating* tag) noexcept nogil:
+    """The step on this thread's rows of each [W; b] by the gradient that `hold_rows` has kept."""
+    cdef floating* gradient = <floating*>(p.scratch + thread * p.scratch_size)
+    cdef floating* kept
+    cdef Layer* layer
+    cdef Py_ssize_t* share = p.shares + thread * p.n_layers
+    cdef Py_ssize_t r, end, last, i, size, of_kernel
+    cdef floating of_weight, of_bias
+    cdef int index
+    for index in range(p.n_layers):
+        layer = p.layers + index
+        of_weight = p.factors[2 * index]
+        of_bias = p.factors[2 * index + 1]
+        r = share[index]
+        last = share[p.n_layers + index]
+        while r < last:
+            end = r + layer.block if last - r >= layer.block + GROUP_ROWS else last
+            kept = held_gradient(p, tag) + layer.kernel + r * layer.n_out
+            size = (end - r) * layer.n_out
+            of_kernel = min(size, (layer.n_in - r) * layer.n_out)
+            for i in range(of_kernel):
+                gradient[i] = of_weight * kept[i]
+            for i in range(of_kernel, size):
+                gradient[i] = of_bias * kept[i]
+            if p.accumulator >= 0:
+                memset(kept, 0, size * sizeof(floating))
+            step_rows(p, layer, gradient, r, end, thread)
+            r = end
+
+
+cdef inline void begin_batch(Plan* p, Py_ssize_t batch) noexcept nogil:
+    """What the step of a batch is about, by thread 0: the others read it behind the next barrier."""
+    cdef Py_ssize_t before = p.steps + batch - p.start, steps = before // p.accumulate
+    begin_step(&p.step, p.optimizer, p.settings, p.weight_decay, p.rates[batch - p.start] if p.rates != NULL else p.learning_rate, steps + 1)
+    p.stepping = (before + 1) % p.accumulate == 0
+    p.ema_now = p.ema_momentum if steps > 0 else 0
+    p.overwriting = p.ema_overwrite > 0 and (steps + 1) % p.ema_overwrite == 0
 
 
 cdef inline void share(Plan* p, int size) noexcept nogil:
@@ -735,6 +846,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
     cdef Py_ssize_t batch, place, rows, part, done, index, from_row, to_row, item = sizeof(floating)
     cdef Py_ssize_t most = p.batch_size if p.whole else BATCH_ROWS
     cdef bint plain = p.reduction == REDUCE_MEAN and not p.ignores
+    cdef bint stepping = False
     cdef double scale
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
     if p.check and p.update:
@@ -747,8 +859,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
         place = batch * p.batch_size
         rows = min(p.batch_size, p.n_rows - place)
         if thread == 0:
-            begin_step(&p.step, p.optimizer, p.settings, p.weight_decay, p.rates[batch - p.start] if p.rates != NULL else p.learning_rate,
-                       p.steps + batch - p.start + 1)
+            begin_batch(p, batch)
         scale = batch_scale(p, place, rows)
         if thread == 0:
             p.penalty_scale = scale if p.penalty_by_rows else 1
@@ -763,6 +874,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
             barrier(&p.team, size)
             if failed(p.rows_status, size):
                 return
+            stepping = p.held and p.update and p.stepping       # behind the next barrier thread 0 may be at the next batch
             if p.loss.kind == PYTHON_FUNCTION:
                 if thread == 0 and not call_python(p, place + done, part):
                     p.weights_status[0] = STATUS_INTERRUPTED
@@ -782,6 +894,14 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
             if failed(p.weights_status, size):
                 return
             done += part
+        if stepping:
+            if thread == 0:
+                measure_gradient(p, tag)
+            barrier(&p.team, size)
+            held_step(p, thread, tag)
+            barrier(&p.team, size)
+            if failed(p.weights_status, size):
+                return
         if thread == 0:
             p.done = batch + 1
             if p.penalized:
@@ -1084,7 +1204,9 @@ cdef class Network:
         p.sparse = sparse
         p.layers = <Layer*>calloc(p.n_layers, sizeof(Layer))
         p.shares = <Py_ssize_t*>calloc((MAX_THREADS + 1) * p.n_layers, sizeof(Py_ssize_t))
-        if p.layers == NULL or p.shares == NULL:
+        p.factors = <double*>calloc(2 * p.n_layers, sizeof(double))
+        p.accumulate, p.accumulator, p.average = 1, -1, -1
+        if p.layers == NULL or p.shares == NULL or p.factors == NULL:
             raise MemoryError()
         self.shapes = []
         for index in range(p.n_layers):
@@ -1117,6 +1239,7 @@ cdef class Network:
         release(self.plan.scratch)
         free(self.plan.layers)
         free(self.plan.shares)
+        free(self.plan.factors)
         release(self.plan)
 
     @property
@@ -1201,23 +1324,52 @@ cdef class Network:
         copy_rows(delta, last.stride * item, address(gradient), last.n_out * item, last.n_out * item, rows)
         return 0
 
-    def set_optimizer(self, int optimizer, Py_ssize_t n_slots, list settings, double weight_decay=0, double start=0):
-        """The optimizer, with every number of its state at `start`."""
+    def set_optimizer(self, int optimizer, Py_ssize_t n_slots, list settings, double start=0, **common):
+        """The optimizer, with every number of its state at `start`; behind it a slot for each of accumulation and average."""
         cdef Plan* p = self.plan
+        cdef Py_ssize_t own = n_slots
+        cdef bint accumulates = common.get("accumulate", 1) > 1, averages = common.get("ema_momentum", -1) >= 0
+        n_slots += accumulates + averages
         slots = aligned_zeros(n_slots * p.n_params, self.dtype).reshape(n_slots, p.n_params)
         cdef char* memory = address(slots)
         if start != 0:
-            slots[:] = start
-        self.set_settings(settings, weight_decay)
+            slots[:own] = start
+        self.set_settings(settings, **common)
         self._backup = None
+        p.accumulator = own * p.n_params if accumulates else -1
+        p.average = (own + accumulates) * p.n_params if averages else -1
         self.slots, p.slots, p.n_slots, p.optimizer, p.steps = slots, memory, n_slots, optimizer, 0
 
-    def set_settings(self, list settings, double weight_decay=0):
-        """New hyper-parameters for the same optimizer; its state stays."""
+    def set_settings(self, list settings, double weight_decay=0, double clipvalue=0, double clipnorm=0, double global_clipnorm=0,
+                     Py_ssize_t accumulate=1, double ema_momentum=-1, Py_ssize_t ema_overwrite=0):
+        """New hyper-parameters for the same optimizer; its state stays, so accumulation and average can not begin or end.
+
+        Parameters
+        ----------
+        settings : list of the kernel's own numbers
+        clipvalue, clipnorm, global_clipnorm : float
+            0 is none.
+        accumulate : int
+            Batches a step.
+        ema_momentum : float
+            Of the running mean of the weights; below 0 is none.
+        ema_overwrite : int
+            Steps after which the mean becomes the weights; 0 is never.
+        """
         cdef int i
         for i in range(MAX_SETTINGS):
             self.plan.settings[i] = settings[i] if i < len(settings) else 0
         self.plan.weight_decay = weight_decay
+        self.plan.clipvalue, self.plan.clipnorm, self.plan.global_clipnorm = clipvalue, clipnorm, global_clipnorm
+        self.plan.accumulate, self.plan.ema_momentum, self.plan.ema_overwrite = accumulate, ema_momentum, ema_overwrite
+        self.plan.held = clipnorm > 0 or global_clipnorm > 0 or accumulate > 1
+
+    @property
+    def average(self):
+        """The running mean of the weights, a slot of the optimizer, or None."""
+        if self.slots is None or self.plan.average < 0:
+            return None
+        return self.slots[self.plan.average // self.plan.n_params]
 
     def set_penalties(self, list penalties, bint by_rows):
         """Adds the gradient of l1 |W| + l2 W^2 to that of every batch, for each layer; biases are left out.
@@ -1359,7 +1511,7 @@ cdef class Network:
         elif rates.shape[0] != stop - start:
             raise ValueError("learning_rate must be a number, or an array with one for each batch of the range")
         p.rates = &rates[0] if rates is not None else NULL
-        self.prepare(min(batch_size, n_rows), size, not update, check and update)
+        self.prepare(min(batch_size, n_rows), size, not update or p.held, check and update)
         p.update = update
         p.outputs = self.outputs_address(outputs, n_rows)
         p.ignores = ignores and is_sparse(p.loss.kind)

@@ -197,6 +197,47 @@ cdef inline void decay_weights(floating* w, Py_ssize_t size, double decay) noexc
         w[i] = multiply_add(factor, w[i], w[i])
 
 
+cdef inline void clip(floating* g, Py_ssize_t size, double most) noexcept nogil:
+    """g <- g within [-most, most]; NaN goes through."""
+    cdef floating high = most, low = -most
+    cdef Py_ssize_t i
+    for i in range(size):
+        g[i] = high if g[i] > high else low if g[i] < low else g[i]
+
+
+cdef inline double squares(const floating* x, Py_ssize_t size) noexcept nogil:
+    """Sum of x^2, in 16 partial sums: no CPU level adds in another order."""
+    cdef double sums[16]
+    cdef double number, total = 0
+    cdef Py_ssize_t i = 0
+    cdef int lane
+    for lane in range(16):
+        sums[lane] = 0
+    while i + 16 <= size:
+        for lane in range(16):
+            number = x[i + lane]
+            sums[lane] = multiply_add(number, number, sums[lane])
+        i += 16
+    for lane in range(16):
+        total += sums[lane]
+    while i < size:
+        number = x[i]
+        total = multiply_add(number, number, total)
+        i += 1
+    return total
+
+
+cdef inline void average_weights(floating* w, floating* average, Py_ssize_t size, double momentum_, bint overwrite) noexcept nogil:
+    """average <- mu average + (1 - mu) w, and with `overwrite` w <- average."""
+    cdef floating mu = momentum_, rest = 1 - momentum_
+    cdef Py_ssize_t i
+    for i in range(size):
+        average[i] = multiply_add(mu, average[i], rest * w[i])
+    if overwrite:
+        for i in range(size):
+            w[i] = average[i]
+
+
 cdef inline double momentum64(double beta_1, Py_ssize_t t) noexcept nogil:
     """Nadam's momentum of step t."""
     return beta_1 * (1 - 0.5 * power(0.96, t))
