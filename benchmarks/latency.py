@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from benchmarks.report import fastest, machine, meanwhile, one_thread, others, table
+from benchmarks.report import fastest, machine, meanwhile, others, restart, table
 from benchmarks.suite import workloads
 
 NAME = "small"
@@ -104,7 +104,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.add_argument("--repeats", type=int, default=20)
     repeats = parser.parse_args().repeats
-    one_thread()
+    restart(1)
     print(f"{machine()}\n")
     begin = others()
     calls, missing = predictions()

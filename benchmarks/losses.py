@@ -7,7 +7,7 @@ import argparse
 
 import numpy as np
 
-from benchmarks.report import fastest, machine, meanwhile, one_thread, others, table
+from benchmarks.report import fastest, machine, meanwhile, others, restart, table
 from nnfast import losses as L
 
 
@@ -96,7 +96,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.losses", description=__doc__)
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
-    one_thread()
+    restart(1)
     import torch
 
     torch.set_num_threads(1)

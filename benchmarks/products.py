@@ -8,7 +8,7 @@ import argparse
 
 import numpy as np
 
-from benchmarks.report import fastest, machine, meanwhile, one_thread, others, table
+from benchmarks.report import fastest, machine, meanwhile, others, restart, table
 from benchmarks.suite.workloads import FIVE, operands, products
 
 
@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--workloads", default=",".join(FIVE), metavar="mnist,small")
     parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
-    one_thread()
+    restart(1)
     print(f"{machine()}\n")
     begin = others()
     shapes, nets = [], []

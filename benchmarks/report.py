@@ -19,9 +19,9 @@ def environment(threads):
     return own | (dict.fromkeys(POOLS, str(threads)) if threads else {})
 
 
-def one_thread():
-    """Starts this process anew in `environment(1)`, which a BLAS reads when NumPy is imported."""
-    env = environment(1)
+def restart(threads):
+    """Starts this process anew in `environment(threads)`, which a BLAS reads when NumPy is imported."""
+    env = environment(threads)
     if env != os.environ:
         os.execve(sys.executable, sys.orig_argv, env)
 
