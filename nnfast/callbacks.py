@@ -110,7 +110,7 @@ class CallbackList:
         """The hook of a callback, if it is more than the empty one of Callback; on_batch_... is Keras' short name for on_train_batch_..."""
         for known in (name, name.replace("_train_batch_", "_batch_")):
             hook = getattr(callback, known, None)
-            if callable(hook) and getattr(hook, "__func__", None) is not getattr(Callback, known, None):
+            if callable(hook) and getattr(hook, "__func__", hook) is not getattr(Callback, known, None):
                 return hook
         return None
 

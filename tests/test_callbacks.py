@@ -124,7 +124,10 @@ def test_the_short_names_of_batch_hooks_are_called():
 
     seen = []
     fit(model_of(), Old(), epochs=1)
-    assert seen == [0, 1, 2, 3, 4]
+    set_later = Callback()
+    set_later.on_batch_end = lambda batch, logs: seen.append(-batch)
+    fit(model_of(), set_later, epochs=1)
+    assert seen == [0, 1, 2, 3, 4, 0, -1, -2, -3, -4]
 
 
 def test_logs_of_batches_are_means_of_the_epoch_so_far():

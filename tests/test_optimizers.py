@@ -337,6 +337,13 @@ def test_a_gradient_that_is_not_finite_is_not_hidden(options):
     assert not model.params.any()
 
 
+@pytest.mark.parametrize("options", SHARED, ids=repr)
+def test_a_model_without_weights_trains_with_shared_options(options):
+    model = nnfast.Sequential([nnfast.Input(2), nnfast.Activation("tanh")])
+    model.compile(optimizers.Adam(**options), "mse")
+    assert model.fit(np.ones((8, 2)), np.ones((8, 2)), verbose=0).epoch == [0]
+
+
 def test_accumulated_batches_are_one_batch():
     """Of equal sizes, and by a loss that is a mean: the step of two batches of 5 is that of one of 10."""
     x, y = np.random.default_rng(0).standard_normal((2, 40, 5))

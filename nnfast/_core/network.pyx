@@ -1367,7 +1367,7 @@ cdef class Network:
     @property
     def average(self):
         """The running mean of the weights, a slot of the optimizer, or None."""
-        if self.slots is None or self.plan.average < 0:
+        if self.slots is None or self.plan.average < 0 or self.plan.n_params == 0:
             return None
         return self.slots[self.plan.average // self.plan.n_params]
 
