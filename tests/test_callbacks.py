@@ -92,7 +92,7 @@ def test_callbacks_that_only_look_change_no_bit(chosen, metrics):
     assert plain.params.tobytes() == watched.params.tobytes() and before.history["loss"] == after.history["loss"]
 
 
-def test_only_hooks_of_batches_make_ranges_of_one_batch(monkeypatch):
+def test_only_hooks_of_batches_make_ranges_of_one_batch(tmp_path):
     model = model_of()
     ranges = []
     native = type(model._network).train_batches
@@ -109,7 +109,7 @@ def test_only_hooks_of_batches_make_ranges_of_one_batch(monkeypatch):
             return native(self.network, *arguments)
 
     model._network = Counted(model._network)
-    fit(model, Callback(), EarlyStopping("loss"), ModelCheckpoint("unused.npz", save_best_only=True, monitor="loss",
+    fit(model, Callback(), EarlyStopping("loss"), ModelCheckpoint(tmp_path / "best.npz", save_best_only=True, monitor="loss",
                                                                   initial_value_threshold=-1.0), epochs=1, batch_size=1, data=problem(8000))
     assert max(ranges) > 100
     ranges.clear()
@@ -301,7 +301,8 @@ def test_every_metric_has_a_direction_or_needs_one():
 
 
 @pytest.mark.parametrize("make", [EarlyStopping, ReduceLROnPlateau, lambda **options: ModelCheckpoint("unused.npz", save_best_only=True, **options)])
-def test_what_can_not_be_monitored_is_an_error(make):
+def test_what_can_not_be_monitored_is_an_error(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="monitors 'val_loss'; the logs hold .*loss.*validation_data"):
         fit(model_of(), make())
     with pytest.raises(ValueError, match="can not tell whether 'own' should rise or fall: give mode"):
