@@ -11,7 +11,7 @@ class _Over(Exception):
 
 
 def fit(model, data, rows, order, epochs, team, run):
-    """Iterations for the epochs of a range: fewer if the method converges or `run` is over."""
+    """Iterations over the first `rows` rows, or those of an order, for the epochs of a range: fewer if the method converges."""
     try:
         from scipy.optimize import minimize
     except ImportError:

@@ -67,6 +67,14 @@ def test_the_bits_do_not_depend_on_threads_and_long_batches_are_whole():
     assert results[0] == results[1]
 
 
+def test_it_may_be_told_the_rows():
+    x, y = problem()
+    rows = np.array([3, 50, 7, 7, 21, 0, 44, 12])
+    told, taken = model_of(metrics=["mae", nnfast.metrics.R2Score()]), model_of(metrics=["mae", nnfast.metrics.R2Score()])
+    assert told.fit(x, y, epochs=4, verbose=0, rows=rows).history == taken.fit(x[rows], y[rows], epochs=4, verbose=0).history
+    assert told.params.tobytes() == taken.params.tobytes()
+
+
 def test_a_fit_ends_where_the_method_has_converged():
     x, y = problem()
     model = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(2)], dtype="float64", seed=0)
