@@ -1,6 +1,6 @@
 """C = A B and C += A B: the three products of a dense layer.
 
-Every number of C is one chain of fused multiply-adds over k = 0, 1, 2, ...:
+Every number of C is one chain of fused multiply-adds over k = 0, 1, 2, ... (in `dots` a fixed tree of chains):
 the shape of the tile, the blocks of k, the split over threads and the width of
 the registers change when a number is made, never its bits.
 
@@ -13,10 +13,15 @@ the registers change when a number is made, never its bits.
 `width` counts whole padded registers: B is read and C is written that far, so
 there are no masks; what stands in the padding of C has no meaning.
 
-The register tile is MAX_ROWS x 2 registers, k innermost.  The loops around it
-keep K_BLOCK rows of a B panel near while all rows of A pass by.  A is not
-packed: its rows lie an odd number of cache lines apart (`padded_row` below),
-and the callers take so few rows at a time that they stay in the cache.
+The register tile is MAX_ROWS x 2 registers, k innermost; few rows take 4 or 8
+registers side by side.  The loops around it keep K_BLOCK rows of a B panel near
+while all rows of A pass by.  A is not packed: its rows lie an odd number of
+cache lines apart (`padded_row` below), and the callers take so few rows at a
+time that they stay in the cache.
+
+Columns that would be padding mostly have forms of their own, chosen by the
+layer alone, never by the rows: `dots` for x W and delta W^T, the transpose
+delta^T x for x^T delta (`stands_better`).
 """
 from cython cimport floating
 from nnfast._core.vectors cimport (
