@@ -87,11 +87,12 @@ class Pace:
             return
         before = self.best()
         self.seconds[size] = seconds
-        if self.best() != before:
+        changed = self.best() != before
+        if changed:
             self.wait = TRIAL_SOON
         elif trial:
             self.wait = min(2 * self.wait, TRIAL_EVERY)
-        if trial or self.best() != before:
+        if trial or changed:
             self.trial_due = time.perf_counter() + self.wait * min(length, FIRST_SECONDS)
 
 

@@ -53,6 +53,18 @@ def test_products_are_right_for_square_matrices(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_out", [1, 2, 3, 5, 8, 10, 40, 84])
+@pytest.mark.parametrize("n_in", [3, 40, 100])
+def test_a_row_does_not_depend_on_those_beside_it(n_in, n_out, dtype):
+    """Threads share the rows of a batch, so a split must change no bit, whatever the form of the product."""
+    rng = np.random.default_rng(5)
+    x, kernel = data(rng, dtype, 45, n_in), data(rng, dtype, n_in, n_out)
+    whole = F.dense_forward(x, kernel)
+    for first, last in [(0, 1), (3, 5), (0, 16), (7, 24), (1, 45)]:
+        np.testing.assert_array_equal(F.dense_forward(x[first:last], kernel), whole[first:last])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(300, 1100, 700), (257, 513, 129), (1, 2000, 3), (2000, 1, 1), (3, 255, 1025)])
 def test_products_are_right_for_large_matrices(shape, dtype):
     check_layer(*shape, dtype, np.random.default_rng(4))

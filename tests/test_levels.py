@@ -47,6 +47,9 @@ KERNELS = """
                 keep(f"{dtype} {i} {case} {shape}", loss(*of), *loss.value_and_gradient(*of))
         y = rng.random((500, 21)).astype(dtype)
         keep(f"{dtype} product", F.dense_forward(z, delta[:21]))
+        for n_in, n_out in [(n, 40) for n in range(1, 10)] + [(40, n) for n in range(1, 10)] + [(20, 84), (3, 3)]:
+            x, kernel, d = (rng.standard_normal(shape).astype(dtype) for shape in ((37, n_in), (n_in, n_out), (37, n_out)))
+            keep(f"{dtype} products {n_in} {n_out}", F.dense_forward(x, kernel), *F.dense_backward(x, kernel, d))
         for kernel, (code, n_slots) in core.OPTIMIZERS.items():
             optimizer = make(kernel, 0.01, weight_decay=0.1)
             w, slots = y.ravel().copy(), np.full((n_slots, y.size), optimizer._start(), dtype)

@@ -320,3 +320,17 @@ SIGNAL = """
 def test_fit_stops_soon_after_ctrl_c_and_goes_on_later(rows, batch_size, width, n_threads):
     worst = float(run(SIGNAL.format(rows=rows, batch_size=batch_size, width=width, n_threads=n_threads)))
     assert 0 < worst < SECONDS_TO_STOP
+
+
+def test_a_lost_trial_is_repeated_later_and_a_change_is_soon_doubted():
+    pace = _threads.Pace()
+    pace.record(2, 9.0, 1.0, True)
+    assert pace.best() is None                  # the first range starts threads and touches memory
+    pace.record(2, 1.0, 1.0, False)
+    waits = []
+    for _ in range(5):
+        pace.record(1, 2.0, 1.0, True)
+        waits.append(pace.wait)
+    assert pace.best() == 2 and waits == [10, 20, 40, 40, 40]
+    pace.record(2, 3.0, 1.0, False)
+    assert pace.best() == 1 and pace.wait == _threads.TRIAL_SOON
