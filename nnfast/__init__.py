@@ -2,6 +2,7 @@
 from nnfast import (
     activations,
     callbacks,
+    constraints,
     datasets,
     functional,
     gradcheck,
@@ -13,6 +14,7 @@ from nnfast import (
     models,
     optimizers,
     plotting,
+    regularizers,
     schedules,
 )
 from nnfast._config import show_config
@@ -22,9 +24,9 @@ from nnfast.layers import Activation, Dense, Flatten, Input
 from nnfast.many import FitErrors, cross_validate, fit_many
 from nnfast.models import Sequential
 
-__all__ = ["Activation", "Dense", "FitErrors", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks",
+__all__ = ["Activation", "Dense", "FitErrors", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks", "constraints",
            "cross_validate", "datasets", "find_learning_rate", "fit_many", "functional", "gradcheck", "initializers", "layers",
-           "losses", "many", "metrics", "models", "optimizers", "plotting", "schedules", "show_config"]
+           "losses", "many", "metrics", "models", "optimizers", "plotting", "regularizers", "schedules", "show_config"]
 
 _LAZY = {"Ensemble": "estimators", "MLPClassifier": "estimators", "MLPRegressor": "estimators"}       # what needs scikit-learn: imported at first use
 

@@ -21,6 +21,8 @@ def fit(model, data, rows, order, epochs, team, run):
     if not epochs:
         return
     network, options = model._network, model.optimizer
+    if network.random or network.state.size and any(layer._moves_state for layer in model._owners):
+        raise ValueError("LBFGS needs a loss that is a function of the weights alone: leave out Dropout, GaussianNoise and BatchNormalization.")
     kept = network.params.copy()                # the weights of the last iteration: those tried in a line search are not yet good
     coming, last = iter(epochs), {"epoch": None, "point": None, "logs": None}
 

@@ -12,6 +12,8 @@ class Tally:
     loss : Loss
     chosen : list of (name, metric, whether rows count with their weights)
     units : int
+    penalized : bool
+        Whether penalties on weights or outputs belong to the loss: their sum stands behind the metrics.
 
     Attributes
     ----------
@@ -19,8 +21,8 @@ class Tally:
         Codes of the metrics that the core adds up: those without weights that have a kernel.
     """
 
-    def __init__(self, loss, chosen, units):
-        self.loss = loss
+    def __init__(self, loss, chosen, units, penalized=False):
+        self.loss, self.penalized = loss, penalized
         shown = loss._shown(np.empty((0, units))).shape[1]
         self.metrics, self.natives = [], []         # (name, metric, weighted, place among the natives or None)
         for name, metric, weighted in chosen:
@@ -34,8 +36,12 @@ class Tally:
                 self.natives.append(code)
 
     def sums(self):
-        """Zeros for the loss and the native metrics."""
-        return np.zeros(1 + len(self.natives))
+        """Zeros for the loss, the native metrics and the penalties."""
+        return np.zeros(1 + len(self.natives) + self.penalized)
+
+    def mean_loss(self, sums, rows):
+        """The mean loss of the rows of batches, penalties included."""
+        return (sums[0] + sums[-1] if self.penalized else sums[0]) / rows
 
     def others(self):
         """What the other metrics have added up so far, by name."""
@@ -62,11 +68,11 @@ class Tally:
         """Loss and metrics after training on rows of the data in this order."""
         others = self.others()
         self.add(others, data, slice(rows) if order is None else order, outputs)
-        return self.results(sums[0] / rows, sums, self.counted(data, rows, order), others)
+        return self.results(self.mean_loss(sums, rows), sums, self.counted(data, rows, order), others)
 
     def running(self, sums, rows):
         """Loss and native metrics of the first rows of an epoch; where labels may be ignored the loss alone."""
-        logs = {"loss": float(sums[0] / rows)}
+        logs = {"loss": float(self.mean_loss(sums, rows))}
         for name, metric, _, native in self.metrics:
             if native is not None and not self.loss._ignores:
                 logs[name] = metric._result(np.array([sums[1 + native], rows]))

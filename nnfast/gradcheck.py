@@ -277,14 +277,16 @@ def _form(subject, arrays, sample_weight):
 
 def _model_form(model, x, y, sample_weight):
     twin = _twin(model)
+    twin._ready(x)
+    random = twin._rng.bit_generator.state
     _, gradients = twin.loss_and_gradients(x, y, sample_weight)
-    groups, layer = [], -1
-    for array in gradients:
-        layer += array.ndim == 2
-        groups.append((f"layer {layer} {'kernel' if array.ndim == 2 else 'bias'}", array.shape))
+    names = [layer._first_weights() for layer in twin._owners]
+    labels = [f"layer {i} {name}" for i, known in enumerate(filter(None, names)) for name in known]
+    groups = list(zip(labels, [array.shape for array in gradients], strict=True))
 
     def value(moved):
         twin.params[:] = moved
+        twin._rng.bit_generator.state = random          # the same masks of Dropout every time
         try:
             return twin.loss_and_gradients(x, y, sample_weight)[0]
         except FloatingPointError:
@@ -305,9 +307,9 @@ def _twin(model):
     from nnfast import optimizers
 
     with model._claim("gradcheck"):
-        state = {name: item for name, item in model.__dict__.items() if name not in ("_network", "_lock", "_pace", "_layout")}
+        state = {name: item for name, item in model.__dict__.items() if name not in ("_network", "_lock", "_pace", "_layout", "_owners")}
         if model._network is not None:
-            state["weights"] = np.array(model._network.params, np.float64)
+            state["weights"], state["state"] = np.array(model._network.params, np.float64), np.array(model._network.state, np.float64)
         state.update(dtype=np.dtype("float64"), _rng=copy.deepcopy(model._rng), _metrics=[])
     if state["_loss"] is not None:
         state["optimizer"] = optimizers.SGD()

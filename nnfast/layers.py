@@ -1,13 +1,50 @@
-"""Layers: frozen descriptions of a network, without any arithmetic."""
+"""Layers: frozen descriptions of a network, without any arithmetic.
+
+A description says how the core is to make the layer (`_native`), with which first values (`_first_weights`, `_first_state`)
+and what holds for its weights (`_penalties`, `_constraints`, `_multiplier`).
+"""
 from dataclasses import dataclass
 
-from nnfast import _validation as check, activations, initializers
+import numpy as np
 
-__all__ = ["Activation", "Dense", "Flatten", "Input"]
+from nnfast import _validation as check, activations, constraints, initializers, regularizers
+from nnfast._core import network as core
+
+__all__ = ["Activation", "BatchNormalization", "Dense", "Dropout", "Flatten", "GaussianNoise", "Input", "LayerNormalization", "Normalization",
+           "PReLU", "Rescaling"]
+
+EPSILON = 1e-7                  # Keras' least standard deviation of Normalization
+BLOCK_ROWS = 8192               # rows that adapt reads at once
+
+
+class Layer:
+    """What all layers have; not for use on its own."""
+
+    _activation = "linear"
+    _multiplier = 1.0
+    _penalties = (0.0,) * 6                         # l1, l2 of kernel, bias and outputs
+    _constraints = ((None, 0.0), (None, 0.0))       # of kernel and bias
+    _moves_state = False                            # whether training changes what it knows: then it belongs to the weights
+
+    def _native(self):
+        """The layer as `Network` takes it, or None if it makes no numbers."""
+        return
+
+    def _first_weights(self):
+        """Its arrays of weights: {name: initializer}."""
+        return {}
+
+    def _first_state(self, n):
+        """What it knows about its n columns before training."""
+        return []
+
+    def _set(self, **values):
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
-class Input:
+class Input(Layer):
     """The shape of one row of x: a model that begins with it needs no data to be built.
 
     Parameters
@@ -28,16 +65,25 @@ class Input:
         shape = self.shape if isinstance(self.shape, (tuple, list)) else (self.shape,)
         if not shape:
             raise ValueError("Input needs the shape of one row, such as (784,); got ().")
-        object.__setattr__(self, "shape", tuple(check.size(n, "each entry of shape") for n in shape))
+        self._set(shape=tuple(check.size(n, "each entry of shape") for n in shape))
 
 
 @dataclass(frozen=True)
-class Flatten:
-    """Makes one row of numbers of each sample: (n, 28, 28) becomes (n, 784), without a copy where memory allows."""
+class Flatten(Layer):
+    """Makes one row of numbers of each sample: (n, 28, 28) becomes (n, 784), without a copy where memory allows.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Flatten(), nnfast.Dense(10)])
+    >>> model.build((None, 28, 28))
+    >>> model.predict(np.zeros((5, 28, 28))).shape
+    (5, 10)
+    """
 
 
 @dataclass(frozen=True, init=False)
-class Dense:
+class Dense(Layer):
     """f(x @ kernel + bias).
 
     Parameters
@@ -49,6 +95,14 @@ class Dense:
     use_bias : bool
     kernel_initializer, bias_initializer : str or initializer
         Or a callable `(shape, rng) -> array`.
+    kernel_regularizer, bias_regularizer : str or regularizer, optional
+        Added to the loss of every batch, whatever its number of rows.
+    activity_regularizer : str or regularizer, optional
+        Of the outputs; divided by the rows of the batch, as in Keras.
+    kernel_constraint, bias_constraint : str or constraint, optional
+    learning_rate_multiplier : float
+        Of the optimizer's learning rate, for this layer (Keras has no such option; PyTorch's parameter groups do).
+        0 keeps the layer as it is.
 
     Examples
     --------
@@ -62,21 +116,62 @@ class Dense:
     use_bias: bool
     kernel_initializer: object
     bias_initializer: object
+    kernel_regularizer: object = None
+    bias_regularizer: object = None
+    activity_regularizer: object = None
+    kernel_constraint: object = None
+    bias_constraint: object = None
+    learning_rate_multiplier: float = 1.0
 
-    def __init__(self, units, activation=None, *, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros"):
-        values = {
-            "units": check.size(units, "units"),
-            "activation": activations.get(activation),
-            "use_bias": bool(use_bias),
-            "kernel_initializer": initializers.get(kernel_initializer),
-            "bias_initializer": initializers.get(bias_initializer),
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+    def __init__(self, units, activation=None, *, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
+                 kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None, bias_constraint=None,
+                 learning_rate_multiplier=1.0):
+        self._set(
+            units=check.size(units, "units"),
+            activation=activations.get(activation),
+            use_bias=bool(use_bias),
+            kernel_initializer=initializers.get(kernel_initializer),
+            bias_initializer=initializers.get(bias_initializer),
+            kernel_regularizer=regularizers.get(kernel_regularizer),
+            bias_regularizer=regularizers.get(bias_regularizer),
+            activity_regularizer=regularizers.get(activity_regularizer),
+            kernel_constraint=constraints.get(kernel_constraint),
+            bias_constraint=constraints.get(bias_constraint),
+            learning_rate_multiplier=check.number(learning_rate_multiplier, "learning_rate_multiplier", 0),
+        )
+
+    def __repr__(self):
+        names = list(self.__dataclass_fields__)
+        shown = names[:5] + [name for name in names[5:] if getattr(self, name) != getattr(Dense, name)]
+        return f"Dense({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+    def _native(self):
+        return self.units, core.ACTIVATIONS[self.activation], self.use_bias
+
+    def _first_weights(self):
+        return {"kernel": self.kernel_initializer, **({"bias": self.bias_initializer} if self.use_bias else {})}
+
+    @property
+    def _activation(self):
+        return self.activation
+
+    @property
+    def _multiplier(self):
+        return self.learning_rate_multiplier
+
+    @property
+    def _penalties(self):
+        given = (self.kernel_regularizer, self.bias_regularizer if self.use_bias else None, self.activity_regularizer)
+        return tuple(number for each in given for number in ((0.0, 0.0) if each is None else (each.l1, each.l2)))
+
+    @property
+    def _constraints(self):
+        given = (self.kernel_constraint, self.bias_constraint if self.use_bias else None)
+        return tuple((None, 0.0) if each is None else each._native() for each in given)
 
 
 @dataclass(frozen=True, init=False)
-class Activation:
+class Activation(Layer):
     """An activation on its own; after a linear Dense it costs nothing extra.
 
     Parameters
@@ -93,4 +188,288 @@ class Activation:
     activation: str
 
     def __init__(self, activation):
-        object.__setattr__(self, "activation", activations.get(activation))
+        self._set(activation=activations.get(activation))
+
+    def _native(self):
+        return 0, core.ACTIVATIONS[self.activation], False
+
+    @property
+    def _activation(self):
+        return self.activation
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training, each number is 0 with probability `rate`, else divided by 1 - rate; in use nothing happens.
+
+    Which numbers are dropped depends on the seed of the model, the pass over the data and the place of the row in it: not on
+    threads.  Srivastava et al. 2014, in Keras' inverted form.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Input(8), nnfast.Dense(64, "relu"), nnfast.layers.Dropout(0.5), nnfast.Dense(1)], seed=0)
+    >>> np.array_equal(model.predict(np.ones((1, 8))), model.predict(np.ones((1, 8))))
+    True
+    """
+
+    rate: float
+
+    def __post_init__(self):
+        self._set(rate=check.number(self.rate, "rate", 0, 1, open_high=True))
+
+    def _native(self):
+        return "dropout", self.rate
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Layer):
+    """In training, adds normal noise of mean 0; in use nothing happens.
+
+    The noise depends on what `Dropout` depends on.
+
+    Parameters
+    ----------
+    stddev : float
+        At least 0.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.layers.GaussianNoise(0.1)
+    GaussianNoise(stddev=0.1)
+    """
+
+    stddev: float
+
+    def __post_init__(self):
+        self._set(stddev=check.number(self.stddev, "stddev", 0))
+
+    def _native(self):
+        return "noise", self.stddev
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Affine(Layer):
+    """gamma x + beta behind a normalisation."""
+
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: object = "zeros"
+    gamma_initializer: object = "ones"
+
+    def __post_init__(self):
+        self._set(epsilon=check.number(self.epsilon, "epsilon", 0), center=bool(self.center), scale=bool(self.scale),
+                  beta_initializer=initializers.get(self.beta_initializer), gamma_initializer=initializers.get(self.gamma_initializer))
+
+    def _first_weights(self):
+        return {**({"gamma": self.gamma_initializer} if self.scale else {}), **({"beta": self.beta_initializer} if self.center else {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNormalization(_Affine):
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the mean and variance of each row (Ba, Kiros and Hinton 2016).
+
+    Parameters
+    ----------
+    epsilon : float
+        1e-3, as in Keras (PyTorch: 1e-5).
+    center, scale : bool
+        Whether there is a beta, a gamma.
+    beta_initializer, gamma_initializer : str or initializer
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Input(4), nnfast.layers.LayerNormalization()])
+    >>> model.predict([[1., 1., 3., 3.]]).round(2)
+    array([[-1., -1.,  1.,  1.]], dtype=float32)
+    """
+
+    def _native(self):
+        return "layer_norm", self.epsilon, self.center, self.scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNormalization(_Affine):
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the mean and variance of each column (Ioffe and Szegedy 2015).
+
+    In training those of the batch, biased; in use their moving means, which `get_weights` gives behind gamma and beta.
+
+    Parameters
+    ----------
+    momentum : float in [0, 1]
+        moving <- momentum moving + (1 - momentum) of the batch; 0.99, as in Keras (PyTorch's momentum is 1 - this).
+    epsilon, center, scale, beta_initializer, gamma_initializer : as in LayerNormalization
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3, use_bias=False), nnfast.layers.BatchNormalization()])
+    >>> [array.shape for array in model.get_weights()]
+    [(4, 3), (3,), (3,), (3,), (3,)]
+    """
+
+    momentum: float = 0.99
+    _moves_state = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._set(momentum=check.number(self.momentum, "momentum", 0, 1))
+
+    def _native(self):
+        return "batch_norm", self.epsilon, self.center, self.scale, self.momentum
+
+    def _first_state(self, n):
+        return [np.zeros(n), np.ones(n)]
+
+
+def _columns(value, name):
+    """A number, or a tuple of one for each column."""
+    array = check.floats(value, name, np.float64)
+    if array.ndim > 1 or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be a finite number, or a vector of one for each column; got {value!r}.")
+    return float(array) if array.ndim == 0 else tuple(array.tolist())
+
+
+def _over(value, n, what):
+    array = np.asarray(value)
+    if array.ndim == 1 and len(array) != n:
+        raise ValueError(f"{what} must have a number for each of the {n} columns, got {len(array)}.")
+    return np.broadcast_to(array, n)
+
+
+@dataclass(frozen=True)
+class Rescaling(Layer):
+    """x scale + offset, for instance `Rescaling(1 / 255)` of pixels.
+
+    Parameters
+    ----------
+    scale, offset : float, or vector with a number for each column
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Input(2), nnfast.layers.Rescaling(1 / 255, offset=-0.5)])
+    >>> model.predict(np.array([[0, 255]], np.uint8)).round(3)
+    array([[-0.5,  0.5]], dtype=float32)
+    """
+
+    scale: float
+    offset: float = 0.0
+
+    def __post_init__(self):
+        self._set(scale=_columns(self.scale, "scale"), offset=_columns(self.offset, "offset"))
+
+    def _native(self):
+        return ("scale",)
+
+    def _first_state(self, n):
+        return [np.zeros(n), _over(self.scale, n, "scale of Rescaling"), _over(self.offset, n, "offset of Rescaling")]
+
+
+@dataclass(frozen=True)
+class Normalization(Layer):
+    """(x - mean) / max(sqrt(variance), 1e-7) of each column, with numbers that `adapt` takes from data.
+
+    Parameters
+    ----------
+    mean, variance : float, or vector with a number for each column; optional
+        Instead of `adapt`.
+    invert : bool
+        x max(sqrt(variance), 1e-7) + mean: back again.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> x = np.array([[1950., 0.], [2000., 2.]])
+    >>> normalization = nnfast.layers.Normalization()
+    >>> normalization.adapt(x)
+    >>> nnfast.Sequential([nnfast.Input(2), normalization]).predict(x)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    """
+
+    mean: float = None
+    variance: float = None
+    invert: bool = False
+    _taken = False                                  # by a model
+
+    def __post_init__(self):
+        if (self.mean is None) != (self.variance is None):
+            raise ValueError("Normalization needs mean and variance, or neither and a call of adapt(x).")
+        if self.mean is not None:
+            self._set(mean=_columns(self.mean, "mean"), variance=_columns(self.variance, "variance"))
+            if np.min(self.variance) < 0:
+                raise ValueError(f"variance must be at least 0, got {self.variance!r}.")
+        self._set(invert=bool(self.invert))
+
+    def adapt(self, x):
+        """Takes mean and variance of each column from data, in float64.
+
+        Parameters
+        ----------
+        x : array (n, columns), or (n, ...), whose axes after the first count as one
+
+        Raises
+        ------
+        ValueError
+            If x holds no row, or NaN or infinity; or if a model with this layer is built, which has taken its numbers.
+        """
+        if self._taken:
+            raise ValueError("adapt must come before a model with this layer is built: that has taken the numbers of before. "
+                             "Make a new layer and a new model.")
+        x = check.numeric(x, "x")
+        if x.ndim < 2:
+            raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {x.shape}. A single column is x.reshape(-1, 1).")
+        check.at_least_one_row(x, "x")
+        parts = [slice(first, first + BLOCK_ROWS) for first in range(0, len(x), BLOCK_ROWS)]
+        total = sum(x[part].sum(axis=0, dtype=np.float64) for part in parts) / len(x)
+        squares = sum(((x[part].astype(np.float64) - total) ** 2).sum(axis=0) for part in parts) / len(x)
+        if not np.isfinite(total).all():
+            raise ValueError("x must be finite; it holds NaN or infinity.")
+        self._set(mean=tuple(total.ravel().tolist()), variance=tuple(squares.ravel().tolist()))
+
+    def _native(self):
+        if self.mean is None:
+            raise ValueError("Normalization must know its data before the model is built: call its adapt(x) first, or give mean and variance.")
+        return ("scale",)
+
+    def _first_state(self, n):
+        self._set(_taken=True)
+        mean, deviation = _over(self.mean, n, "mean of Normalization"), _over(np.maximum(np.sqrt(self.variance), EPSILON), n, "variance of Normalization")
+        return [np.zeros(n), deviation, mean] if self.invert else [mean, 1 / deviation, np.zeros(n)]
+
+
+@dataclass(frozen=True)
+class PReLU(Layer):
+    """x if x > 0 else alpha x, with an alpha for each column that is trained (He et al. 2015).
+
+    Parameters
+    ----------
+    alpha_initializer : str or initializer
+        Zeros, as in Keras (PyTorch: one alpha for all columns, 0.25 at first).
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Input(2), nnfast.layers.PReLU(nnfast.initializers.Constant(0.5))])
+    >>> model.predict(np.array([[-1., 3.]]))
+    array([[-0.5,  3. ]], dtype=float32)
+    """
+
+    alpha_initializer: object = "zeros"
+
+    def __post_init__(self):
+        self._set(alpha_initializer=initializers.get(self.alpha_initializer))
+
+    def _native(self):
+        return ("prelu",)
+
+    def _first_weights(self):
+        return {"alpha": self.alpha_initializer}

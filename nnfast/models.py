@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from nnfast import _threads, _validation as check, initializers, layers, losses, metrics, optimizers
+from nnfast import _threads, _validation as check, layers, losses, metrics, optimizers
 from nnfast._core import network as core
 from nnfast._tally import Tally
 from nnfast.callbacks import CallbackList, History, TerminateOnNaN
@@ -24,7 +24,7 @@ __all__ = ["Sequential"]
 
 EVALUATE_ROWS = 65536           # rows whose losses are kept at once
 SLICE_WORK = 1e10               # floating-point operations of a native call of evaluate and predict, 0.1 s
-CODE_NAMES = {code: name for name, code in core.ACTIVATIONS.items()}
+BEFORE_FLATTEN = (layers.Input, layers.Flatten, layers.Rescaling, layers.Dropout, layers.GaussianNoise)
 
 
 class _Data:
@@ -121,14 +121,14 @@ class Sequential:
 
     def add(self, layer):
         """Adds a layer at the end; with `Input` first, building waits until it is needed."""
-        if not isinstance(layer, (layers.Input, layers.Flatten, layers.Dense, layers.Activation)):
-            raise TypeError(f"a layer must be one of nnfast.layers (Input, Flatten, Dense, Activation), got {layer!r}.")
+        if not isinstance(layer, layers.Layer):
+            raise TypeError(f"a layer must be one of nnfast.layers ({', '.join(layers.__all__)}), got {layer!r}.")
         if self._network is not None:
             raise ValueError("the model is built: layers are added before build, fit or the first use. Make a new Sequential.")
         if isinstance(layer, layers.Input) and self.layers:
             raise ValueError("Input must be the first layer.")
-        if isinstance(layer, layers.Flatten) and any(isinstance(other, (layers.Dense, layers.Activation)) for other in self.layers):
-            raise ValueError("Flatten must stand before Dense and Activation: their output is flat.")
+        if isinstance(layer, layers.Flatten) and not all(isinstance(other, BEFORE_FLATTEN) for other in self.layers):
+            raise ValueError("Flatten must stand before layers that work on columns, such as Dense: their output is flat.")
         self.layers.append(layer)
 
     @property
@@ -156,8 +156,8 @@ class Sequential:
         if self._network is None and self.layers and isinstance(self.layers[0], layers.Input) and len(self.layers) > 1:
             self._build(self.layers[0].shape)
 
-    def _build(self, shape):
-        """The network for rows of this shape: plan, first weights, and what compile asked for."""
+    def _build(self, shape, draw=True):
+        """The network for rows of this shape: plan, first weights unless they come from elsewhere, and what compile asked for."""
         if self._network is not None:
             if int(np.prod(shape)) != self._n_inputs:
                 raise ValueError(f"the model is built for {self._n_inputs} inputs, got shape {shape}. Make a new Sequential.")
@@ -171,35 +171,43 @@ class Sequential:
         n_inputs = 1
         for entry in shape:
             n_inputs = check.size(n_inputs * entry, "the width of x")
-        plan, widths = [], [n_inputs]
+        plan, owners, width, last_activation = [], [], n_inputs, None           # an entry of the network, the layer it is made of
         for layer in self.layers:
+            entry = layer._native()
+            if entry is None:
+                continue
+            if isinstance(layer, layers.Activation) and plan and isinstance(owners[-1], layers.Dense) \
+                    and last_activation == "linear" and owners[-1].activity_regularizer is None:
+                plan[-1] = (plan[-1][0], entry[1], plan[-1][2])
+            else:
+                plan.append(entry)
+                owners.append(layer)
+            last_activation = layer._activation
             if isinstance(layer, layers.Dense):
-                plan.append((layer.units, core.ACTIVATIONS[layer.activation], layer.use_bias))
-                widths.append(layer.units)
-                check.size(widths[-2] * (widths[-1] + 1) * 64, "the size of a layer")
-            elif isinstance(layer, layers.Activation):
-                code = core.ACTIVATIONS[layer.activation]
-                if plan and plan[-1][1] == core.ACTIVATIONS["linear"]:
-                    plan[-1] = (plan[-1][0], code, plan[-1][2])
-                else:
-                    plan.append((0, code, False))
+                check.size(width * (layer.units + 1) * 64, "the size of a layer")
+                width = layer.units
         if not plan:
-            raise ValueError("the model must have at least one Dense or Activation layer; add one.")
+            raise ValueError("the model must have at least one layer that makes numbers, such as Dense; add one.")
         network = core.Network(n_inputs, plan, self.dtype.name)
-        dense = [layer for layer in self.layers if isinstance(layer, layers.Dense)]
-        for layer, (n_in, n_out, use_bias, start) in zip(dense, network.shapes):
-            for initializer, shape_, offset in [(layer.kernel_initializer, (n_in, n_out), start),
-                                                (layer.bias_initializer, (n_out,), start + n_in * n_out)][:1 + use_bias]:
+        for layer, arrays, states in zip(owners, network.arrays, network.states):
+            for (start, shape_), initializer in zip(arrays, layer._first_weights().values() if draw else []):
                 values = np.asarray(initializer(shape_, self._rng))
                 if values.shape != shape_ or not np.isfinite(values).all():
                     raise ValueError(f"{initializer!r} must give finite numbers of shape {shape_}; got shape {values.shape}.")
-                network.params[offset:offset + values.size] = values.ravel()
-        last_activation = CODE_NAMES[plan[-1][1]]
+                network.params[start:start + values.size] = values.ravel()
+            for (start, (n,)), values in zip(states, layer._first_state(states[0][1][0] if states else 0)):
+                network.state[start:start + n] = values
+        if any(any(layer._penalties) for layer in owners):
+            network.set_penalties([layer._penalties for layer in owners], False)
+        network.set_constraints([layer._constraints for layer in owners])
+        network.set_multipliers([layer._multiplier for layer in owners])
+        if any(owners[-1]._penalties[4:]):
+            last_activation = None      # the penalty needs the outputs themselves: no loss takes the last activation over
         if self._loss is not None:
-            self._configure(network, self.optimizer, self._loss, self._metrics, widths[-1], last_activation)
-        self._n_inputs, self._units, self._flatten, self._last_activation = n_inputs, widths[-1], flatten, last_activation
+            self._configure(network, self.optimizer, self._loss, self._metrics, width, last_activation)
+        self._n_inputs, self._units, self._flatten, self._last_activation = n_inputs, width, flatten, last_activation
         self._work = 2.0 * sum(n_in * n_out for n_in, n_out, _, _ in network.shapes)     # of a forward pass, per row
-        self._network = network
+        self._owners, self._network = owners, network
 
     def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None):
         """Chooses how to train; the state of an optimizer before is dropped.
@@ -230,7 +238,7 @@ class Sequential:
     def _configure(self, network, optimizer, loss, chosen, units, last_activation):
         """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
         kernel, fused, function = loss._native(last_activation, units, self.dtype)
-        tally = Tally(loss, chosen, units)
+        tally = Tally(loss, chosen, units, network.penalizes)
         kind, settings = optimizer._native()
         settings = [float(value) for value in settings]
         network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole)
@@ -388,7 +396,7 @@ class Sequential:
                         run.begin_epoch(epoch)
                         if shuffle:
                             core.shuffle(order, int(self._rng.integers(2**63)))
-                        logs = self._epoch(data, rows, order, batch_size, team, epoch, run)
+                        logs = self._epoch(data, rows, order, batch_size, team, epoch, run, self._draw_seed())
                         if logs:
                             run.end_epoch(epoch, logs)
                         if not logs or run.over():
@@ -398,7 +406,11 @@ class Sequential:
                 hooks.call("on_train_end", run.logs)
             return run.history
 
-    def _epoch(self, data, rows, order, batch_size, team, epoch, run):
+    def _draw_seed(self):
+        """For the random numbers of one pass over data; 0 where no layer needs any."""
+        return int(self._rng.integers(2**63)) if self._network.random else 0
+
+    def _epoch(self, data, rows, order, batch_size, team, epoch, run, seed):
         """One epoch of ranges, or what `run` leaves of it; its logs, or None if a loss that is not finite has ended it."""
         network, hooks = self._network, run.hooks
         self._follow_optimizer()
@@ -415,14 +427,14 @@ class Sequential:
             stop = min(batch + count, batches)
             done, status, place = network.train_batches(
                 data.x, data.x_source, data.y, data.y_source, order, data.weights, rows, batch_size, batch, stop,
-                self.optimizer._rates(network.steps, stop - batch), sums, True, run.nonfinite != "ignore", size, outputs, self._loss._ignores)
+                self.optimizer._rates(network.steps, stop - batch), sums, True, run.nonfinite != "ignore", size, outputs, self._loss._ignores, seed)
             if status != core.DONE:
                 self._failed(data, status, place, run.nonfinite, epoch, done)
                 return None
             team.record(size, done - batch, time.perf_counter() - begin, trial)
             batch = done
             trained = min(batch * batch_size, rows)
-            run.reporter.move(batch, sums[0] / trained)
+            run.reporter.move(batch, self._tally.mean_loss(sums, trained))
             if hooks.by_batch:
                 hooks.call("on_train_batch_end", batch - 1, self._tally.running(sums, trained))
             if run.over():
@@ -498,7 +510,7 @@ class Sequential:
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         _, status, place = self._network.train_batches(
             data.x, data.x_source, data.y, data.y_source, None, data.weights, rows, rows, 0, 1,
-            self.optimizer._rates(self._network.steps, 1) if update else 0., sums, update, True, 1, outputs, self._loss._ignores)
+            self.optimizer._rates(self._network.steps, 1) if update else 0., sums, update, True, 1, outputs, self._loss._ignores, self._draw_seed())
         if status != core.DONE:
             self._failed(data, status, place, "raise", None, 0)
         return self._tally.logs(sums, rows, outputs, data)
@@ -537,7 +549,7 @@ class Sequential:
         sums, others, every_output = tally.sums(), tally.others(), []
         for part in self._slices(rows):
             values, outputs = self._row_scores(data, part, n_threads)
-            sums += values.sum(axis=1)
+            sums[:len(values)] += values.sum(axis=1)
             tally.add(others, data, part, outputs)
             if loss._whole:
                 every_output.append(outputs)
@@ -546,7 +558,8 @@ class Sequential:
             divisor = 1
         else:
             divisor = loss._divisor(data.y, data.weights, rows)
-        return tally.results(sums[0] / divisor if divisor else 0., sums, tally.counted(data, rows), others)
+        penalty = self._network.penalty() + sums[-1] / rows if tally.penalized else 0.
+        return tally.results((sums[0] / divisor if divisor else 0.) + penalty, sums, tally.counted(data, rows), others)
 
     def _slices(self, rows):
         """Slices of rows that take about 0.1 s, so that Ctrl-C is seen between them."""
@@ -556,7 +569,7 @@ class Sequential:
     def _row_scores(self, data, part, n_threads):
         """Weighted loss and native metrics of each row of a part of the data, (1 + metrics, rows), and outputs if needed."""
         x, y, loss = data.x[part], data.y[part], self._loss
-        values = np.empty((1 + len(self._tally.natives), len(x)))
+        values = np.empty((self._network.n_values, len(x)))
         in_python = self._network.in_python
         outputs = np.empty((len(x), self._units), self.dtype) if in_python else self._tally.outputs(len(x), self._units, self.dtype)
 
@@ -686,22 +699,27 @@ class Sequential:
 
     def _views(self, vector):
         """The weight arrays as views of a vector in the layout of params."""
-        views = []
-        for n_in, n_out, use_bias, start in self._built_network().shapes:
-            end = start + n_in * n_out
-            views.append(vector[start:end].reshape(n_in, n_out))
-            if use_bias:
-                views.append(vector[end:end + n_out])
-        return views
+        return [_view(vector, *array) for arrays in self._built_network().arrays for array in arrays]
+
+    def _weights(self):
+        """Views of the weight arrays, layer by layer: those that are trained, then those that training moves."""
+        network = self._built_network()
+        return [view for layer, arrays, states in zip(self._owners, network.arrays, network.states)
+                for view in [*(_view(network.params, *array) for array in arrays),
+                             *(_view(network.state, *state) for state in states if layer._moves_state)]]
 
     def get_weights(self):
-        """Copies of the weight arrays: kernel (n_in, n_out) and bias (n_out,) of each layer."""
-        return [view.copy() for view in self._views(self.params)]
+        """Copies of the weight arrays of each layer, in Keras' order.
+
+        Dense has kernel (n_in, n_out) and bias (n_out,); normalisations gamma and beta, batch normalisation also its moving
+        mean and variance; PReLU alpha.
+        """
+        return [view.copy() for view in self._weights()]
 
     def set_weights(self, weights):
         """Sets the weight arrays, in the order and shapes of `get_weights`; a ValueError where they do not fit."""
         with self._claim("set_weights"):
-            views = self._views(self.params)
+            views = self._weights()
             weights = [check.numeric(array, f"weights[{i}]") for i, array in enumerate(weights)]
             if [array.shape for array in weights] != [view.shape for view in views]:
                 raise ValueError(f"weights must have the shapes {[view.shape for view in views]}; "
@@ -713,16 +731,17 @@ class Sequential:
                 view[...] = array
 
     def count_params(self):
-        """Number of weights."""
-        return len(self.params)
+        """Number of weights, the moving means and variances of batch normalisation among them, as in Keras."""
+        return sum(view.size for view in self._weights())
 
     def summary(self):
         """Prints a table of the layers, their output shapes and parameters."""
         self._build_from_input()
-        shapes = iter(self._network.shapes) if self._network is not None else None
-        rows, counts, seen, width = [], [], {}, None
-        if self._network is not None:
-            width = self._n_inputs
+        network = self._network
+        rows, seen, width, trained, moved = [], {}, None, 0, 0
+        if network is not None:
+            width, entries = self._n_inputs, iter(zip(self._owners, network.arrays, network.states))
+            owner = next(entries, None)
         for layer in self.layers:
             if isinstance(layer, layers.Input):
                 continue
@@ -730,15 +749,13 @@ class Sequential:
             number = seen.get(kind, 0)
             seen[kind] = number + 1
             name = kind.lower() + (f"_{number}" if number else "")
-            count = 0
-            if isinstance(layer, layers.Dense):
-                width = layer.units
-                if shapes is not None:
-                    n_in, n_out, use_bias, _ = next(shapes)
-                    count = (n_in + use_bias) * n_out
-            counts.append(count)
-            known = shapes is not None or not isinstance(layer, layers.Dense)
-            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", f"{count:,}" if known else "?"))
+            width = layer.units if isinstance(layer, layers.Dense) else width
+            count = "?" if layer._first_weights() or layer._moves_state else "0"
+            if network is not None and owner is not None and owner[0] is layer:
+                sizes = [int(np.prod(shape)) for _, shape in owner[1]], [int(np.prod(shape)) for _, shape in owner[2] if layer._moves_state]
+                trained, moved, count = trained + sum(sizes[0]), moved + sum(sizes[1]), f"{sum(map(sum, sizes)):,}"
+                owner = next(entries, None)
+            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", count))
         header = ("Layer (type)", "Output Shape", "Param #")
         widths = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(3)]
         rule = "-" * sum(widths)
@@ -748,8 +765,12 @@ class Sequential:
             if row is header:
                 print("=" * sum(widths))
         print(rule)
-        total = f"{sum(counts):,} ({sum(counts) * self.dtype.itemsize / 1024:,.2f} KB)" if shapes is not None else "known once built"
-        print(f"Total params: {total}")
+        if network is None:
+            print("Total params: known once built")
+            return
+        print(f"Total params: {trained + moved:,} ({(trained + moved) * self.dtype.itemsize / 1024:,.2f} KB)")
+        if moved:
+            print(f"Trainable params: {trained:,}", f"Non-trainable params: {moved:,}", sep="\n")
 
     def __repr__(self):
         return f"Sequential({self.layers!r}, dtype={self.dtype.name!r})"
@@ -758,10 +779,10 @@ class Sequential:
 
     def __getstate__(self):
         with self._claim("copy"):
-            apart = ("_network", "_lock", "_pace", "_layout", "_tally", "_open_to")
+            apart = ("_network", "_lock", "_pace", "_layout", "_tally", "_open_to", "_owners")
             state = {name: value for name, value in self.__dict__.items() if name not in apart}
             if self._network is not None:
-                state["weights"] = np.array(self._network.params)
+                state["weights"], state["state"] = np.array(self._network.params), np.array(self._network.state)
                 if self._loss is not None:
                     self._follow_optimizer()
                     state["slots"] = np.array(self._network.slots)
@@ -770,16 +791,12 @@ class Sequential:
 
     def __setstate__(self, state):
         state = dict(state)
-        weights, slots, steps = state.pop("weights", None), state.pop("slots", None), state.pop("steps", None)
+        weights, moved, slots, steps = (state.pop(name, None) for name in ("weights", "state", "slots", "steps"))
         self.__dict__.update(state)
         self._network, self._tally, self._lock, self._pace, self._open_to = None, None, threading.Lock(), _threads.Pace(), None
         if weights is not None:
-            rng, self._rng = self._rng, np.random.default_rng(0)
-            kept = self.layers
-            self.layers = [_without_initializers(layer) for layer in kept]
-            self._build(self._shape_of_rows())
-            self.layers, self._rng = kept, rng
-            self._network.params[:] = weights
+            self._build(self._shape_of_rows(), draw=False)
+            self._network.params[:], self._network.state[:] = weights, moved
             if slots is not None:
                 self._network.slots[:] = slots
                 self._network.steps = steps
@@ -789,9 +806,9 @@ class Sequential:
         return first.shape if isinstance(first, layers.Input) else (self._n_inputs,)
 
 
-def _without_initializers(layer):
-    return layers.Dense(layer.units, layer.activation, use_bias=layer.use_bias,
-                        kernel_initializer=initializers.Zeros()) if isinstance(layer, layers.Dense) else layer
+def _view(vector, start, shape):
+    """An array of a vector."""
+    return vector[start:start + int(np.prod(shape))].reshape(shape)
 
 
 class _Claim:

@@ -3,8 +3,11 @@
     layers     kind n_in n_out activation kernel output delta ...   one row per layer, offsets only
     params     | W0 (n0, n1) | b0 (n1) | W1 (n1, n2) | b1 | ...     one flat array; W and b of a layer adjoin, so
                                                                    [W; b] is one matrix of n_in + 1 rows: the bias
-                                                                   is the weight of an input that is always 1
+                                                                   is the weight of an input that is always 1.
+                                                                   gamma and beta of a normalisation are such a
+                                                                   matrix of two rows, the alpha of PReLU of one
     slots      state of the optimizer, each slot in the layout of params
+    state      what layers know and no optimizer moves: moving means and variances
     grads      the same layout; written only when something asks for the whole gradient
     packed     panels of W^T, and of W where rows of W are far apart
     workspace  | x | z1 a1 | z2 a2 | ... | delta of the last layer | its targets | delta of the layer before | ...
@@ -12,9 +15,13 @@
 
 A step has two halves, and a barrier after each:
 
-    rows       each thread takes a span of the batch: gather, forward, loss, delta back to the first layer
+    rows       each thread takes a span of the batch: gather, forward, loss, delta back to the first layer with weights
     weights    each thread takes rows of each [W; b]: its gradient over the whole batch, the optimizer's step,
                its panels repacked while they are hot
+
+Some layers ask for all rows of a batch at once: batch normalisation, whose sums run over them, and wide products of few
+rows, where a thread would read all of W for a row or two.  There each thread takes a span of the layer's columns, between
+barriers of its own (`forward_in_phases`, `backward_in_phases`).
 
 Rows of x may be sparse (CSR): z of the first layer is then made while they are gathered, from a row of W for each number,
 and in the second half each thread sorts the numbers of the batch in its rows of W by columns; a gradient reads those alone.
@@ -41,6 +48,10 @@ from nnfast._core.matmul cimport (
 from nnfast._core.activations cimport (
     activate, activation_gradient, keeps_input, N_ACTIVATIONS, LINEAR, RELU, SIGMOID, TANH, SOFTMAX, LEAKY_RELU, ELU,
     SELU, GELU, GELU_TANH, SILU, SOFTPLUS, SOFTSIGN, MISH, HARD_SIGMOID, EXPONENTIAL)
+from nnfast._core.layers cimport (
+    DENSE, ACTIVATION, DROPOUT, NOISE, SCALE, PRELU, LAYER_NORM, BATCH_NORM, row_key, dropout, add_noise, scale as scale_row, prelu,
+    prelu_gradient, prelu_sums, affine, normalize_row, normalize_row_gradient, column_sums, normalize_columns, normalize_columns_gradient,
+    normalize_by_moments)
 from nnfast._core.losses cimport (
     Loss, loss_rows, is_sparse, target_columns, N_SETTINGS, N_LOSSES, MEAN_SQUARED_ERROR, MEAN_ABSOLUTE_ERROR,
     MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEAN_SQUARED_LOGARITHMIC_ERROR, HUBER, LOG_COSH, QUANTILE, EXPECTILE,
@@ -57,7 +68,7 @@ from nnfast._core.optimizers cimport (
 from nnfast._core.gather cimport (
     gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
 from nnfast._core cimport mathf
-from nnfast._core.mathf cimport fabs, copysign, sum_wide, dot_wide
+from nnfast._core.mathf cimport fabs, copysign, multiply_add, sum_wide, dot_wide
 from nnfast._core.vectors cimport prefetch
 from nnfast._core.team cimport Team, uint32, uint64, load, wait, set as set_word, barrier, flush_denormals, restore_mode
 
@@ -98,6 +109,8 @@ OPTIMIZERS = {                  # name: code, slots
     "amsgrad": (AMSGRAD, 3), "radam": (RADAM, 2), "adagrad": (ADAGRAD, 1), "adadelta": (ADADELTA, 2), "adamax": (ADAMAX, 2),
     "nadam": (NADAM, 2), "lion": (LION, 1),
 }
+LAYERS = {"dropout": DROPOUT, "noise": NOISE, "scale": SCALE, "prelu": PRELU, "layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM}
+CONSTRAINTS = {None: FREE, "non_neg": NON_NEGATIVE, "max_norm": MAX_NORM}
 SOURCES = {
     "f4": FLOAT32, "f8": FLOAT64, "i1": INT8, "i2": INT16, "i4": INT32, "i8": INT64,
     "u1": UINT8, "u2": UINT16, "u4": UINT32, "u8": UINT64, "b1": UINT8,
@@ -144,6 +157,11 @@ cdef enum:
     BLOCK_NUMBERS = 8192    # of predictions whose loss is taken in one go by LossKernel
     SPARSE_AHEAD = 4        # numbers of a sparse row this far ahead have their row of W on its way to the cache
     SLACK = 64              # numbers after the parameters that a register may read past the last row
+    FEW_ROWS = 32           # of a batch for each thread, up to which a layer of
+    WIDE = 262144           # so many weights is split by columns
+    FREE = 0                # constraints of weights
+    NON_NEGATIVE = 1
+    MAX_NORM = 2
 
 
 DONE, BAD_INPUT, BAD_TARGET = STATUS_DONE, STATUS_BAD_INPUT, STATUS_BAD_TARGET
@@ -152,10 +170,12 @@ MOST_THREADS = MAX_THREADS
 
 
 cdef struct Layer:
+    int kind
     int activation
     Py_ssize_t n_in
     Py_ssize_t n_out
     Py_ssize_t k                # rows of [W; b]: n_in, and one if there is a bias; 0 for a layer without weights
+    Py_ssize_t of_kernel        # rows of W among them: n_in, or 1 or 0 for a gamma or alpha
     Py_ssize_t width            # n_out in whole registers
     Py_ssize_t stride           # of a row of z, a and delta
     Py_ssize_t kernel           # offset of [W; b] in params, grads and each slot
@@ -165,12 +185,28 @@ cdef struct Layer:
     Py_ssize_t block            # rows of [W; b] in one go
     Py_ssize_t block_size       # numbers of their gradient, padded
     Py_ssize_t gradient_row     # stride of a row of it
-    Py_ssize_t z                # offsets in the workspace, per row of capacity
+    Py_ssize_t input            # offsets in the workspace, per row of capacity: the block the layer reads,
+    Py_ssize_t input_stride
+    Py_ssize_t z
     Py_ssize_t a
+    Py_ssize_t hat              # the normalised numbers
     Py_ssize_t delta
+    double number               # rate of a dropout, deviation of a noise, momentum of a batch normalisation
+    double epsilon
+    Py_ssize_t state            # offset of what a layer knows in `state`
+    Py_ssize_t moments          # offset of the sums of this batch in `moments`
+    bint forward_by_columns     # in this job
+    bint backward_by_columns
     double l1                   # of the penalty on W: l1 |W| + l2 W^2
     double l2
+    double bias_l1
+    double bias_l2
+    double activity_l1          # and on the outputs, divided by the rows of the batch
+    double activity_l2
     Py_ssize_t penalty          # offset of its groups of rows in penalties
+    int constraint[2]           # of W and of b
+    double bound[2]
+    int rate                    # place of its learning rate among the steps
 
 
 cdef struct Rows:               # a matrix of the caller's, read where it lies
@@ -199,6 +235,15 @@ cdef struct Plan:
     Py_ssize_t n_inputs
     Py_ssize_t input_stride     # 0 for a network that reads sparse rows alone
     bint sparse
+    int first_trained           # first layer with weights: no delta goes further back
+    bint has_batch_norm
+    bint random                 # some layer draws numbers
+    bint phased                 # some layer is split by columns in this job
+    uint64 seed                 # of its random numbers
+    char* state
+    Py_ssize_t n_state
+    char* moments
+    Py_ssize_t n_moments
     Py_ssize_t forward_size     # of a workspace row, for a forward pass and its loss
     Py_ssize_t train_size       # and for training
     Py_ssize_t packed_size
@@ -227,6 +272,8 @@ cdef struct Plan:
     double penalty_scale        # of this batch
     double* penalties
     Py_ssize_t n_penalties
+    bint active                 # some outputs are penalized: each row's sum stands behind the metrics in values
+    bint bounded                # some weights have a bound on their norm
     # what a job is about
     Loss loss
     bint fused                  # the loss works on z of the last layer
@@ -245,7 +292,9 @@ cdef struct Plan:
     double weight_decay
     double learning_rate
     const double* rates         # of the batches start..stop, or NULL: learning_rate for all
-    Step step                   # written by thread 0 in the rows' half, read in the weights' half
+    Step* step                  # (n_rates,): written by thread 0 in the rows' half, read in the weights' half
+    double* multipliers         # (n_rates,): of the learning rate
+    int n_rates
     double clipvalue            # bounds of the gradient, or 0: of a number, of the norm of a kernel or bias, of the norm of all
     double clipnorm
     double global_clipnorm
@@ -404,41 +453,106 @@ cdef inline Py_ssize_t gather(const Plan* p, const Work* work, Py_ssize_t place,
     return bad
 
 
-cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t first, Py_ssize_t rows, bint last_activation,
-                         const floating* tag) noexcept nogil:
-    """z = [a 1] [W; b], a = f(z) through all layers, for rows first... of the workspace."""
-    cdef Layer* layer
-    cdef const floating* a = at(work, 0, p.input_stride, first, tag)
+cdef inline void activate_span(const Layer* layer, floating* a, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """a <- f(a) for columns first..last of a layer: of all of them the rows adjoin."""
+    cdef bint whole = first == 0 and last == layer.width
+    cdef Py_ssize_t r
+    for r in range(1 if whole else rows):
+        activate(layer.activation, a + r * layer.stride + first, layer.stride if whole else last - first, rows if whole else 1,
+                 layer.n_out, last - first)
+
+
+cdef inline void activation_gradient_span(const Layer* layer, const floating* z, const floating* a, floating* delta, Py_ssize_t rows,
+                                          Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """delta <- delta f'(z) for columns first..last."""
+    cdef bint whole = first == 0 and last == layer.width
+    cdef Py_ssize_t r, at_
+    for r in range(1 if whole else rows):
+        at_ = r * layer.stride + first
+        activation_gradient(layer.activation, z + at_, a + at_, delta + at_, layer.stride if whole else last - first,
+                            rows if whole else 1, layer.n_out)
+
+
+cdef inline void forward_other(const Plan* p, const Work* work, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
+                               Py_ssize_t first_column, Py_ssize_t last_column, bint training, const floating* tag) noexcept nogil:
+    """The outputs of a layer without a product."""
+    cdef const Layer* layer = p.layers + index
+    cdef const floating* x = at(work, layer.input, layer.input_stride, first, tag)
+    cdef floating* out = at(work, layer.a, layer.stride, first, tag)
+    cdef floating* hat = at(work, layer.hat, layer.stride, first, tag)
+    cdef const floating* state = <const floating*>p.state + layer.state
+    cdef floating* moments = <floating*>p.moments + layer.moments
+    cdef const floating* gamma = <const floating*>p.params + layer.kernel if layer.of_kernel > 0 else NULL
+    cdef const floating* beta = <const floating*>p.params + layer.kernel + layer.of_kernel * layer.n_out if layer.k > layer.of_kernel else NULL
+    cdef Py_ssize_t r, n = layer.n_out
+    if layer.kind == BATCH_NORM and training:
+        normalize_columns(x, layer.input_stride, rows, first_column, min(last_column, n), hat, out, layer.stride, gamma, beta,
+                          layer.epsilon, moments, moments + n)
+        return
+    if layer.kind == BATCH_NORM:
+        normalize_by_moments(x, layer.input_stride, out, layer.stride, rows, n, gamma, beta, layer.epsilon, state, state + n)
+        return
+    for r in range(rows):
+        if layer.kind == DROPOUT and training:
+            dropout(x, out, n, layer.number, row_key(p.seed, place + r, index))
+        elif layer.kind == NOISE and training:
+            add_noise(x, out, n, layer.number, row_key(p.seed, place + r, index))
+        elif layer.kind == SCALE:
+            scale_row(x, out, n, state, state + n, state + 2 * n)
+        elif layer.kind == PRELU:
+            prelu(x, out, n, gamma)
+        elif layer.kind == LAYER_NORM:
+            normalize_row(x, hat, n, layer.epsilon)
+            affine(hat, out, n, gamma, beta)
+        else:
+            memcpy(out, x, n * sizeof(floating))
+        x += layer.input_stride
+        out += layer.stride
+        hat += layer.stride
+
+
+cdef inline void forward_layer(const Plan* p, const Work* work, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
+                               Py_ssize_t first_column, Py_ssize_t last_column, bint last_activation, bint training,
+                               const floating* tag) noexcept nogil:
+    """z = [a 1] [W; b], a = f(z), or what else a layer does: columns first..last, whole panels, of rows first... of the workspace."""
+    cdef const Layer* layer = p.layers + index
+    cdef const floating* a = at(work, layer.input, layer.input_stride, first, tag)
     cdef const floating* b
-    cdef Py_ssize_t stride = p.input_stride, r, panel = panel_width(tag)
-    cdef floating* z
-    cdef floating* out
+    cdef floating* z = at(work, layer.z, layer.stride, first, tag)
+    cdef floating* out = at(work, layer.a, layer.stride, first, tag)
+    cdef Py_ssize_t stride = layer.input_stride, panel = panel_width(tag), width = last_column - first_column, r
+    if layer.kind > ACTIVATION:
+        forward_other(p, work, index, place, first, rows, first_column, last_column, training, tag)
+    elif layer.kind == ACTIVATION:
+        memcpy(z, a, rows * stride * sizeof(floating))
+    elif index == 0 and p.x.indices != NULL:
+        pass                        # made by gather_sparse
+    elif layer.columns >= 0:
+        dots(a, stride, <const floating*>work.packed + layer.columns, padded(layer.k, tag), z, layer.stride, rows, layer.n_out, layer.k)
+    elif layer.panels >= 0 and work.has_panels:
+        b = <const floating*>work.packed + layer.panels + first_column * layer.k
+        product(a, stride, 1, b, panel, layer.k * panel, z + first_column, layer.stride, rows, width, layer.k, False)
+    else:
+        b = <const floating*>p.params + layer.kernel + first_column
+        product(a, stride, 1, b, layer.n_out, panel, z + first_column, layer.stride, rows, width, layer.k, False)
+    if z != out and width == layer.width:
+        memcpy(out, z, rows * layer.stride * sizeof(floating))
+    elif z != out:
+        for r in range(rows):
+            memcpy(out + r * layer.stride + first_column, z + r * layer.stride + first_column, width * sizeof(floating))
+    if layer.activation != LINEAR and (index < p.n_layers - 1 or last_activation):
+        activate_span(layer, out, rows, first_column, last_column)
+    if index < p.n_layers - 1 and last_column == layer.width:
+        for r in range(rows):
+            out[r * layer.stride + layer.n_out] = 1
+
+
+cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, bint last_activation,
+                         bint training, const floating* tag) noexcept nogil:
+    """All layers, for rows first... of the workspace."""
     cdef int index
     for index in range(p.n_layers):
-        layer = p.layers + index
-        z = at(work, layer.z, layer.stride, first, tag)
-        out = at(work, layer.a, layer.stride, first, tag)
-        if index == 0 and p.x.indices != NULL:
-            pass                        # made by gather_sparse
-        elif layer.k == 0:
-            memcpy(z, a, rows * stride * sizeof(floating))
-        elif layer.columns >= 0:
-            dots(a, stride, <const floating*>work.packed + layer.columns, padded(layer.k, tag), z, layer.stride, rows, layer.n_out, layer.k)
-        elif layer.panels >= 0 and work.has_panels:
-            b = <const floating*>work.packed + layer.panels
-            product(a, stride, 1, b, panel, layer.k * panel, z, layer.stride, rows, layer.width, layer.k, False)
-        else:
-            b = <const floating*>p.params + layer.kernel
-            product(a, stride, 1, b, layer.n_out, panel, z, layer.stride, rows, layer.width, layer.k, False)
-        if z != out:
-            memcpy(out, z, rows * layer.stride * sizeof(floating))
-        if index < p.n_layers - 1 or last_activation:
-            activate(layer.activation, out, layer.stride, rows, layer.n_out, layer.width)
-        if index < p.n_layers - 1:
-            for r in range(rows):
-                out[r * layer.stride + layer.n_out] = 1
-        a = out
-        stride = layer.stride
+        forward_layer(p, work, index, place, first, rows, 0, p.layers[index].width, last_activation, training, tag)
 
 
 cdef inline void measure(const Plan* p, const floating* y, Py_ssize_t y_row, const int64_t* labels, const floating* a,
@@ -450,6 +564,41 @@ cdef inline void measure(const Plan* p, const floating* y, Py_ssize_t y_row, con
         for r in range(rows):
             values[m * values_row + r] = metric_row(
                 p.metrics[m], y + r * y_row, labels[r] if labels != NULL else 0, a + r * row, n)
+
+
+cdef inline void measure_activity(const Plan* p, const Work* work, Py_ssize_t first, Py_ssize_t rows, double* values,
+                                  const floating* tag) noexcept nogil:
+    """l1 |a| + l2 a^2 over the outputs of each row that are penalized."""
+    cdef const Layer* layer
+    cdef const floating* a
+    cdef floating sizes[CHUNK]
+    cdef Py_ssize_t r, i, begin, count
+    cdef int index
+    for r in range(rows):
+        values[r] = 0
+        for index in range(p.n_layers):
+            layer = p.layers + index
+            a = at(work, layer.a, layer.stride, first + r, tag)
+            if layer.activity_l2 != 0:
+                values[r] += layer.activity_l2 * dot_wide(a, a, layer.n_out)
+            begin = 0
+            while begin < layer.n_out and layer.activity_l1 != 0:
+                count = min(layer.n_out - begin, <Py_ssize_t>CHUNK)
+                for i in range(count):
+                    sizes[i] = fabs(a[begin + i])
+                values[r] += layer.activity_l1 * sum_wide(sizes, count)
+                begin += count
+
+
+cdef inline void activity_gradient(const Layer* layer, const floating* a, floating* delta, Py_ssize_t rows, double share, Py_ssize_t first,
+                                   Py_ssize_t last) noexcept nogil:
+    """delta += share (l1 sign(a) + 2 l2 a) for columns first..last."""
+    cdef floating slope = 2 * layer.activity_l2 * share, step = layer.activity_l1 * share, jump
+    cdef Py_ssize_t r, i
+    for r in range(rows):
+        for i in range(r * layer.stride + first, r * layer.stride + last):
+            jump = 0 if a[i] == 0 else copysign(step, a[i])
+            delta[i] += jump + slope * a[i]
 
 
 cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
@@ -482,44 +631,89 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
             for i in range(rows):
                 memcpy(<floating*>p.outputs + (place + i) * last.n_out, a + i * last.stride, last.n_out * sizeof(floating))
         measure(p, y, last.stride, labels, a, last.stride, values + values_row, values_row, rows)
+    if p.active:
+        measure_activity(p, work, first, rows, values + (1 + p.n_metrics) * values_row, tag)
     loss_rows(&p.loss, y, last.stride, labels, z, last.stride, delta if gradient or p.loss.kind == C_FUNCTION else NULL,
               values, rows, last.n_out, 1)
     return bad
 
 
-cdef inline void backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double scale,
-                          const floating* tag) noexcept nogil:
-    """delta = (delta_next W_next^T) f'(z) from the loss to the first layer, for rows first... of the workspace."""
-    cdef Layer* layer = p.layers + p.n_layers - 1
-    cdef Layer* before
+cdef inline void backward_other(const Plan* p, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t first_column,
+                                Py_ssize_t last_column, const floating* tag) noexcept nogil:
+    """The gradient at the inputs of a layer without a product."""
+    cdef const Layer* layer = p.layers + index
+    cdef const floating* x = at(&p.work, layer.input, layer.input_stride, first, tag)
+    cdef const floating* delta = at(&p.work, layer.delta, layer.stride, first, tag)
+    cdef const floating* hat = at(&p.work, layer.hat, layer.stride, first, tag)
+    cdef floating* out = at(&p.work, (layer - 1).delta, layer.stride, first, tag)
+    cdef const floating* factor = <const floating*>p.state + layer.state + layer.n_out
+    cdef floating* moments = <floating*>p.moments + layer.moments
+    cdef const floating* gamma = <const floating*>p.params + layer.kernel if layer.of_kernel > 0 else NULL
+    cdef Py_ssize_t r, i, n = layer.n_out
+    if layer.kind == BATCH_NORM:
+        normalize_columns_gradient(hat, delta, layer.stride, rows, first_column, min(last_column, n), out, layer.stride, gamma, layer.epsilon,
+                                   moments + n, moments + 2 * n, moments + 3 * n)
+        return
+    for r in range(rows):
+        if layer.kind == DROPOUT:
+            dropout(delta, out, n, layer.number, row_key(p.seed, place + r, index))
+        elif layer.kind == SCALE:
+            for i in range(n):
+                out[i] = delta[i] * factor[i]
+        elif layer.kind == PRELU:
+            prelu_gradient(x, delta, out, n, gamma)
+        elif layer.kind == LAYER_NORM:
+            normalize_row_gradient(hat, delta, out, n, gamma)
+        else:
+            memcpy(out, delta, n * sizeof(floating))
+        x += layer.input_stride
+        delta += layer.stride
+        hat += layer.stride
+        out += layer.stride
+
+
+cdef inline void backward_layer(const Plan* p, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double share,
+                                Py_ssize_t first_column, Py_ssize_t last_column, const floating* tag) noexcept nogil:
+    """delta of the layer before = (delta W^T) f'(z), for columns first..last of it and rows first... of the workspace."""
+    cdef const Layer* layer = p.layers + index
+    cdef const Layer* before = layer - 1
+    cdef const floating* delta = at(&p.work, layer.delta, layer.stride, first, tag)
+    cdef floating* out = at(&p.work, before.delta, before.stride, first, tag)
+    cdef const floating* a = at(&p.work, before.a, before.stride, first, tag)
+    cdef Py_ssize_t panel = panel_width(tag), pitch = padded(layer.n_out, tag)
+    if layer.kind > ACTIVATION:
+        backward_other(p, index, place, first, rows, first_column, last_column, tag)
+    elif layer.kind == ACTIVATION:
+        memcpy(out, delta, rows * layer.stride * sizeof(floating))
+    elif layer.transposed < 0:         # W has its rows as they are read
+        dots(delta, layer.stride, <const floating*>p.params + layer.kernel, layer.n_out, out, before.stride, rows,
+             layer.n_in, layer.n_out)
+    else:
+        product(delta, layer.stride, 1, <const floating*>p.work.packed + layer.transposed + first_column * pitch, panel,
+                pitch * panel, out + first_column, before.stride, rows, last_column - first_column, layer.n_out, False)
+    if p.active:
+        activity_gradient(before, a, out, rows, share, first_column, last_column)
+    if before.activation != LINEAR:
+        activation_gradient_span(before, at(&p.work, before.z, before.stride, first, tag), a, out, rows, first_column, last_column)
+
+
+cdef inline void begin_backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double scale, double share,
+                                const floating* tag) noexcept nogil:
+    """delta of the last layer from the gradient of the loss, for rows first... of the workspace."""
+    cdef const Layer* layer = p.layers + p.n_layers - 1
     cdef floating* delta = at(&p.work, layer.delta, layer.stride, first, tag)
-    cdef floating* out
+    cdef const floating* a = at(&p.work, layer.a, layer.stride, first, tag)
     cdef floating factor = scale
-    cdef Py_ssize_t r, i, panel = panel_width(tag)
-    cdef int index
+    cdef Py_ssize_t r, i
     for r in range(rows):
         if p.weights != NULL and not p.whole:
             factor = scale * p.weights[row_at(p, place + r)]
         for i in range(layer.width):
             delta[r * layer.stride + i] *= factor
+    if p.active:
+        activity_gradient(layer, a, delta, rows, share, 0, layer.width)
     if not p.fused:
-        activation_gradient(layer.activation, at(&p.work, layer.z, layer.stride, first, tag),
-                            at(&p.work, layer.a, layer.stride, first, tag), delta, layer.stride, rows, layer.n_out)
-    for index in range(p.n_layers - 1, 0, -1):
-        layer = p.layers + index
-        before = layer - 1
-        out = at(&p.work, before.delta, before.stride, first, tag)
-        if layer.k == 0:
-            memcpy(out, delta, rows * layer.stride * sizeof(floating))
-        elif layer.transposed < 0:         # W has its rows as they are read
-            dots(delta, layer.stride, <const floating*>p.params + layer.kernel, layer.n_out, out, before.stride, rows,
-                 layer.n_in, layer.n_out)
-        else:
-            product(delta, layer.stride, 1, <const floating*>p.work.packed + layer.transposed, panel,
-                    padded(layer.n_out, tag) * panel, out, before.stride, rows, before.width, layer.n_out, False)
-        activation_gradient(before.activation, at(&p.work, before.z, before.stride, first, tag),
-                            at(&p.work, before.a, before.stride, first, tag), out, before.stride, rows, before.n_out)
-        delta = out
+        activation_gradient(layer.activation, at(&p.work, layer.z, layer.stride, first, tag), a, delta, layer.stride, rows, layer.n_out)
 
 
 cdef inline void repack_forward(const Plan* p, const Layer* layer, const Work* work, Py_ssize_t first, Py_ssize_t last,
@@ -546,30 +740,41 @@ cdef inline void spoil(Plan* p, int thread) noexcept nogil:
         p.weights_status[thread] = STATUS_BAD_GRADIENT
 
 
-cdef inline void penalize(Plan* p, const Layer* layer, floating* gradient, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """gradient += s (l1 sign(W) + 2 l2 W) for rows first..last of W; the values l1 |W| + l2 W^2 of their groups."""
-    cdef const floating* w = <const floating*>p.params + layer.kernel + first * layer.n_out
+cdef inline Py_ssize_t groups_of(const Layer* layer) noexcept nogil:
+    """Groups of rows of W that have a penalty of their own; behind them is that of the bias."""
+    return (layer.of_kernel + GROUP_ROWS - 1) // GROUP_ROWS
+
+
+cdef inline double penalize_numbers(const floating* w, floating* gradient, Py_ssize_t size, double l1, double l2, double scale) noexcept nogil:
+    """gradient += scale (l1 sign(w) + 2 l2 w); l1 |w| + l2 w^2 of all."""
     cdef floating sizes[CHUNK]
-    cdef floating slope = 2 * layer.l2 * p.penalty_scale, step = layer.l1 * p.penalty_scale
-    cdef Py_ssize_t size, begin, count, i
-    cdef double value
-    while first < min(last, layer.n_in):
-        size = (min(first + GROUP_ROWS, layer.n_in) - first) * layer.n_out
-        value = layer.l2 * dot_wide(w, w, size)
-        for i in range(size):
-            gradient[i] += slope * w[i]
-        begin = 0
-        while begin < size and layer.l1 != 0:
-            count = min(size - begin, <Py_ssize_t>CHUNK)
-            for i in range(count):
-                sizes[i] = fabs(w[begin + i])
-                gradient[begin + i] += copysign(step, w[begin + i]) if w[begin + i] != 0 else <floating>0
-            value += layer.l1 * sum_wide(sizes, count)
-            begin += count
-        p.penalties[layer.penalty + first // GROUP_ROWS] = value
+    cdef floating slope = 2 * l2 * scale, step = l1 * scale
+    cdef Py_ssize_t begin = 0, count, i
+    cdef double value = l2 * dot_wide(w, w, size)
+    for i in range(size):
+        gradient[i] += slope * w[i]
+    while begin < size and l1 != 0:
+        count = min(size - begin, <Py_ssize_t>CHUNK)
+        for i in range(count):
+            sizes[i] = fabs(w[begin + i])
+            gradient[begin + i] += copysign(step, w[begin + i]) if w[begin + i] != 0 else <floating>0
+        value += l1 * sum_wide(sizes, count)
+        begin += count
+    return value
+
+
+cdef inline void penalize(Plan* p, const Layer* layer, floating* gradient, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The penalties on rows first..last of [W; b]: their gradients, and their values by groups."""
+    cdef const floating* w = <const floating*>p.params + layer.kernel + first * layer.n_out
+    cdef Py_ssize_t size
+    while first < min(last, layer.of_kernel):
+        size = (min(first + GROUP_ROWS, layer.of_kernel) - first) * layer.n_out
+        p.penalties[layer.penalty + first // GROUP_ROWS] = penalize_numbers(w, gradient, size, layer.l1, layer.l2, p.penalty_scale)
         first += GROUP_ROWS
         gradient += size
         w += size
+    if last > layer.of_kernel:
+        p.penalties[layer.penalty + groups_of(layer)] = penalize_numbers(w, gradient, layer.n_out, layer.bias_l1, layer.bias_l2, p.penalty_scale)
 
 
 cdef inline double penalty(const Plan* p) noexcept nogil:
@@ -586,6 +791,21 @@ cdef inline floating* held_gradient(const Plan* p, const floating* tag) noexcept
     return <floating*>p.grads if p.accumulator < 0 else <floating*>p.slots + p.accumulator
 
 
+cdef inline void gradient_of_other(const Plan* p, const Layer* layer, floating* gradient, Py_ssize_t rows) noexcept nogil:
+    """The gradient of gamma and beta, or of alpha."""
+    cdef const floating* x = at(&p.work, layer.input, layer.input_stride, 0, gradient)
+    cdef const floating* hat = at(&p.work, layer.hat, layer.stride, 0, gradient)
+    cdef const floating* delta = at(&p.work, layer.delta, layer.stride, 0, gradient)
+    cdef Py_ssize_t n = layer.n_out
+    if layer.kind == PRELU:
+        prelu_sums(x, layer.input_stride, delta, layer.stride, rows, n, gradient)
+        return
+    if layer.of_kernel > 0:
+        column_sums(delta, layer.stride, hat, layer.stride, <const floating*>NULL, rows, 0, n, 1, gradient)
+    if layer.k > layer.of_kernel:
+        column_sums(delta, layer.stride, <const floating*>NULL, 0, <const floating*>NULL, rows, 0, n, 1, gradient + layer.of_kernel * n)
+
+
 cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_t a_stride, Py_ssize_t first, Py_ssize_t last,
                              Py_ssize_t rows, bint more, bint final, int thread) noexcept nogil:
     """Rows first..last of [W; b]: d[W; b] = [a 1]^T delta, added to grads if `more`; if `final` the optimizer's step."""
@@ -596,7 +816,11 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
     cdef floating* grads = <floating*>p.grads
     cdef const floating* delta = at(&p.work, layer.delta, layer.stride, 0, gradient)
     cdef floating* upright
-    if layer == p.layers and p.x.indices != NULL:
+    if layer.kind != DENSE:
+        gradient_of_other(p, layer, gradient, rows)
+        for i in range(size if more else 0):
+            gradient[i] += grads[offset + i]
+    elif layer == p.layers and p.x.indices != NULL:
         if more:
             memcpy(gradient, grads + offset, size * sizeof(floating))
         product_sparse(p, gradient, first, last, rows, more)
@@ -632,6 +856,74 @@ cdef inline void update_rows(Plan* p, Layer* layer, const floating* a, Py_ssize_
         step_rows(p, layer, gradient, first, last, thread)
 
 
+cdef inline void keep_positive(floating* w, Py_ssize_t size) noexcept nogil:
+    """w <- max(w, 0)."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        w[i] = 0 if w[i] <= 0 else w[i]
+
+
+cdef inline void bound_norms(floating* w, Py_ssize_t rows, Py_ssize_t row, Py_ssize_t first, Py_ssize_t last, double bound) noexcept nogil:
+    """Columns first..last of w scaled to a Euclidean norm of at most `bound`, as Keras does: by min(norm, bound) / (1e-7 + norm)."""
+    cdef double squares_[GROUP_ROWS]
+    cdef double norm
+    cdef floating factors[GROUP_ROWS]
+    cdef Py_ssize_t c = first, r, i, count
+    while c < last:
+        count = min(<Py_ssize_t>GROUP_ROWS, last - c)
+        for i in range(count):
+            squares_[i] = 0
+        for r in range(rows):
+            for i in range(count):
+                squares_[i] += <double>w[r * row + c + i] * <double>w[r * row + c + i]
+        for i in range(count):
+            norm = sqrt64(squares_[i])
+            factors[i] = min(norm, bound) / (1e-7 + norm)
+        for r in range(rows):
+            for i in range(count):
+                w[r * row + c + i] = w[r * row + c + i] * factors[i]
+        c += GROUP_ROWS
+
+
+cdef inline void bound_layers(Plan* p, int thread, int size, const floating* tag) noexcept nogil:
+    """This thread's columns of the kernels, and its biases, that have a bound on their norm; then its rows are packed again."""
+    cdef Layer* layer
+    cdef floating* w
+    cdef Py_ssize_t groups
+    cdef Py_ssize_t* first = p.shares + thread * p.n_layers
+    cdef int index
+    for index in range(p.n_layers):
+        layer = p.layers + index
+        w = <floating*>p.params + layer.kernel
+        groups = (layer.n_out + GROUP_ROWS - 1) // GROUP_ROWS
+        if layer.constraint[0] == MAX_NORM:
+            bound_norms(w, layer.of_kernel, layer.n_out, GROUP_ROWS * (groups * thread // size),
+                        min(layer.n_out, GROUP_ROWS * (groups * (thread + 1) // size)), layer.bound[0])
+        if layer.constraint[1] == MAX_NORM and thread == index % size:      # of a vector: Keras' axis 0
+            bound_norms(w + layer.of_kernel * layer.n_out, layer.n_out, 1, 0, 1, layer.bound[1])
+    barrier(&p.team, size)
+    for index in range(p.n_layers):
+        repack(p, p.layers + index, first[index], first[p.n_layers + index], tag)
+
+
+cdef inline void move_moments(Plan* p, const floating* tag) noexcept nogil:
+    """The moving means and variances, after a batch whose loss is good."""
+    cdef const Layer* layer
+    cdef const floating* moments
+    cdef floating* state
+    cdef floating kept
+    cdef Py_ssize_t i
+    cdef int index
+    for index in range(p.n_layers):
+        layer = p.layers + index
+        if layer.kind == BATCH_NORM:
+            state = <floating*>p.state + layer.state
+            moments = <const floating*>p.moments + layer.moments
+            kept = layer.number
+            for i in range(2 * layer.n_out):
+                state[i] = multiply_add(state[i], kept, moments[i] * (<floating>1 - kept))
+
+
 cdef inline void step_rows(Plan* p, Layer* layer, floating* gradient, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     """The optimizer's step on rows first..last of [W; b] by their gradient, which is clipped in place."""
     cdef Py_ssize_t offset = layer.kernel + first * layer.n_out, size = (last - first) * layer.n_out
@@ -640,11 +932,16 @@ cdef inline void step_rows(Plan* p, Layer* layer, floating* gradient, Py_ssize_t
         if p.check and not all_finite(gradient, size):          # it would be hidden
             spoil(p, thread)
         clip(gradient, size, p.clipvalue)
-    optimizer_step(p.optimizer, w, gradient, <floating*>p.slots + offset, p.n_params, size, p.settings, &p.step)
+    optimizer_step(p.optimizer, w, gradient, <floating*>p.slots + offset, p.n_params, size, p.settings, p.step + layer.rate)
     if p.average >= 0:
         average_weights(w, <floating*>p.slots + p.average + offset, size, p.ema_now, p.overwriting)
     if p.check and not all_finite(w, size):     # as every step of a bad gradient leaves them
         spoil(p, thread)
+    size = max(<Py_ssize_t>0, min(last, layer.of_kernel) - first) * layer.n_out
+    if layer.constraint[0] == NON_NEGATIVE:
+        keep_positive(w, size)
+    if layer.constraint[1] == NON_NEGATIVE and last > layer.of_kernel:
+        keep_positive(w + size, layer.n_out)
     repack(p, layer, first, last, gradient)
 
 
@@ -676,8 +973,8 @@ cdef inline void measure_gradient(Plan* p, const floating* tag) noexcept nogil:
         for i in range(2):
             p.factors[2 * index + i] = 0
         if layer.k > 0 and (p.clipnorm > 0 or p.global_clipnorm > 0):
-            p.factors[2 * index] = squares(gradient + layer.kernel, layer.n_in * layer.n_out)
-            p.factors[2 * index + 1] = squares(gradient + layer.kernel + layer.n_in * layer.n_out, (layer.k - layer.n_in) * layer.n_out)
+            p.factors[2 * index] = squares(gradient + layer.kernel, layer.of_kernel * layer.n_out)
+            p.factors[2 * index + 1] = squares(gradient + layer.kernel + layer.of_kernel * layer.n_out, (layer.k - layer.of_kernel) * layer.n_out)
             total += p.factors[2 * index] + p.factors[2 * index + 1]
     most = p.clipnorm if p.clipnorm > 0 else p.global_clipnorm
     for i in range(2 * p.n_layers):
@@ -704,7 +1001,7 @@ cdef inline void held_step(Plan* p, int thread, const floating* tag) noexcept no
             end = r + layer.block if last - r >= layer.block + GROUP_ROWS else last
             kept = held_gradient(p, tag) + layer.kernel + r * layer.n_out
             size = (end - r) * layer.n_out
-            of_kernel = min(size, (layer.n_in - r) * layer.n_out)
+            of_kernel = max(<Py_ssize_t>0, min(size, (layer.of_kernel - r) * layer.n_out))
             for i in range(of_kernel):
                 gradient[i] = of_weight * kept[i]
             for i in range(of_kernel, size):
@@ -718,7 +1015,10 @@ cdef inline void held_step(Plan* p, int thread, const floating* tag) noexcept no
 cdef inline void begin_batch(Plan* p, Py_ssize_t batch) noexcept nogil:
     """What the step of a batch is about, by thread 0: the others read it behind the next barrier."""
     cdef Py_ssize_t before = p.steps + batch - p.start, steps = before // p.accumulate
-    begin_step(&p.step, p.optimizer, p.settings, p.weight_decay, p.rates[batch - p.start] if p.rates != NULL else p.learning_rate, steps + 1)
+    cdef double rate = p.rates[batch - p.start] if p.rates != NULL else p.learning_rate
+    cdef int i
+    for i in range(p.n_rates):
+        begin_step(p.step + i, p.optimizer, p.settings, p.weight_decay, rate * p.multipliers[i], steps + 1)
     p.stepping = (before + 1) % p.accumulate == 0
     p.ema_now = p.ema_momentum if steps > 0 else 0
     p.overwriting = p.ema_overwrite > 0 and (steps + 1) % p.ema_overwrite == 0
@@ -751,19 +1051,22 @@ cdef inline bint failed(const int* status, int size) noexcept nogil:
 cdef inline void weights_half(Plan* p, Py_ssize_t rows, bint more, bint final, int thread, const floating* tag) noexcept nogil:
     """This thread's rows of each [W; b]: gradient over `rows` rows of the workspace, and step."""
     cdef Py_ssize_t* first = p.shares + thread * p.n_layers
-    cdef Py_ssize_t r, end, last, stride = p.input_stride, offset = 0
+    cdef Py_ssize_t r, end, last
+    cdef const Layer* layer
     cdef int index
     if p.x.indices != NULL:
         sort_columns(p, first[0], min(first[p.n_layers], p.n_inputs), rows, tag)
     for index in range(p.n_layers):
+        layer = p.layers + index
         r = first[index]
         last = first[p.n_layers + index]
         while r < last:
-            end = r + p.layers[index].block if last - r >= p.layers[index].block + GROUP_ROWS else last       # no block for the bias alone
-            update_rows(p, p.layers + index, at(&p.work, offset, stride, 0, tag), stride, r, end, rows, more, final, thread)
+            end = r + layer.block if last - r >= layer.block + GROUP_ROWS else last       # no block for the bias alone
+            update_rows(p, p.layers + index, at(&p.work, layer.input, layer.input_stride, 0, tag), layer.input_stride, r, end, rows,
+                        more, final, thread)
             r = end
-        offset = p.layers[index].a
-        stride = p.layers[index].stride
+    if thread == 0 and p.has_batch_norm and p.update:
+        move_moments(p, tag)
 
 
 cdef inline double batch_scale(const Plan* p, Py_ssize_t place, Py_ssize_t rows) noexcept nogil:
@@ -781,20 +1084,35 @@ cdef inline double batch_scale(const Plan* p, Py_ssize_t place, Py_ssize_t rows)
     return 1 / total if total != 0 else 0
 
 
-cdef inline void finish_rows(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double scale, int thread,
+cdef inline bint finite_losses(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, int thread) noexcept nogil:
+    """Whether the losses of rows first... of the workspace are finite, if that is asked for; the first that is not is noted."""
+    cdef Py_ssize_t r
+    for r in range(first, first + rows if p.check else first):
+        if not (-INFINITY < p.values[r] < INFINITY):
+            note(p, STATUS_BAD_LOSS, place + r - first, thread)
+            return False
+    return True
+
+
+cdef inline void note(Plan* p, int status, Py_ssize_t place, int thread) noexcept nogil:
+    """What a thread has met first in its rows."""
+    if p.rows_status[thread] == STATUS_DONE:
+        p.rows_status[thread] = status
+        p.place[thread] = place
+
+
+cdef inline void finish_rows(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double scale, double share, int thread,
                              const floating* tag) noexcept nogil:
     """Rows first... of the workspace after their loss: is it finite, and backward."""
-    cdef Py_ssize_t r
-    if p.check:
-        for r in range(first, first + rows):
-            if not (-INFINITY < p.values[r] < INFINITY):
-                p.rows_status[thread] = STATUS_BAD_LOSS
-                p.place[thread] = place + r - first
-                return
-    backward(p, place, first, rows, scale, tag)
+    cdef int index
+    if not finite_losses(p, place, first, rows, thread):
+        return
+    begin_backward(p, place, first, rows, scale, share, tag)
+    for index in range(p.n_layers - 1, p.first_trained, -1):
+        backward_layer(p, index, place, first, rows, share, 0, p.layers[index - 1].width, tag)
 
 
-cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, double scale, int thread,
+cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, double scale, double share, int thread,
                            const floating* tag) noexcept nogil:
     """Rows first..last of the workspace, from `place` of the order on: forward, loss, backward.
 
@@ -805,21 +1123,72 @@ cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize
         rows = (last - first + spans - 1) // spans
         bad = gather(p, &p.work, place, first, rows, tag)
         if bad >= 0:
-            p.rows_status[thread] = STATUS_BAD_INPUT
-            p.place[thread] = bad
+            note(p, STATUS_BAD_INPUT, bad, thread)
             return
-        forward(p, &p.work, first, rows, not p.fused, tag)
+        forward(p, &p.work, place, first, rows, not p.fused, True, tag)
         bad = score(p, &p.work, place, first, rows, True, p.values + first, p.work.capacity, tag)
         if bad >= 0:
-            p.rows_status[thread] = STATUS_BAD_TARGET
-            p.place[thread] = bad
+            note(p, STATUS_BAD_TARGET, bad, thread)
             return
         if p.loss.kind != PYTHON_FUNCTION:
-            finish_rows(p, place, first, rows, scale, thread, tag)
+            finish_rows(p, place, first, rows, scale, share, thread, tag)
             if p.rows_status[thread] != STATUS_DONE:
                 return
         place += rows
         first += rows
+
+
+cdef inline void share_columns(const Layer* layer, int thread, int size, Py_ssize_t* first, Py_ssize_t* last, const floating* tag) noexcept nogil:
+    """Each thread's columns of a layer, in whole panels."""
+    cdef Py_ssize_t panel = panel_width(tag), panels = (layer.width + panel - 1) // panel
+    first[0] = min(layer.width, panels * thread // size * panel)
+    last[0] = min(layer.width, panels * (thread + 1) // size * panel)
+
+
+cdef inline void forward_in_phases(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part, int thread, int size,
+                                   const floating* tag) noexcept nogil:
+    """Forward and loss where some layers are split by columns: this thread's rows first..last of `part`, or its columns of all.
+
+    `place` is that of the first row of the part.  What a thread meets is looked at by all behind the last barrier.
+    """
+    cdef Py_ssize_t bad = gather(p, &p.work, place + first, first, last - first, tag), from_column, to_column
+    cdef bint together = False
+    cdef int index
+    if bad >= 0:
+        note(p, STATUS_BAD_INPUT, bad, thread)
+    for index in range(p.n_layers):
+        if p.layers[index].forward_by_columns:
+            if not together:
+                barrier(&p.team, size)
+            share_columns(p.layers + index, thread, size, &from_column, &to_column, tag)
+            forward_layer(p, &p.work, index, place, 0, part, from_column, to_column, not p.fused, True, tag)
+            barrier(&p.team, size)
+        else:
+            forward_layer(p, &p.work, index, place + first, first, last - first, 0, p.layers[index].width, not p.fused, True, tag)
+        together = p.layers[index].forward_by_columns
+    bad = score(p, &p.work, place + first, first, last - first, True, p.values + first, p.work.capacity, tag)
+    if bad >= 0:
+        note(p, STATUS_BAD_TARGET, bad, thread)
+
+
+cdef inline void backward_in_phases(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part, double scale, double share,
+                                    int thread, int size, const floating* tag) noexcept nogil:
+    """The same on the way back."""
+    cdef Py_ssize_t from_column, to_column
+    cdef bint together = False
+    cdef int index
+    finite_losses(p, place + first, first, last - first, thread)
+    begin_backward(p, place + first, first, last - first, scale, share, tag)
+    for index in range(p.n_layers - 1, p.first_trained, -1):
+        if p.layers[index].backward_by_columns:
+            if not together:
+                barrier(&p.team, size)
+            share_columns(p.layers + index - 1, thread, size, &from_column, &to_column, tag)
+            backward_layer(p, index, place, 0, part, share, from_column, to_column, tag)
+            barrier(&p.team, size)
+        else:
+            backward_layer(p, index, place + first, first, last - first, share, 0, p.layers[index - 1].width, tag)
+        together = p.layers[index].backward_by_columns
 
 
 cdef inline void add_up(Plan* p, Py_ssize_t place, Py_ssize_t rows, double share) noexcept nogil:
@@ -833,6 +1202,9 @@ cdef inline void add_up(Plan* p, Py_ssize_t place, Py_ssize_t rows, double share
     for m in range(1, p.n_metrics + 1):
         for r in range(rows):
             p.sums[m] += p.values[m * p.work.capacity + r]
+    if p.active:                # behind the metrics, with the penalties
+        for r in range(rows):
+            p.sums[1 + p.n_metrics] += p.values[(1 + p.n_metrics) * p.work.capacity + r]
 
 
 cdef void copy_share(char* out, const char* source, Py_ssize_t size, int thread, int threads) noexcept nogil:
@@ -841,10 +1213,15 @@ cdef void copy_share(char* out, const char* source, Py_ssize_t size, int thread,
     memcpy(out + first, source + first, last - first)
 
 
+cdef inline bint at_once(const Plan* p) noexcept nogil:
+    """Whether the workspace holds a batch of any length, for something looks at all of its rows."""
+    return p.whole or p.has_batch_norm
+
+
 cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexcept nogil:
     """Batches start..stop, in lockstep with the other threads of the job."""
     cdef Py_ssize_t batch, place, rows, part, done, index, from_row, to_row, item = sizeof(floating)
-    cdef Py_ssize_t most = p.batch_size if p.whole else BATCH_ROWS
+    cdef Py_ssize_t most = p.batch_size if at_once(p) else BATCH_ROWS
     cdef bint plain = p.reduction == REDUCE_MEAN and not p.ignores
     cdef bint stepping = False
     cdef double scale
@@ -852,6 +1229,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
     if p.check and p.update:
         copy_share(p.backup, p.params, p.n_params * item, thread, size)
         copy_share(p.backup + p.n_params * item, p.slots, p.n_slots * p.n_params * item, thread, size)
+        copy_share(p.backup + (1 + p.n_slots) * p.n_params * item, p.state, p.n_state * item, thread, size)
     for index in range(p.n_layers):
         repack(p, p.layers + index, first[index], first[p.n_layers + index], tag)
     barrier(&p.team, size)
@@ -870,7 +1248,12 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
                 p.part = place + done
             from_row = part * thread // size
             to_row = part * (thread + 1) // size
-            rows_half(p, place + done + from_row, from_row, to_row, scale, thread, tag)
+            if not p.phased:
+                rows_half(p, place + done + from_row, from_row, to_row, scale, 1. / rows, thread, tag)
+            else:
+                forward_in_phases(p, place + done, from_row, to_row, part, thread, size, tag)
+                if p.loss.kind != PYTHON_FUNCTION:
+                    backward_in_phases(p, place + done, from_row, to_row, part, scale, 1. / rows, thread, size, tag)
             barrier(&p.team, size)
             if failed(p.rows_status, size):
                 return
@@ -881,7 +1264,10 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
                 barrier(&p.team, size)
                 if failed(p.weights_status, size):
                     return
-                finish_rows(p, place + done + from_row, from_row, to_row - from_row, scale, thread, tag)
+                if p.phased:
+                    backward_in_phases(p, place + done, from_row, to_row, part, scale, 1. / rows, thread, size, tag)
+                else:
+                    finish_rows(p, place + done + from_row, from_row, to_row - from_row, scale, 1. / rows, thread, tag)
                 barrier(&p.team, size)
                 if failed(p.rows_status, size):
                     return
@@ -902,6 +1288,9 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
             barrier(&p.team, size)
             if failed(p.weights_status, size):
                 return
+        if p.bounded and p.update and (stepping or not p.held):
+            bound_layers(p, thread, size, tag)
+            barrier(&p.team, size)
         if thread == 0:
             p.done = batch + 1
             if p.penalized:
@@ -952,7 +1341,7 @@ cdef inline void evaluate(const Plan* p, const Work* work, Py_ssize_t start, Py_
     while place < stop and bad_input[0] < 0 and bad_target[0] < 0:
         rows = min(stop - place, work.capacity)
         bad_input[0] = gather(p, work, place, 0, rows, tag)
-        forward(p, work, 0, rows, not p.fused, tag)
+        forward(p, work, place, 0, rows, not p.fused, False, tag)
         bad_target[0] = score(p, work, place, 0, rows, False, values + place, values_row, tag)
         place += rows
     restore_mode(mode)
@@ -967,7 +1356,7 @@ cdef inline Py_ssize_t predict(const Plan* p, const Work* work, Py_ssize_t start
     while place < stop and bad < 0:
         rows = min(stop - place, work.capacity)
         bad = gather(p, work, place, 0, rows, <const floating*>out)
-        forward(p, work, 0, rows, True, <const floating*>out)
+        forward(p, work, place, 0, rows, True, False, <const floating*>out)
         for r in range(rows):
             a = at(work, last.a, last.stride, r, <const floating*>out)
             for i in range(last.n_out):
@@ -1167,8 +1556,10 @@ cdef class Network:
     ----------
     n_inputs : int
         Columns of x.
-    layers : list of (units, activation, use_bias)
+    layers : list of (units, activation, use_bias), or a name of `LAYERS` with its numbers
         `activation` is a code of `ACTIVATIONS`; units 0 makes a layer without weights, an activation alone.
+        The others: ("dropout", rate), ("noise", deviation), ("scale",), ("prelu",), ("layer_norm", epsilon, center, scale),
+        ("batch_norm", epsilon, center, scale, momentum).
     dtype : {"float32", "float64"}
     sparse : bint
         x will be SparseRows alone: no room is made for dense ones.  The others read both.
@@ -1180,12 +1571,17 @@ cdef class Network:
     slots : ndarray (n_slots, n_params)
         State of the optimizer.
     grads : ndarray (n_params,) or None
+    state : ndarray (n_state,)
+        What is not trained: moving mean and variance, or shift, factor and offset.
+    arrays : list of (offset, shape) in params, a list for each layer
+    states : list of (offset, shape) in state, a list for each layer
     """
     cdef Plan* plan                 # on its own cache lines: threads meet in its team
-    cdef readonly object params, slots, grads, dtype
-    cdef object _backup, _values, _penalties, _columns, _entries
+    cdef readonly object params, slots, grads, state, dtype
+    cdef object _backup, _values, _penalties, _columns, _entries, _moments
     cdef object kernel, python_loss, error      # of set_loss; what a job has raised
-    cdef readonly list shapes       # (n_in, n_out, use_bias, offset) of each layer with weights
+    cdef readonly list shapes       # (n_in, n_out, use_bias, offset) of each layer with a product
+    cdef readonly list arrays, states
 
     def __cinit__(self, Py_ssize_t n_inputs, list layers, dtype="float32", bint sparse=False):
         cdef Plan* p = <Plan*>allocate(sizeof(Plan))
@@ -1205,24 +1601,60 @@ cdef class Network:
         p.layers = <Layer*>calloc(p.n_layers, sizeof(Layer))
         p.shares = <Py_ssize_t*>calloc((MAX_THREADS + 1) * p.n_layers, sizeof(Py_ssize_t))
         p.factors = <double*>calloc(2 * p.n_layers, sizeof(double))
+        p.step = <Step*>calloc(p.n_layers, sizeof(Step))
+        p.multipliers = <double*>calloc(p.n_layers, sizeof(double))
         p.accumulate, p.accumulator, p.average = 1, -1, -1
-        if p.layers == NULL or p.shares == NULL or p.factors == NULL:
+        if p.layers == NULL or p.shares == NULL or p.factors == NULL or p.step == NULL or p.multipliers == NULL:
             raise MemoryError()
-        self.shapes = []
+        p.multipliers[0], p.n_rates = 1, 1
+        p.first_trained = p.n_layers
+        self.shapes, self.arrays, self.states = [], [], []
         for index in range(p.n_layers):
             layer = p.layers + index
-            units, layer.activation, use_bias = layers[index]
+            kind, *numbers = layers[index]
+            units, use_bias = 0, False
             layer.n_in = n_inputs
+            if kind in LAYERS:
+                layer.kind = LAYERS[kind]
+                if layer.kind in (DROPOUT, NOISE):
+                    layer.number = numbers[0]
+                    p.random = True
+                elif layer.kind == PRELU:
+                    layer.k = layer.of_kernel = 1
+                elif layer.kind in (LAYER_NORM, BATCH_NORM):
+                    layer.epsilon, use_bias, layer.of_kernel = numbers[:3]
+                    layer.k = layer.of_kernel + bool(use_bias)
+                    if layer.kind == BATCH_NORM:
+                        layer.number = numbers[3]
+                        p.has_batch_norm = True
+            else:
+                units, (layer.activation, use_bias) = kind, numbers
+                layer.kind = DENSE if units else ACTIVATION
+                layer.of_kernel = n_inputs if units else 0
+                layer.k = layer.of_kernel + bool(use_bias) if units else 0
             layer.n_out = units or n_inputs
-            layer.k = n_inputs + bool(use_bias) if units else 0
             layer.kernel = p.n_params
+            if layer.k > 0:
+                p.first_trained = min(p.first_trained, index)
             if p.is_double:
                 place_layer(p, layer, index, <double*>NULL)
             else:
                 place_layer(p, layer, index, <float*>NULL)
             if units:
                 self.shapes.append((n_inputs, units, bool(use_bias), p.n_params))
+            self.arrays.append([])
+            if layer.of_kernel > 0:
+                self.arrays[index].append((layer.kernel, tuple([layer.n_in, units] if units else [layer.n_out])))
+            if layer.k > layer.of_kernel:
+                self.arrays[index].append((layer.kernel + layer.of_kernel * layer.n_out, (layer.n_out,)))
             p.n_params += layer.k * layer.n_out
+            layer.state, layer.moments = p.n_state, p.n_moments
+            n_states = {BATCH_NORM: 2, SCALE: 3}.get(layer.kind, 0)
+            self.states.append([])
+            for _ in range(n_states):
+                self.states[index].append((p.n_state, (layer.n_out,)))
+                p.n_state += layer.n_out
+            p.n_moments += 4 * layer.n_out if layer.kind == BATCH_NORM else 0
             n_inputs = layer.n_out
         if p.is_double:
             place_deltas(p, <double*>NULL)
@@ -1230,6 +1662,8 @@ cdef class Network:
             place_deltas(p, <float*>NULL)
         self.params = aligned_zeros(p.n_params, self.dtype)
         p.params = address(self.params)
+        self.state, self._moments = aligned_zeros(p.n_state, self.dtype), aligned_zeros(p.n_moments, self.dtype)
+        p.state, p.moments = address(self.state), address(self._moments)
 
     def __dealloc__(self):
         if self.plan == NULL:
@@ -1240,12 +1674,29 @@ cdef class Network:
         free(self.plan.layers)
         free(self.plan.shares)
         free(self.plan.factors)
+        free(self.plan.step)
+        free(self.plan.multipliers)
         release(self.plan)
 
     @property
     def sparse(self):
         """Whether x must be SparseRows."""
         return self.plan.sparse
+
+    @property
+    def random(self):
+        """Whether some layer draws random numbers, from the `seed` of `train_batches`."""
+        return self.plan.random
+
+    @property
+    def penalizes(self):
+        """Whether `sums` of `train_batches` must have a place for penalties."""
+        return self.plan.penalized or self.plan.active
+
+    @property
+    def n_values(self):
+        """Rows of the `values` of `evaluate_rows`: loss, metrics, and the penalty on outputs if there is one."""
+        return 1 + self.plan.n_metrics + self.plan.active
 
     @property
     def in_python(self):
@@ -1372,33 +1823,74 @@ cdef class Network:
         return self.slots[self.plan.average // self.plan.n_params]
 
     def set_penalties(self, list penalties, bint by_rows):
-        """Adds the gradient of l1 |W| + l2 W^2 to that of every batch, for each layer; biases are left out.
+        """Adds the gradient of l1 |w| + l2 w^2 to that of every batch, for each layer.
 
         Parameters
         ----------
-        penalties : list of (l1, l2), one for each layer
+        penalties : list of (l1, l2) on the kernel, or (l1, l2, l1, l2, l1, l2) on kernel, bias and outputs; one for each layer
+            That on outputs is divided by the rows of the batch.
         by_rows : bint
-            Divided by what the loss of a batch is divided by: its rows, or the sum of their weights.
+            Those on weights are divided by what the loss of a batch is divided by: its rows, or the sum of their weights.
         """
         cdef Plan* p = self.plan
+        cdef Layer* layer
         cdef Py_ssize_t groups = 0
-        for index, (l1, l2) in enumerate(penalties):
-            p.layers[index].l1, p.layers[index].l2 = l1, l2
-            p.layers[index].penalty = groups
-            groups += (p.layers[index].n_in + GROUP_ROWS - 1) // GROUP_ROWS
+        for index, numbers in enumerate(penalties):
+            layer = p.layers + <Py_ssize_t>index
+            layer.l1, layer.l2, layer.bias_l1, layer.bias_l2, layer.activity_l1, layer.activity_l2 = (*numbers, 0, 0, 0, 0)[:6]
+            layer.penalty = groups
+            groups += groups_of(layer) + 1
         values = np.zeros(groups)
         p.penalties = <double*>address(values)
         self._penalties = values
+        self._values = None
         p.n_penalties = groups
         p.penalty_by_rows = by_rows
-        p.penalized = any(l1 or l2 for l1, l2 in penalties)
+        p.penalized = any(any(numbers[:4]) for numbers in penalties)
+        p.active = any(any(numbers[4:]) for numbers in penalties)
+
+    def penalty(self):
+        """The penalties on all weights as they are; without `by_rows`."""
+        cdef Plan* p = self.plan
+        cdef Layer* layer
+        cdef double total = 0
+        for index, arrays in enumerate(self.arrays):
+            layer = p.layers + <Py_ssize_t>index
+            for i, (start, shape) in enumerate(arrays):
+                w = np.asarray(self.params[start:start + int(np.prod(shape))], np.float64)
+                of_bias = layer.of_kernel == 0 or i == 1
+                l1, l2 = (layer.bias_l1, layer.bias_l2) if of_bias else (layer.l1, layer.l2)
+                total += (l1 * np.abs(w).sum() if l1 else 0) + (l2 * (w @ w) if l2 else 0)
+        return total
+
+    def set_constraints(self, list constraints):
+        """What holds for weights after every step, for each layer: ((name, bound) of the kernel, (name, bound) of the bias).
+
+        Names are those of CONSTRAINTS; "max_norm" bounds the Euclidean norm of each column of a kernel, and that of a bias.
+        """
+        cdef Layer* layer
+        self.plan.bounded = False
+        for index, both in enumerate(constraints):
+            layer = self.plan.layers + <Py_ssize_t>index
+            for i, (name, bound) in enumerate(both):
+                layer.constraint[<int>i], layer.bound[<int>i] = CONSTRAINTS[name], bound
+                self.plan.bounded |= CONSTRAINTS[name] == MAX_NORM
+
+    def set_multipliers(self, list multipliers):
+        """Of the learning rate, for each layer."""
+        different = list(dict.fromkeys(map(float, multipliers))) or [1.]
+        self.plan.n_rates = len(different)
+        for i, multiplier in enumerate(different):
+            self.plan.multipliers[<int>i] = multiplier
+        for i, multiplier in enumerate(multipliers):
+            self.plan.layers[<int>i].rate = different.index(multiplier)
 
     cdef int prepare(self, Py_ssize_t rows, int size, bint whole_gradient, bint backup) except -1:
         """Memory for batches of `rows` rows: made at first need, kept after."""
         cdef Plan* p = self.plan
         cdef Py_ssize_t item = 8 if p.is_double else 4, widest = 0
         cdef int index
-        cdef bint long = rows > BATCH_ROWS and not p.whole
+        cdef bint long = rows > BATCH_ROWS and not at_once(p)
         rows = min(rows, <Py_ssize_t>BATCH_ROWS) if long else rows
         if rows > p.work.capacity:
             release(p.work.memory)
@@ -1422,7 +1914,7 @@ cdef class Network:
         if p.work.packed == NULL or p.scratch == NULL:
             raise MemoryError("no memory for the panels of the weights")
         if self._values is None:        # an attribute is set last: it says that the pointer is good
-            values = np.zeros((1 + p.n_metrics) * p.work.capacity)
+            values = np.zeros(self.n_values * p.work.capacity)
             p.values = <double*>address(values)
             self._values = values
         if self.grads is None and (whole_gradient or long):
@@ -1430,7 +1922,7 @@ cdef class Network:
             p.grads = address(grads)
             self.grads = grads
         if self._backup is None and backup:
-            memory = aligned_zeros((1 + p.n_slots) * p.n_params, self.dtype)
+            memory = aligned_zeros((1 + p.n_slots) * p.n_params + p.n_state, self.dtype)
             p.backup = address(memory)
             self._backup = memory
         return 0
@@ -1440,7 +1932,7 @@ cdef class Network:
         """Memory for the numbers of the longest batch of sparse rows."""
         cdef Plan* p = self.plan
         cdef Py_ssize_t batch, place, row, count, longest = 0
-        cdef Py_ssize_t most = batch_size if p.whole else min(batch_size, <Py_ssize_t>BATCH_ROWS)
+        cdef Py_ssize_t most = batch_size if at_once(p) else min(batch_size, <Py_ssize_t>BATCH_ROWS)
         for batch in range(start, stop):
             count = 0
             for place in range(batch * batch_size, min(n_rows, (batch + 1) * batch_size)):
@@ -1463,7 +1955,7 @@ cdef class Network:
     def train_batches(self, x, int x_source, y, int y_source, const int64_t[::1] order, const double[::1] weights,
                       Py_ssize_t n_rows, Py_ssize_t batch_size, Py_ssize_t start, Py_ssize_t stop,
                       learning_rate, double[::1] sums, bint update, bint check, int size, outputs=None,
-                      bint ignores=False):
+                      bint ignores=False, uint64 seed=0):
         """Trains on batches start..stop without the GIL.
 
         Parameters
@@ -1487,6 +1979,8 @@ cdef class Network:
             Written to: the outputs of the last layer at each place of the order, before the step on its batch.
         ignores : bool
             Whether labels below 0 may occur: rows left out of the mean of their batch.
+        seed : int
+            Of the random numbers of this pass over the data: with a place of the order it makes those of its row.
 
         Returns
         -------
@@ -1499,7 +1993,7 @@ cdef class Network:
         cdef const int64_t[::1] labels
         if not 1 <= size <= MAX_THREADS:
             raise ValueError(f"the number of threads must lie in [1, {MAX_THREADS}], got {size}")
-        if start < 0 or batch_size < 1 or start >= stop or (stop - 1) * batch_size >= n_rows or len(sums) < 1 + p.n_metrics + p.penalized:
+        if start < 0 or batch_size < 1 or start >= stop or (stop - 1) * batch_size >= n_rows or len(sums) < 1 + p.n_metrics + (p.penalized or p.active):
             raise ValueError("the range of batches must lie in the rows given")
         if n_rows > (len(x) if order is None else len(order)) or (weights is not None and len(weights) < len(x)) or len(y) < len(x):
             raise ValueError("x, y, order and weights must have a row each for every row")
@@ -1515,6 +2009,7 @@ cdef class Network:
         p.update = update
         p.outputs = self.outputs_address(outputs, n_rows)
         p.ignores = ignores and is_sparse(p.loss.kind)
+        p.seed = seed
         self.open_x(x, x_source, &p.x, &x_buffer)
         try:
             if p.x.indices != NULL:
@@ -1542,14 +2037,15 @@ cdef class Network:
                 if (status == STATUS_BAD_LOSS or status == STATUS_BAD_GRADIENT) and update:
                     p.steps -= p.done - start
                     self.params[:] = self._backup[:p.n_params]
-                    self.slots[:] = self._backup[p.n_params:].reshape(self.slots.shape)
+                    self.slots[:] = self._backup[p.n_params:(1 + p.n_slots) * p.n_params].reshape(self.slots.shape)
+                    self.state[:] = self._backup[(1 + p.n_slots) * p.n_params:]
                 return p.done, status, row_at(p, p.place[t]) if order is not None else p.place[t]
         return p.done, DONE, -1
 
     cdef int open_x(self, x, int source, Rows* rows, Py_buffer* buffer) except -1:
         """Looks into x, dense or sparse."""
         open_rows(x, source, self.plan.n_inputs, rows, buffer)
-        if (rows.indices == NULL and self.plan.sparse) or (rows.indices != NULL and self.plan.layers[0].k == 0):
+        if (rows.indices == NULL and self.plan.sparse) or (rows.indices != NULL and self.plan.layers[0].kind != DENSE):
             PyBuffer_Release(buffer)
             raise ValueError("this network reads sparse rows alone" if self.plan.sparse else "sparse rows need a first layer with weights")
         return 0
@@ -1590,6 +2086,7 @@ cdef class Network:
             p.rows_status[t] = p.weights_status[t] = STATUS_DONE
             p.place[t] = start * batch_size
         share(p, size)
+        self.choose_phases(min(batch_size, n_rows), size)
         with nogil:
             if size > 1:
                 set_word(&p.team, &p.team.job, ((p.team.job >> 8) + 1) << 8 | <uint32>size)
@@ -1597,6 +2094,25 @@ cdef class Network:
             if p.update:
                 p.steps += p.done - start
         return 0
+
+    cdef void choose_phases(self, Py_ssize_t rows, int size) noexcept:
+        """The layers that are split by columns for batches of so many rows.
+
+        1024-1024-1024-10, two threads: SPEED
+        """
+        cdef Plan* p = self.plan
+        cdef Layer* layer
+        cdef bint wide
+        cdef int index
+        p.phased = False
+        for index in range(p.n_layers):
+            layer = p.layers + index
+            wide = layer.kind == DENSE and size > 1 and rows <= FEW_ROWS * size and layer.n_in * layer.n_out >= WIDE
+            layer.forward_by_columns = layer.kind == BATCH_NORM or (
+                wide and layer.columns < 0 and not (index == 0 and p.x.indices != NULL)
+                and (layer.activation != SOFTMAX or (index == p.n_layers - 1 and p.fused)))
+            layer.backward_by_columns = layer.kind == BATCH_NORM or (wide and layer.transposed >= 0 and (layer - 1).activation != SOFTMAX)
+            p.phased |= layer.forward_by_columns or layer.backward_by_columns
 
     def job(self):
         """The word of the last job; what `help` starts from."""
@@ -1634,7 +2150,7 @@ cdef class Network:
         cdef Work work
         cdef Py_ssize_t bad_input = -1, bad_target = -1
         cdef const int64_t[::1] labels
-        if not 0 <= start <= stop <= min(len(x), len(y), values.shape[1]) or values.shape[0] < 1 + p.n_metrics:
+        if not 0 <= start <= stop <= min(len(x), len(y), values.shape[1]) or values.shape[0] < self.n_values:
             raise ValueError("start, stop must lie in the rows given")
         if start == stop:
             return DONE, -1
@@ -1739,6 +2255,10 @@ cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* t
     if index == 0:
         p.input_stride = 0 if p.sparse else padded_row(p.n_inputs, tag)
         p.forward_size = p.input_stride
+        layer.input_stride = p.input_stride
+    else:
+        layer.input = (layer - 1).a
+        layer.input_stride = (layer - 1).stride
     layer.width = padded(layer.n_out, tag)
     layer.stride = padded_row(layer.n_out, tag)
     layer.a = p.forward_size
@@ -1747,21 +2267,24 @@ cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* t
     if keeps_input(layer.activation):
         layer.z = p.forward_size
         p.forward_size += layer.stride
+    if layer.kind in (LAYER_NORM, BATCH_NORM):
+        layer.hat = p.forward_size
+        p.forward_size += layer.stride
     lines = layer.width * item // 64
     layer.gradient_row = (lines + (lines >= 32 and lines % 2 == 0)) * (64 // item)      # see padded_row
     layer.block = max(<Py_ssize_t>BLOCK_ROWS, <Py_ssize_t>BLOCK_SIZE // layer.width // GROUP_ROWS * GROUP_ROWS)
     layer.block_size = (min(layer.block, padded(layer.k, tag)) + GROUP_ROWS) * layer.gradient_row
     layer.columns = -1
-    if 0 < layer.k and by_dots(layer.n_out, layer.k, tag) and not (p.sparse and index == 0):
+    if layer.kind == DENSE and by_dots(layer.n_out, layer.k, tag) and not (p.sparse and index == 0):
         layer.columns = p.packed_size
         p.packed_size += padded(layer.k, tag) * layer.n_out
         p.has_columns = True
     layer.transposed = -1
-    if index > 0 and layer.k > 0 and not by_dots(layer.n_in, layer.n_out, tag):
+    if index > p.first_trained and layer.kind == DENSE and not by_dots(layer.n_in, layer.n_out, tag):
         layer.transposed = p.packed_size
         p.packed_size += transposed_size(layer.n_in, layer.n_out, tag)
     layer.panels = -1
-    if layer.n_out * item >= FAR and layer.k > 0 and not (p.sparse and index == 0):
+    if layer.n_out * item >= FAR and layer.kind == DENSE and not (p.sparse and index == 0):
         layer.panels = p.packed_size
         p.packed_size += packed_size(layer.k, layer.n_out, tag)
         p.has_panels = True
