@@ -19,9 +19,8 @@ A step has two halves, and a barrier after each:
     weights    each thread takes rows of each [W; b]: its gradient over the whole batch, the optimizer's step,
                its panels repacked while they are hot
 
-Some layers ask for all rows of a batch at once: batch normalisation, whose sums run over them, and wide products of few
-rows, where a thread would read all of W for a row or two.  There each thread takes a span of the layer's columns, between
-barriers of its own (`forward_in_phases`, `backward_in_phases`).
+Batch normalisation asks for all rows of a batch at once, for its sums run over them: there each thread takes a span of the
+layer's columns, between two barriers of its own (`forward_in_phases`, `backward_in_phases`).
 
 Rows of x may be sparse (CSR): z of the first layer is then made while they are gathered, from a row of W for each number,
 and in the second half each thread sorts the numbers of the batch in its rows of W by columns; a gradient reads those alone.
@@ -153,12 +152,11 @@ cdef enum:
     SPAN_ROWS = 192         # rows at most that are taken through all layers together: their activations stay in the cache
     BATCH_ROWS = 8192       # rows of a batch in the workspace at once; longer batches accumulate their gradient
     PREFETCH_BYTES = 8192   # rows this far ahead in the order are on their way to the cache while one is read
-    FAR = 4096              # bytes between rows of W from which panels of it pay: at 2000 to 4000 they cost 6 to 9 % (batch 128)
+    FAR = 4096              # bytes between rows of W from which panels of it pay: at 2000 to 4000 they cost 6 to 9 % (batch 128),
+    PANEL_ROWS = 96         # and rows of a batch times threads: packing costs 1024 x 1024 up to a fifth of a step of fewer
     BLOCK_NUMBERS = 8192    # of predictions whose loss is taken in one go by LossKernel
     SPARSE_AHEAD = 4        # numbers of a sparse row this far ahead have their row of W on its way to the cache
     SLACK = 64              # numbers after the parameters that a register may read past the last row
-    FEW_ROWS = 32           # of a batch for each thread, up to which a layer of
-    WIDE = 262144           # so many weights is split by columns
     FREE = 0                # constraints of weights
     NON_NEGATIVE = 1
     MAX_NORM = 2
@@ -195,8 +193,6 @@ cdef struct Layer:
     double epsilon
     Py_ssize_t state            # offset of what a layer knows in `state`
     Py_ssize_t moments          # offset of the sums of this batch in `moments`
-    bint forward_by_columns     # in this job
-    bint backward_by_columns
     double l1                   # of the penalty on W: l1 |W| + l2 W^2
     double l2
     double bias_l1
@@ -238,7 +234,6 @@ cdef struct Plan:
     int first_trained           # first layer with weights: no delta goes further back
     bint has_batch_norm
     bint random                 # some layer draws numbers
-    bint phased                 # some layer is split by columns in this job
     uint64 seed                 # of its random numbers
     char* state
     Py_ssize_t n_state
@@ -453,44 +448,30 @@ cdef inline Py_ssize_t gather(const Plan* p, const Work* work, Py_ssize_t place,
     return bad
 
 
-cdef inline void activate_span(const Layer* layer, floating* a, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """a <- f(a) for columns first..last of a layer: of all of them the rows adjoin."""
-    cdef bint whole = first == 0 and last == layer.width
-    cdef Py_ssize_t r
-    for r in range(1 if whole else rows):
-        activate(layer.activation, a + r * layer.stride + first, layer.stride if whole else last - first, rows if whole else 1,
-                 layer.n_out, last - first)
+cdef inline const floating* gamma_of(const Plan* p, const Layer* layer, const floating* tag) noexcept nogil:
+    """The factors of a normalisation, or the slopes of PReLU; or NULL."""
+    return <const floating*>p.params + layer.kernel if layer.of_kernel > 0 else NULL
 
 
-cdef inline void activation_gradient_span(const Layer* layer, const floating* z, const floating* a, floating* delta, Py_ssize_t rows,
-                                          Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """delta <- delta f'(z) for columns first..last."""
-    cdef bint whole = first == 0 and last == layer.width
-    cdef Py_ssize_t r, at_
-    for r in range(1 if whole else rows):
-        at_ = r * layer.stride + first
-        activation_gradient(layer.activation, z + at_, a + at_, delta + at_, layer.stride if whole else last - first,
-                            rows if whole else 1, layer.n_out)
+cdef inline const floating* beta_of(const Plan* p, const Layer* layer, const floating* tag) noexcept nogil:
+    """The offsets of a normalisation, or NULL."""
+    return <const floating*>p.params + layer.kernel + layer.of_kernel * layer.n_out if layer.k > layer.of_kernel else NULL
 
 
 cdef inline void forward_other(const Plan* p, const Work* work, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
-                               Py_ssize_t first_column, Py_ssize_t last_column, bint training, const floating* tag) noexcept nogil:
-    """The outputs of a layer without a product."""
+                               bint training, const floating* tag) noexcept nogil:
+    """The outputs of a layer without a product; in training those of batch normalisation are made by columns."""
     cdef const Layer* layer = p.layers + index
     cdef const floating* x = at(work, layer.input, layer.input_stride, first, tag)
     cdef floating* out = at(work, layer.a, layer.stride, first, tag)
     cdef floating* hat = at(work, layer.hat, layer.stride, first, tag)
     cdef const floating* state = <const floating*>p.state + layer.state
-    cdef floating* moments = <floating*>p.moments + layer.moments
-    cdef const floating* gamma = <const floating*>p.params + layer.kernel if layer.of_kernel > 0 else NULL
-    cdef const floating* beta = <const floating*>p.params + layer.kernel + layer.of_kernel * layer.n_out if layer.k > layer.of_kernel else NULL
+    cdef const floating* gamma = gamma_of(p, layer, tag)
+    cdef const floating* beta = beta_of(p, layer, tag)
     cdef Py_ssize_t r, n = layer.n_out
-    if layer.kind == BATCH_NORM and training:
-        normalize_columns(x, layer.input_stride, rows, first_column, min(last_column, n), hat, out, layer.stride, gamma, beta,
-                          layer.epsilon, moments, moments + n)
-        return
     if layer.kind == BATCH_NORM:
-        normalize_by_moments(x, layer.input_stride, out, layer.stride, rows, n, gamma, beta, layer.epsilon, state, state + n)
+        if not training:
+            normalize_by_moments(x, layer.input_stride, out, layer.stride, rows, n, gamma, beta, layer.epsilon, state, state + n)
         return
     for r in range(rows):
         if layer.kind == DROPOUT and training:
@@ -512,17 +493,16 @@ cdef inline void forward_other(const Plan* p, const Work* work, int index, Py_ss
 
 
 cdef inline void forward_layer(const Plan* p, const Work* work, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows,
-                               Py_ssize_t first_column, Py_ssize_t last_column, bint last_activation, bint training,
-                               const floating* tag) noexcept nogil:
-    """z = [a 1] [W; b], a = f(z), or what else a layer does: columns first..last, whole panels, of rows first... of the workspace."""
+                               bint last_activation, bint training, const floating* tag) noexcept nogil:
+    """z = [a 1] [W; b], a = f(z), or what else a layer does, for rows first... of the workspace."""
     cdef const Layer* layer = p.layers + index
     cdef const floating* a = at(work, layer.input, layer.input_stride, first, tag)
     cdef const floating* b
     cdef floating* z = at(work, layer.z, layer.stride, first, tag)
     cdef floating* out = at(work, layer.a, layer.stride, first, tag)
-    cdef Py_ssize_t stride = layer.input_stride, panel = panel_width(tag), width = last_column - first_column, r
+    cdef Py_ssize_t stride = layer.input_stride, panel = panel_width(tag), r
     if layer.kind > ACTIVATION:
-        forward_other(p, work, index, place, first, rows, first_column, last_column, training, tag)
+        forward_other(p, work, index, place, first, rows, training, tag)
     elif layer.kind == ACTIVATION:
         memcpy(z, a, rows * stride * sizeof(floating))
     elif index == 0 and p.x.indices != NULL:
@@ -530,19 +510,16 @@ cdef inline void forward_layer(const Plan* p, const Work* work, int index, Py_ss
     elif layer.columns >= 0:
         dots(a, stride, <const floating*>work.packed + layer.columns, padded(layer.k, tag), z, layer.stride, rows, layer.n_out, layer.k)
     elif layer.panels >= 0 and work.has_panels:
-        b = <const floating*>work.packed + layer.panels + first_column * layer.k
-        product(a, stride, 1, b, panel, layer.k * panel, z + first_column, layer.stride, rows, width, layer.k, False)
+        b = <const floating*>work.packed + layer.panels
+        product(a, stride, 1, b, panel, layer.k * panel, z, layer.stride, rows, layer.width, layer.k, False)
     else:
-        b = <const floating*>p.params + layer.kernel + first_column
-        product(a, stride, 1, b, layer.n_out, panel, z + first_column, layer.stride, rows, width, layer.k, False)
-    if z != out and width == layer.width:
+        b = <const floating*>p.params + layer.kernel
+        product(a, stride, 1, b, layer.n_out, panel, z, layer.stride, rows, layer.width, layer.k, False)
+    if z != out:
         memcpy(out, z, rows * layer.stride * sizeof(floating))
-    elif z != out:
-        for r in range(rows):
-            memcpy(out + r * layer.stride + first_column, z + r * layer.stride + first_column, width * sizeof(floating))
-    if layer.activation != LINEAR and (index < p.n_layers - 1 or last_activation):
-        activate_span(layer, out, rows, first_column, last_column)
-    if index < p.n_layers - 1 and last_column == layer.width:
+    if index < p.n_layers - 1 or last_activation:
+        activate(layer.activation, out, layer.stride, rows, layer.n_out, layer.width)
+    if index < p.n_layers - 1:
         for r in range(rows):
             out[r * layer.stride + layer.n_out] = 1
 
@@ -552,7 +529,7 @@ cdef inline void forward(const Plan* p, const Work* work, Py_ssize_t place, Py_s
     """All layers, for rows first... of the workspace."""
     cdef int index
     for index in range(p.n_layers):
-        forward_layer(p, work, index, place, first, rows, 0, p.layers[index].width, last_activation, training, tag)
+        forward_layer(p, work, index, place, first, rows, last_activation, training, tag)
 
 
 cdef inline void measure(const Plan* p, const floating* y, Py_ssize_t y_row, const int64_t* labels, const floating* a,
@@ -590,13 +567,12 @@ cdef inline void measure_activity(const Plan* p, const Work* work, Py_ssize_t fi
                 begin += count
 
 
-cdef inline void activity_gradient(const Layer* layer, const floating* a, floating* delta, Py_ssize_t rows, double share, Py_ssize_t first,
-                                   Py_ssize_t last) noexcept nogil:
-    """delta += share (l1 sign(a) + 2 l2 a) for columns first..last."""
+cdef inline void activity_gradient(const Layer* layer, const floating* a, floating* delta, Py_ssize_t rows, double share) noexcept nogil:
+    """delta += share (l1 sign(a) + 2 l2 a)."""
     cdef floating slope = 2 * layer.activity_l2 * share, step = layer.activity_l1 * share, jump
     cdef Py_ssize_t r, i
     for r in range(rows):
-        for i in range(r * layer.stride + first, r * layer.stride + last):
+        for i in range(r * layer.stride, r * layer.stride + layer.width):
             jump = 0 if a[i] == 0 else copysign(step, a[i])
             delta[i] += jump + slope * a[i]
 
@@ -638,23 +614,17 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
     return bad
 
 
-cdef inline void backward_other(const Plan* p, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t first_column,
-                                Py_ssize_t last_column, const floating* tag) noexcept nogil:
-    """The gradient at the inputs of a layer without a product."""
+cdef inline void backward_other(const Plan* p, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, const floating* tag) noexcept nogil:
+    """The gradient at the inputs of a layer without a product; that of batch normalisation is made by columns."""
     cdef const Layer* layer = p.layers + index
     cdef const floating* x = at(&p.work, layer.input, layer.input_stride, first, tag)
     cdef const floating* delta = at(&p.work, layer.delta, layer.stride, first, tag)
     cdef const floating* hat = at(&p.work, layer.hat, layer.stride, first, tag)
     cdef floating* out = at(&p.work, (layer - 1).delta, layer.stride, first, tag)
     cdef const floating* factor = <const floating*>p.state + layer.state + layer.n_out
-    cdef floating* moments = <floating*>p.moments + layer.moments
-    cdef const floating* gamma = <const floating*>p.params + layer.kernel if layer.of_kernel > 0 else NULL
+    cdef const floating* gamma = gamma_of(p, layer, tag)
     cdef Py_ssize_t r, i, n = layer.n_out
-    if layer.kind == BATCH_NORM:
-        normalize_columns_gradient(hat, delta, layer.stride, rows, first_column, min(last_column, n), out, layer.stride, gamma, layer.epsilon,
-                                   moments + n, moments + 2 * n, moments + 3 * n)
-        return
-    for r in range(rows):
+    for r in range(0 if layer.kind == BATCH_NORM else rows):
         if layer.kind == DROPOUT:
             dropout(delta, out, n, layer.number, row_key(p.seed, place + r, index))
         elif layer.kind == SCALE:
@@ -673,28 +643,27 @@ cdef inline void backward_other(const Plan* p, int index, Py_ssize_t place, Py_s
 
 
 cdef inline void backward_layer(const Plan* p, int index, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double share,
-                                Py_ssize_t first_column, Py_ssize_t last_column, const floating* tag) noexcept nogil:
-    """delta of the layer before = (delta W^T) f'(z), for columns first..last of it and rows first... of the workspace."""
+                                const floating* tag) noexcept nogil:
+    """delta of the layer before = (delta W^T) f'(z), for rows first... of the workspace."""
     cdef const Layer* layer = p.layers + index
     cdef const Layer* before = layer - 1
     cdef const floating* delta = at(&p.work, layer.delta, layer.stride, first, tag)
     cdef floating* out = at(&p.work, before.delta, before.stride, first, tag)
     cdef const floating* a = at(&p.work, before.a, before.stride, first, tag)
-    cdef Py_ssize_t panel = panel_width(tag), pitch = padded(layer.n_out, tag)
+    cdef Py_ssize_t panel = panel_width(tag)
     if layer.kind > ACTIVATION:
-        backward_other(p, index, place, first, rows, first_column, last_column, tag)
+        backward_other(p, index, place, first, rows, tag)
     elif layer.kind == ACTIVATION:
         memcpy(out, delta, rows * layer.stride * sizeof(floating))
     elif layer.transposed < 0:         # W has its rows as they are read
         dots(delta, layer.stride, <const floating*>p.params + layer.kernel, layer.n_out, out, before.stride, rows,
              layer.n_in, layer.n_out)
     else:
-        product(delta, layer.stride, 1, <const floating*>p.work.packed + layer.transposed + first_column * pitch, panel,
-                pitch * panel, out + first_column, before.stride, rows, last_column - first_column, layer.n_out, False)
+        product(delta, layer.stride, 1, <const floating*>p.work.packed + layer.transposed, panel,
+                padded(layer.n_out, tag) * panel, out, before.stride, rows, before.width, layer.n_out, False)
     if p.active:
-        activity_gradient(before, a, out, rows, share, first_column, last_column)
-    if before.activation != LINEAR:
-        activation_gradient_span(before, at(&p.work, before.z, before.stride, first, tag), a, out, rows, first_column, last_column)
+        activity_gradient(before, a, out, rows, share)
+    activation_gradient(before.activation, at(&p.work, before.z, before.stride, first, tag), a, out, before.stride, rows, before.n_out)
 
 
 cdef inline void begin_backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double scale, double share,
@@ -711,7 +680,7 @@ cdef inline void begin_backward(const Plan* p, Py_ssize_t place, Py_ssize_t firs
         for i in range(layer.width):
             delta[r * layer.stride + i] *= factor
     if p.active:
-        activity_gradient(layer, a, delta, rows, share, 0, layer.width)
+        activity_gradient(layer, a, delta, rows, share)
     if not p.fused:
         activation_gradient(layer.activation, at(&p.work, layer.z, layer.stride, first, tag), a, delta, layer.stride, rows, layer.n_out)
 
@@ -1109,7 +1078,7 @@ cdef inline void finish_rows(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssi
         return
     begin_backward(p, place, first, rows, scale, share, tag)
     for index in range(p.n_layers - 1, p.first_trained, -1):
-        backward_layer(p, index, place, first, rows, share, 0, p.layers[index - 1].width, tag)
+        backward_layer(p, index, place, first, rows, share, tag)
 
 
 cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, double scale, double share, int thread,
@@ -1138,57 +1107,59 @@ cdef inline void rows_half(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize
         first += rows
 
 
-cdef inline void share_columns(const Layer* layer, int thread, int size, Py_ssize_t* first, Py_ssize_t* last, const floating* tag) noexcept nogil:
-    """Each thread's columns of a layer, in whole panels."""
-    cdef Py_ssize_t panel = panel_width(tag), panels = (layer.width + panel - 1) // panel
-    first[0] = min(layer.width, panels * thread // size * panel)
-    last[0] = min(layer.width, panels * (thread + 1) // size * panel)
-
-
-cdef inline void forward_in_phases(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part, int thread, int size,
+cdef inline void forward_in_phases(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, Py_ssize_t rows, int thread, int size,
                                    const floating* tag) noexcept nogil:
-    """Forward and loss where some layers are split by columns: this thread's rows first..last of `part`, or its columns of all.
+    """Forward and loss of rows first..last of a whole batch in the workspace, in step with the other threads.
 
-    `place` is that of the first row of the part.  What a thread meets is looked at by all behind the last barrier.
+    `place` is that of the first row of the batch.  What a thread meets is looked at by all behind the last barrier.
     """
-    cdef Py_ssize_t bad = gather(p, &p.work, place + first, first, last - first, tag), from_column, to_column
-    cdef bint together = False
+    cdef Py_ssize_t bad = gather(p, &p.work, place + first, first, last - first, tag), group
+    cdef const Layer* layer
+    cdef floating* moments
     cdef int index
     if bad >= 0:
         note(p, STATUS_BAD_INPUT, bad, thread)
     for index in range(p.n_layers):
-        if p.layers[index].forward_by_columns:
-            if not together:
-                barrier(&p.team, size)
-            share_columns(p.layers + index, thread, size, &from_column, &to_column, tag)
-            forward_layer(p, &p.work, index, place, 0, part, from_column, to_column, not p.fused, True, tag)
+        layer = p.layers + index
+        if layer.kind == BATCH_NORM:
+            group = (layer.n_out + GROUP_ROWS - 1) // GROUP_ROWS
+            moments = <floating*>p.moments + layer.moments
             barrier(&p.team, size)
-        else:
-            forward_layer(p, &p.work, index, place + first, first, last - first, 0, p.layers[index].width, not p.fused, True, tag)
-        together = p.layers[index].forward_by_columns
-    bad = score(p, &p.work, place + first, first, last - first, True, p.values + first, p.work.capacity, tag)
+            normalize_columns(at(&p.work, layer.input, layer.input_stride, 0, tag), layer.input_stride, rows, GROUP_ROWS * (group * thread // size),
+                              min(layer.n_out, GROUP_ROWS * (group * (thread + 1) // size)), at(&p.work, layer.hat, layer.stride, 0, tag),
+                              at(&p.work, layer.a, layer.stride, 0, tag), layer.stride, gamma_of(p, layer, tag), beta_of(p, layer, tag),
+                              layer.epsilon, moments, moments + layer.n_out)
+            barrier(&p.team, size)
+        if last > first:
+            forward_layer(p, &p.work, index, place + first, first, last - first, not p.fused, True, tag)
+    bad = score(p, &p.work, place + first, first, last - first, True, p.values + first, p.work.capacity, tag) if last > first else -1
     if bad >= 0:
         note(p, STATUS_BAD_TARGET, bad, thread)
 
 
-cdef inline void backward_in_phases(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part, double scale, double share,
-                                    int thread, int size, const floating* tag) noexcept nogil:
-    """The same on the way back."""
-    cdef Py_ssize_t from_column, to_column
-    cdef bint together = False
+cdef inline void backward_in_phases(Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t last, Py_ssize_t rows, double scale, int thread,
+                                    int size, const floating* tag) noexcept nogil:
+    """The way back."""
+    cdef const Layer* layer
+    cdef floating* moments
+    cdef Py_ssize_t group
     cdef int index
     finite_losses(p, place + first, first, last - first, thread)
-    begin_backward(p, place + first, first, last - first, scale, share, tag)
+    begin_backward(p, place + first, first, last - first, scale, 1. / rows, tag)
     for index in range(p.n_layers - 1, p.first_trained, -1):
-        if p.layers[index].backward_by_columns:
-            if not together:
-                barrier(&p.team, size)
-            share_columns(p.layers + index - 1, thread, size, &from_column, &to_column, tag)
-            backward_layer(p, index, place, 0, part, share, from_column, to_column, tag)
+        layer = p.layers + index
+        if layer.kind == BATCH_NORM:
+            group = (layer.n_out + GROUP_ROWS - 1) // GROUP_ROWS
+            moments = <floating*>p.moments + layer.moments + layer.n_out
             barrier(&p.team, size)
-        else:
-            backward_layer(p, index, place + first, first, last - first, share, 0, p.layers[index - 1].width, tag)
-        together = p.layers[index].backward_by_columns
+            normalize_columns_gradient(
+                at(&p.work, layer.hat, layer.stride, 0, tag), at(&p.work, layer.delta, layer.stride, 0, tag), layer.stride, rows,
+                GROUP_ROWS * (group * thread // size), min(layer.n_out, GROUP_ROWS * (group * (thread + 1) // size)),
+                at(&p.work, (layer - 1).delta, layer.stride, 0, tag), layer.stride, gamma_of(p, layer, tag), layer.epsilon, moments,
+                moments + layer.n_out, moments + 2 * layer.n_out)
+            barrier(&p.team, size)
+        if last > first:
+            backward_layer(p, index, place + first, first, last - first, 1. / rows, tag)
 
 
 cdef inline void add_up(Plan* p, Py_ssize_t place, Py_ssize_t rows, double share) noexcept nogil:
@@ -1248,12 +1219,12 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
                 p.part = place + done
             from_row = part * thread // size
             to_row = part * (thread + 1) // size
-            if not p.phased:
+            if not p.has_batch_norm:
                 rows_half(p, place + done + from_row, from_row, to_row, scale, 1. / rows, thread, tag)
             else:
                 forward_in_phases(p, place + done, from_row, to_row, part, thread, size, tag)
                 if p.loss.kind != PYTHON_FUNCTION:
-                    backward_in_phases(p, place + done, from_row, to_row, part, scale, 1. / rows, thread, size, tag)
+                    backward_in_phases(p, place + done, from_row, to_row, part, scale, thread, size, tag)
             barrier(&p.team, size)
             if failed(p.rows_status, size):
                 return
@@ -1264,8 +1235,8 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
                 barrier(&p.team, size)
                 if failed(p.weights_status, size):
                     return
-                if p.phased:
-                    backward_in_phases(p, place + done, from_row, to_row, part, scale, 1. / rows, thread, size, tag)
+                if p.has_batch_norm:
+                    backward_in_phases(p, place + done, from_row, to_row, part, scale, thread, size, tag)
                 else:
                     finish_rows(p, place + done + from_row, from_row, to_row - from_row, scale, 1. / rows, thread, tag)
                 barrier(&p.team, size)
@@ -2086,7 +2057,7 @@ cdef class Network:
             p.rows_status[t] = p.weights_status[t] = STATUS_DONE
             p.place[t] = start * batch_size
         share(p, size)
-        self.choose_phases(min(batch_size, n_rows), size)
+        p.work.has_panels = p.has_panels and min(batch_size, n_rows) * size >= PANEL_ROWS
         with nogil:
             if size > 1:
                 set_word(&p.team, &p.team.job, ((p.team.job >> 8) + 1) << 8 | <uint32>size)
@@ -2094,25 +2065,6 @@ cdef class Network:
             if p.update:
                 p.steps += p.done - start
         return 0
-
-    cdef void choose_phases(self, Py_ssize_t rows, int size) noexcept:
-        """The layers that are split by columns for batches of so many rows.
-
-        1024-1024-1024-10, two threads: SPEED
-        """
-        cdef Plan* p = self.plan
-        cdef Layer* layer
-        cdef bint wide
-        cdef int index
-        p.phased = False
-        for index in range(p.n_layers):
-            layer = p.layers + index
-            wide = layer.kind == DENSE and size > 1 and rows <= FEW_ROWS * size and layer.n_in * layer.n_out >= WIDE
-            layer.forward_by_columns = layer.kind == BATCH_NORM or (
-                wide and layer.columns < 0 and not (index == 0 and p.x.indices != NULL)
-                and (layer.activation != SOFTMAX or (index == p.n_layers - 1 and p.fused)))
-            layer.backward_by_columns = layer.kind == BATCH_NORM or (wide and layer.transposed >= 0 and (layer - 1).activation != SOFTMAX)
-            p.phased |= layer.forward_by_columns or layer.backward_by_columns
 
     def job(self):
         """The word of the last job; what `help` starts from."""
