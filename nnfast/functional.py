@@ -5,6 +5,10 @@ returns NumPy arrays; `out=` names the array to write to, which must be C-contig
 dtype. For each activation `f(z)` there is `f_gradient(z, delta)` = delta * f'(z); for each loss `l(y_true, y_pred)`,
 a value per sample, there is `l_gradient(y_true, y_pred)`, the gradient of each sample's value.
 
+An optimizer step writes params and its state in place, on arrays of any one shape: a kernel, or all weights of a network in
+a vector.  Formulas and defaults are those of `nnfast.optimizers`; where `weight_decay` is not 0, params first lose
+learning_rate weight_decay params (Loshchilov and Hutter 2019), apart from their gradient.
+
 Where the loss acts in training, in four lines:
 
 >>> import numpy as np
@@ -19,10 +23,11 @@ Where the loss acts in training, in four lines:
 """
 import numpy as np
 
-from nnfast import _validation as check, losses
+from nnfast import _validation as check, losses, optimizers
 from nnfast._core import network
 
-__all__ = ["dense_forward", "dense_backward", "sgd_step", "adam_step", *losses.FUNCTIONS,
+__all__ = ["dense_forward", "dense_backward", "sgd_step", "rmsprop_step", "adam_step", "adagrad_step", "adadelta_step", "adamax_step",
+           "nadam_step", "lion_step", "radam_step", *losses.FUNCTIONS,
            *(f"{name}_gradient" for name in losses.FUNCTIONS), *network.ACTIVATIONS,
            *(f"{name}_gradient" for name in network.ACTIVATIONS)]
 
@@ -168,23 +173,38 @@ for _name, (_value, _gradient) in losses.FUNCTIONS.items():
     globals()[_name], globals()[f"{_name}_gradient"] = _value, _gradient
 
 
-def _step(kind, params, grads, slots, settings, learning_rate, step):
+def _step(kernel, params, grads, slots, step, learning_rate, weight_decay, **settings):
+    """One step by the kernel of that name; settings in the order of its arguments, arrays of the state by their names."""
+    settings = {name: optimizers._CHECKS[name](value, name) for name, value in settings.items()}
+    if "epsilon_form" in settings:
+        settings["epsilon_form"] = settings["epsilon_form"] == "pytorch"
+    learning_rate = check.number(learning_rate, "learning_rate", 0)
+    weight_decay = check.number(weight_decay, "weight_decay", 0)
+    step = check.size(step, "step")
     if not isinstance(params, np.ndarray) or params.dtype not in (np.float32, np.float64) \
             or not params.flags.c_contiguous or not params.flags.writeable:
         raise ValueError("params must be a writable C-contiguous float32 or float64 array: it is updated in place.")
     grads = np.ascontiguousarray(check.floats(grads, "grads", params.dtype))
     for name, array in {"grads": grads, **slots}.items():
-        if array.shape != params.shape:
-            raise ValueError(f"{name} must have the shape of params, {params.shape}; got {array.shape}.")
+        if not isinstance(array, np.ndarray) or array.shape != params.shape:
+            got = getattr(array, "shape", repr(type(array)))
+            raise ValueError(f"{name} must be an array of the shape of params, {params.shape}; got {got}.")
         if array is not grads and (array.dtype != params.dtype or not array.flags.c_contiguous or not array.flags.writeable):
             raise ValueError(f"{name} must be a writable C-contiguous array of the dtype of params: it is updated in place.")
-    state = np.stack([slot.reshape(-1) for slot in slots.values()]) if slots else np.empty((0, params.size), params.dtype)
-    network.apply_optimizer(network.OPTIMIZERS[kind][0], params.reshape(-1), grads.reshape(-1), state, settings, learning_rate, step)
-    for slot, new in zip(slots.values(), state):
-        slot[...] = new.reshape(slot.shape)
+    network.apply_optimizer(network.OPTIMIZERS[kernel][0], params.reshape(-1), grads.reshape(-1),
+                            [slot.reshape(-1) for slot in slots.values()], settings.values(), learning_rate, step, weight_decay)
 
 
-def sgd_step(params, grads, velocity=None, *, learning_rate=0.01, momentum=0.0, nesterov=False):
+def _moving(momentum, velocity):
+    """Whether a step has momentum, and its velocity."""
+    if optimizers._CHECKS["momentum"](momentum, "momentum") == 0:
+        return False, {}
+    if velocity is None:
+        raise ValueError("velocity must be given with momentum: an array of zeros like params before the first step.")
+    return True, {"velocity": velocity}
+
+
+def sgd_step(params, grads, velocity=None, *, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0):
     """One step of gradient descent, in place: params, and velocity where there is momentum.
 
     velocity <- momentum velocity - learning_rate grads; params <- params + velocity, or with `nesterov`
@@ -194,8 +214,10 @@ def sgd_step(params, grads, velocity=None, *, learning_rate=0.01, momentum=0.0, 
     ----------
     params, grads : arrays of one shape
     velocity : array of that shape, needed if momentum is not 0
+        Zeros before the first step.
     learning_rate, momentum : float
     nesterov : bool
+    weight_decay : float
 
     Examples
     --------
@@ -206,29 +228,63 @@ def sgd_step(params, grads, velocity=None, *, learning_rate=0.01, momentum=0.0, 
     >>> w
     array([0.5])
     """
-    learning_rate = check.number(learning_rate, "learning_rate", 0)
-    momentum = check.number(momentum, "momentum", 0, 1)
-    if momentum == 0:
-        _step("sgd", params, grads, {}, [], learning_rate, 1)
-        return
-    if velocity is None:
-        raise ValueError("velocity must be given with momentum: an array of zeros like params before the first step.")
-    _step("nesterov" if nesterov else "momentum", params, grads, {"velocity": velocity}, [momentum], learning_rate, 1)
+    moving, slots = _moving(momentum, velocity)
+    if moving:
+        _step("nesterov" if nesterov else "momentum", params, grads, slots, 1, learning_rate, weight_decay, momentum=momentum)
+    else:
+        _step("sgd", params, grads, slots, 1, learning_rate, weight_decay)
 
 
-def adam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+def rmsprop_step(params, grads, v, mean=None, velocity=None, *, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7,
+                 weight_decay=0.0):
+    """One step over the running root mean square of the gradient, in place: params and the state.
+
+    v <- rho v + (1 - rho) grads^2; velocity <- momentum velocity + learning_rate grads / sqrt(v + epsilon);
+    params <- params - velocity (Hinton 2012, in the form of Keras: epsilon under the root).
+
+    Parameters
+    ----------
+    params, grads, v : arrays of one shape
+    mean : array of that shape, optional
+        Makes the step a centered one: mean <- rho mean + (1 - rho) grads, and v - mean^2 in place of v under the root.
+    velocity : array of that shape, needed if momentum is not 0
+        All of the state is zeros before the first step.
+    learning_rate, rho, momentum, epsilon, weight_decay : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.functional import rmsprop_step
+    >>> w, v = np.array([1.]), np.zeros(1)
+    >>> rmsprop_step(w, np.array([2.]), v, learning_rate=0.1, rho=0.75)
+    >>> v, w.round(6)
+    (array([1.]), array([0.8]))
+    """
+    moving, velocities = _moving(momentum, velocity)
+    slots = {"v": v} | ({} if mean is None else {"mean": mean}) | velocities
+    kernel = "rmsprop" + "_centered" * (mean is not None) + "_momentum" * moving
+    _step(kernel, params, grads, slots, 1, learning_rate, weight_decay, rho=rho, epsilon=epsilon, momentum=momentum)
+
+
+def adam_step(params, grads, m, v, step, largest=None, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
+              epsilon_form="keras", weight_decay=0.0):
     """One step of Adam, in place: params, m and v (zeros before the first step).
 
     m += (grads - m)(1 - beta_1); v += (grads^2 - v)(1 - beta_2);
     params -= learning_rate sqrt(1 - beta_2^step) / (1 - beta_1^step) m / (sqrt(v) + epsilon)
-    (Kingma and Ba 2015, section 2, last form; Keras').
+    (Kingma and Ba 2015, section 2, last form; Keras').  With `weight_decay` it is AdamW's, 0.004 in Keras.
 
     Parameters
     ----------
     params, grads, m, v : arrays of one shape
     step : int
         1 for the first step.
-    learning_rate, beta_1, beta_2, epsilon : float
+    largest : array of that shape, optional
+        Makes it AMSGrad's step (Reddi, Kale and Kumar 2018): largest <- max(largest, v), zeros before the first step, stands
+        in place of v under the root.
+    learning_rate, beta_1, beta_2, epsilon, weight_decay : float
+    epsilon_form : {"keras", "pytorch"}
+        "pytorch" adds epsilon to sqrt(v / (1 - beta_2^step)), as algorithm 1 of the paper does.
 
     Examples
     --------
@@ -239,9 +295,156 @@ def adam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, bet
     >>> w.round(6)
     array([0.999])
     """
-    settings = [check.number(beta_1, "beta_1", 0, 1, True), check.number(beta_2, "beta_2", 0, 1, True),
-                check.number(epsilon, "epsilon", 0)]
-    _step("adam", params, grads, {"m": m, "v": v}, settings, check.number(learning_rate, "learning_rate", 0), check.size(step, "step"))
+    slots = {"m": m, "v": v} | ({} if largest is None else {"largest": largest})
+    _step("adam" if largest is None else "amsgrad", params, grads, slots, step, learning_rate, weight_decay,
+          beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, epsilon_form=epsilon_form)
+
+
+def adagrad_step(params, grads, total, *, learning_rate=0.001, epsilon=1e-7, weight_decay=0.0):
+    """One step over the root of the sum of all squared gradients, in place: params and total.
+
+    total <- total + grads^2; params <- params - learning_rate grads / sqrt(total + epsilon)
+    (Duchi, Hazan and Singer 2011, in the form of Keras).
+
+    Parameters
+    ----------
+    params, grads, total : arrays of one shape
+        Before the first step each number of total is 0.1 in Keras, 0 in PyTorch.
+    learning_rate, epsilon, weight_decay : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.functional import adagrad_step
+    >>> w, total = np.array([1.]), np.full(1, 5.)
+    >>> adagrad_step(w, np.array([2.]), total, learning_rate=0.3)
+    >>> total, w.round(6)
+    (array([9.]), array([0.8]))
+    """
+    _step("adagrad", params, grads, {"total": total}, 1, learning_rate, weight_decay, epsilon=epsilon)
+
+
+def adadelta_step(params, grads, v, d, *, learning_rate=0.001, rho=0.95, epsilon=1e-7, weight_decay=0.0):
+    """One step of Adadelta, in place: params, v and d (zeros before the first step).
+
+    v <- rho v + (1 - rho) grads^2; change = sqrt((d + epsilon) / (v + epsilon)) grads;
+    d <- rho d + (1 - rho) change^2; params <- params - learning_rate change (Zeiler 2012, whose learning rate is 1).
+
+    Parameters
+    ----------
+    params, grads, v, d : arrays of one shape
+    learning_rate, rho, epsilon, weight_decay : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.functional import adadelta_step
+    >>> w, v, d = np.array([1.]), np.zeros(1), np.full(1, 0.25)
+    >>> adadelta_step(w, np.array([2.]), v, d, learning_rate=0.1, rho=0.75)
+    >>> v, w.round(6)
+    (array([1.]), array([0.9]))
+    """
+    _step("adadelta", params, grads, {"v": v, "d": d}, 1, learning_rate, weight_decay, rho=rho, epsilon=epsilon)
+
+
+def adamax_step(params, grads, m, u, step, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0):
+    """One step of Adamax, in place: params, m and u (zeros before the first step).
+
+    m <- m + (grads - m)(1 - beta_1); u <- max(beta_2 u, |grads|);
+    params <- params - learning_rate / (1 - beta_1^step) m / (u + epsilon) (Kingma and Ba 2015, section 7.1).
+
+    Parameters
+    ----------
+    params, grads, m, u : arrays of one shape
+    step : int
+        1 for the first step.
+    learning_rate, beta_1, beta_2, epsilon, weight_decay : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.functional import adamax_step
+    >>> w, m, u = np.array([1.]), np.zeros(1), np.zeros(1)
+    >>> adamax_step(w, np.array([2.]), m, u, step=1)
+    >>> u, w.round(6)
+    (array([2.]), array([0.999]))
+    """
+    _step("adamax", params, grads, {"m": m, "u": u}, step, learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+
+
+def nadam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0):
+    """One step of Adam with Nesterov's momentum, in place: params, m and v (zeros before the first step).
+
+    m and v as Adam's; with u_t = beta_1 (1 - 0.96^t / 2) and t = step, params <- params - learning_rate
+    (u_(t+1) m / (1 - u_1 ... u_(t+1)) + (1 - u_t) grads / (1 - u_1 ... u_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
+    (Dozat 2016; Keras').
+
+    Parameters
+    ----------
+    params, grads, m, v : arrays of one shape
+    step : int
+        1 for the first step.
+    learning_rate, beta_1, beta_2, epsilon, weight_decay : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.functional import nadam_step
+    >>> w, m, v = np.array([1.]), np.zeros(1), np.zeros(1)
+    >>> nadam_step(w, np.array([2.]), m, v, step=1)
+    >>> w.round(6)
+    array([0.998937])
+    """
+    _step("nadam", params, grads, {"m": m, "v": v}, step, learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+
+
+def lion_step(params, grads, m, *, learning_rate=0.001, beta_1=0.9, beta_2=0.99, weight_decay=0.0):
+    """One step of Lion, in place: params and m (zeros before the first step).
+
+    params <- params - learning_rate sign(beta_1 m + (1 - beta_1) grads); m <- beta_2 m + (1 - beta_2) grads
+    (Chen et al. 2023).
+
+    Parameters
+    ----------
+    params, grads, m : arrays of one shape
+    learning_rate, beta_1, beta_2, weight_decay : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.functional import lion_step
+    >>> w, m = np.array([1., 1.]), np.zeros(2)
+    >>> lion_step(w, np.array([2., -50.]), m, learning_rate=0.25)
+    >>> w
+    array([0.75, 1.25])
+    """
+    _step("lion", params, grads, {"m": m}, 1, learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2)
+
+
+def radam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
+    """One step of rectified Adam, in place: params, m and v (zeros before the first step).
+
+    m and v as Adam's; rho = 2 / (1 - beta_2) - 1 and rho_t = rho - 2 t beta_2^t / (1 - beta_2^t) with t = step; where rho_t > 5
+    Adam's step times r, r^2 = (rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t), before that
+    params <- params - learning_rate / (1 - beta_1^t) m (Liu et al. 2020; PyTorch's with decoupled weight decay).
+
+    Parameters
+    ----------
+    params, grads, m, v : arrays of one shape
+    step : int
+        1 for the first step.
+    learning_rate, beta_1, beta_2, epsilon, weight_decay : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.functional import radam_step
+    >>> w, m, v = np.array([1.]), np.zeros(1), np.zeros(1)
+    >>> radam_step(w, np.array([2.]), m, v, step=1, learning_rate=0.25)         # still as long as the gradient
+    >>> w.round(6)
+    array([0.5])
+    """
+    _step("radam", params, grads, {"m": m, "v": v}, step, learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
 
 
 del _name, _code, _value, _gradient

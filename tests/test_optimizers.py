@@ -1,4 +1,5 @@
 """Optimizer steps against their formulas."""
+import inspect
 import pickle
 
 import numpy as np
@@ -145,29 +146,62 @@ def test_nadam_is_the_same_from_whatever_step_it_goes_on():
     assert kept.params.tobytes() == copied.params.tobytes()
 
 
-@every_dtype
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
-def test_sgd_step_matches_formula(name, dtype):
-    w, gradients = problem(dtype, (7, 11))
-    velocity = np.zeros_like(w)
-    expected, slots = run_reference(name, w, gradients)
-    options = CASES[name][1]
-    for g in gradients:
-        F.sgd_step(w, g, velocity, learning_rate=RATE, **options)
-    assert_close(w, expected, "optimizer", dtype)
-    if slots:
-        assert_close(velocity, slots[0], "optimizer", dtype)
+STEPS = {       # kernel: function, its arrays of state
+    "sgd": (F.sgd_step, []), "momentum": (F.sgd_step, ["velocity"]), "nesterov": (F.sgd_step, ["velocity"]),
+    "rmsprop": (F.rmsprop_step, ["v"]), "rmsprop_momentum": (F.rmsprop_step, ["v", "velocity"]),
+    "rmsprop_centered": (F.rmsprop_step, ["v", "mean"]), "rmsprop_centered_momentum": (F.rmsprop_step, ["v", "mean", "velocity"]),
+    "adam": (F.adam_step, ["m", "v"]), "amsgrad": (F.adam_step, ["m", "v", "largest"]), "radam": (F.radam_step, ["m", "v"]),
+    "adagrad": (F.adagrad_step, ["total"]), "adadelta": (F.adadelta_step, ["v", "d"]), "adamax": (F.adamax_step, ["m", "u"]),
+    "nadam": (F.nadam_step, ["m", "v"]), "lion": (F.lion_step, ["m"]),
+}
 
 
-@every_dtype
-def test_adam_step_matches_formula(dtype):
-    w, gradients = problem(dtype, (7, 11))
-    m, v = np.zeros_like(w), np.zeros_like(w)
-    expected, slots = run_reference("adam", w, gradients)
+def run_function(kernel, w, gradients, options, rate=RATE):
+    """Steps of the function on a copy of w; the weights and the arrays of state."""
+    function, names = STEPS[kernel]
+    accepted = inspect.signature(function).parameters
+    w, slots = w.copy(), {name: np.full_like(w, options.get("initial_accumulator_value", 0)) for name in names}
+    options = {name: value for name, value in options.items() if name in accepted}      # others are said by giving an array
     for step, g in enumerate(gradients, 1):
-        F.adam_step(w, g, m, v, step, learning_rate=RATE, **CASES["adam"][1])
-    for actual, exact in zip((w, m, v), (expected, *slots), strict=True):
-        assert_close(actual, exact, "optimizer", dtype)
+        function(w, g, **slots, **({"step": step} if "step" in accepted else {}), learning_rate=rate, **options)
+    return w, slots.values()
+
+
+def test_a_late_step_of_nadam_takes_no_longer():
+    """Its product of momenta has a factor for each step so far; those beyond a thousand are 1, and not made again."""
+    late = []
+    for step in (10**5, 10**9):
+        w, [g] = problem(np.float64, steps=1)
+        F.nadam_step(w, g, np.zeros_like(w), np.ones_like(w), step)
+        late.append(w)
+    assert late[0].tobytes() == late[1].tobytes()
+    w, [g] = problem(np.float64, steps=1)
+    exact = reference.Optimizer("nadam", w.copy(), {})
+    exact.slots[1][...], exact.steps = 1, 10**5 - 1
+    exact.step(g, 0.001)
+    assert_close(late[0], exact.w, "optimizer")
+
+
+@every_dtype
+@every_kernel
+@pytest.mark.parametrize("more", [{}, {"weight_decay": 0.3}], ids=repr)
+def test_step_of_a_function_matches_formula(kernel, more, dtype):
+    options = {**CASES[kernel][1], **more}
+    w, gradients = problem(dtype, (7, 11))
+    expected, expected_slots = run_reference(kernel, w, gradients, options)
+    actual, slots = run_function(kernel, w, gradients, options)
+    for ours, exact in zip((actual, *slots), (expected, *expected_slots), strict=True):
+        assert ours.dtype == dtype
+        assert_close(ours, exact, "optimizer", dtype)
+
+
+@pytest.mark.parametrize("largest", [False, True])
+def test_adam_step_has_the_epsilon_of_pytorch(largest):
+    kernel = "amsgrad" if largest else "adam"
+    options = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 0.1, "epsilon_form": "pytorch"}
+    w, gradients = problem(np.float64)
+    expected, _ = run_reference(kernel, w, gradients, {**options, "amsgrad": largest})
+    assert_close(run_function(kernel, w, gradients, options)[0], expected, "optimizer")
 
 
 DEFAULTS = {    # of Keras 3.15, RAdam's of PyTorch 2.13
@@ -194,14 +228,18 @@ def test_defaults_are_those_of_the_peer(name):
     assert set(optimizers._NAMES) - {"lbfgs"} == {name.lower() for name in DEFAULTS}
 
 
-def test_defaults_of_the_functions_are_those_of_keras():
-    w, gradients = problem(np.float64)
-    m, v, plain = np.zeros_like(w), np.zeros_like(w), w.copy()
-    expected, _ = run_reference("adam", w, gradients[:1], {}, 0.001)
-    F.adam_step(w, gradients[0], m, v, 1)
-    assert_close(w, expected, "optimizer")
-    F.sgd_step(plain, gradients[0])
-    assert_close(plain, problem(np.float64)[0] - 0.01 * gradients[0], "optimizer")
+@pytest.mark.parametrize("name", sorted(set(DEFAULTS) - {"AdamW"}))
+def test_defaults_of_the_functions_are_those_of_the_classes(name):
+    function = getattr(F, f"{name.lower()}_step")
+    options = {option.name: option.default for option in inspect.signature(function).parameters.values() if option.kind == option.KEYWORD_ONLY}
+    assert options.pop("weight_decay") == 0
+    stated_by_arrays = {"initial_accumulator_value", "amsgrad", "centered"}
+    assert options == {option: value for option, value in DEFAULTS[name].items() if option not in stated_by_arrays}
+
+
+def test_every_optimizer_has_a_function():
+    assert STEPS.keys() == core.OPTIMIZERS.keys()
+    assert {function.__name__ for function, _ in STEPS.values()} == {name for name in F.__all__ if name.endswith("_step")}
 
 
 def test_first_adam_step_has_the_length_of_the_learning_rate():
@@ -241,6 +279,19 @@ def test_gradients_may_have_any_layout_and_dtype():
     lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), np.zeros(3), 1),
     lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), np.zeros(4), 0),
     lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), np.zeros(4), 1, beta_1=1),
+    lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), np.zeros(4), 1, epsilon_form="torch"),
+    lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), np.zeros(4), 1, np.zeros(3)),
+    lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), [0.] * 4, 1),
+    lambda w: F.rmsprop_step(w, np.ones(4), np.zeros(4), momentum=0.9),
+    lambda w: F.rmsprop_step(w, np.ones(4), np.zeros(4), np.zeros((2, 2))),
+    lambda w: F.rmsprop_step(w, np.ones(4), np.zeros(4), rho=1),
+    lambda w: F.adagrad_step(w, np.ones(4), np.zeros(4, int)),
+    lambda w: F.adadelta_step(w, np.ones(4), np.zeros(4), np.zeros(8)[::2]),
+    lambda w: F.adamax_step(w, np.ones(4), np.zeros(4), np.zeros(4), 0),
+    lambda w: F.nadam_step(w, np.ones(4), np.zeros(4), np.zeros(4), 1, epsilon=-1),
+    lambda w: F.lion_step(w, np.ones(4), None),
+    lambda w: F.lion_step(w, np.ones(4), np.zeros(4), weight_decay=-0.1),
+    lambda w: F.radam_step(w, np.ones(4), np.zeros(4), np.zeros(4), 1, learning_rate=np.nan),
 ])
 def test_arguments_that_do_not_fit_are_an_error_and_change_nothing(call):
     w = np.arange(4.)

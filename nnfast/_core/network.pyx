@@ -110,6 +110,7 @@ OPTIMIZERS = {                  # name: code, slots
 }
 LAYERS = {"dropout": DROPOUT, "noise": NOISE, "scale": SCALE, "prelu": PRELU, "layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM}
 CONSTRAINTS = {None: FREE, "non_neg": NON_NEGATIVE, "max_norm": MAX_NORM}
+SLOTS = dict(OPTIMIZERS.values())
 SOURCES = {
     "f4": FLOAT32, "f8": FLOAT64, "i1": INT8, "i2": INT16, "i4": INT32, "i8": INT64,
     "u1": UINT8, "u2": UINT16, "u4": UINT32, "u8": UINT64, "b1": UINT8,
@@ -897,11 +898,12 @@ cdef inline void step_rows(Plan* p, Layer* layer, floating* gradient, Py_ssize_t
     """The optimizer's step on rows first..last of [W; b] by their gradient, which is clipped in place."""
     cdef Py_ssize_t offset = layer.kernel + first * layer.n_out, size = (last - first) * layer.n_out
     cdef floating* w = <floating*>p.params + offset
+    cdef floating* slots = <floating*>p.slots + offset
     if p.clipvalue > 0:
         if p.check and not all_finite(gradient, size):          # it would be hidden
             spoil(p, thread)
         clip(gradient, size, p.clipvalue)
-    optimizer_step(p.optimizer, w, gradient, <floating*>p.slots + offset, p.n_params, size, p.settings, p.step + layer.rate)
+    optimizer_step(p.optimizer, w, gradient, slots, slots + p.n_params, slots + 2 * p.n_params, size, p.settings, p.step + layer.rate)
     if p.average >= 0:
         average_weights(w, <floating*>p.slots + p.average + offset, size, p.ema_now, p.overwriting)
     if p.check and not all_finite(w, size):     # as every step of a bad gradient leaves them
@@ -2387,23 +2389,31 @@ def apply_activation_gradient(int kind, const floating[:, ::1] z, const floating
         activation_gradient(kind, &z[0, 0], &a[0, 0], &delta[0, 0], z.shape[1], z.shape[0], z.shape[1])
 
 
-def apply_optimizer(int kind, floating[::1] params, const floating[::1] grads, floating[:, ::1] slots, settings,
-                    double learning_rate, Py_ssize_t step, double weight_decay=0):
-    """One step of the optimizer, in place."""
+def apply_optimizer(int kind, floating[::1] params, const floating[::1] grads, slots, settings, double learning_rate, Py_ssize_t step,
+                    double weight_decay=0):
+    """One step of the optimizer, in place; `slots` are arrays like params, as many as the kernel has."""
     cdef double values[MAX_SETTINGS]
     cdef Step numbers
+    cdef floating[::1] slot
+    cdef floating* states[3]
+    cdef Py_ssize_t i, needed = SLOTS[kind]
     memset(values, 0, sizeof(values))
     memset(&numbers, 0, sizeof(Step))
-    cdef Py_ssize_t i, needed = {code: n for code, n in OPTIMIZERS.values()}[kind]
+    memset(states, 0, sizeof(states))
     for i, value in enumerate(settings):
         values[i] = value
-    if grads.shape[0] != params.shape[0] or slots.shape[0] < needed or slots.shape[1] != params.shape[0]:
+    if grads.shape[0] != params.shape[0] or len(slots) < needed:
         raise ValueError("params, grads and each slot must have one length")
     if params.shape[0] == 0:
         return
+    for i in range(needed):
+        slot = slots[i]
+        if slot.shape[0] != params.shape[0]:
+            raise ValueError("params, grads and each slot must have one length")
+        states[i] = &slot[0]
     with nogil:
         begin_step(&numbers, kind, values, weight_decay, learning_rate, step)
-        optimizer_step(kind, &params[0], &grads[0], &slots[0, 0] if needed else NULL, params.shape[0], params.shape[0], values, &numbers)
+        optimizer_step(kind, &params[0], &grads[0], states[0], states[1], states[2], params.shape[0], values, &numbers)
 
 
 def apply_math(name, const floating[::1] x, floating[::1] out):

@@ -1,7 +1,7 @@
 """Optimizer steps: one loop over a run of parameters, its gradient and its state.
 
-Formulas and names are Keras' (3.15), RAdam's are PyTorch's (2.13).  The state slots have the layout of the
-parameters and stand in the order of a kernel's arguments.  Hyper-parameters arrive as double and become the
+Formulas and names are Keras' (3.15), RAdam's are PyTorch's (2.13).  The state slots, at most three, have the
+layout of the parameters and stand in the order of a kernel's arguments.  Hyper-parameters arrive as double and become the
 dtype of the model once, above the loop; what changes with the step, such as bias corrections, is computed once
 a step, in double, by `begin_step`.
 
@@ -267,7 +267,7 @@ cdef inline void begin_step(Step* step, int kind, const double* settings, double
                 step.product_step = 0
             if step.product_step == 0:
                 step.product = 1
-            while step.product_step < t:
+            while step.product_step < t and step.product_step < 1000:       # from step 901 on a factor is 1: 0.96^901 < 2^-53
                 step.product_step += 1
                 step.product *= momentum64(1, step.product_step)
             u = momentum64(settings[0], t)
@@ -291,37 +291,36 @@ cdef inline void begin_step(Step* step, int kind, const double* settings, double
         step.rate = learning_rate / (1 - power(settings[0], t))
 
 
-cdef inline void optimizer_step(int kind, floating* w, const floating* g, floating* slots, Py_ssize_t slot_size,
+cdef inline void optimizer_step(int kind, floating* w, const floating* g, floating* first, floating* second, floating* third,
                                 Py_ssize_t size, const double* settings, const Step* step) noexcept nogil:
-    """One step on `size` parameters; settings are the hyper-parameters in the order of the kernel's arguments."""
-    cdef floating* second = slots + slot_size
+    """One step on `size` parameters and the slots the kernel has; settings are the hyper-parameters in the order of its arguments."""
     if step.decay != 0:
         decay_weights(w, size, step.decay)
     if kind == SGD:
         sgd(w, g, size, step.rate)
     elif kind == MOMENTUM:
-        momentum(w, g, slots, size, step.rate, settings[0])
+        momentum(w, g, first, size, step.rate, settings[0])
     elif kind == NESTEROV:
-        nesterov(w, g, slots, size, step.rate, settings[0])
+        nesterov(w, g, first, size, step.rate, settings[0])
     elif kind == RMSPROP:
-        rmsprop(w, g, slots, <floating*>NULL, <floating*>NULL, size, step.rate, settings[0], settings[1], 0, False, False)
+        rmsprop(w, g, first, <floating*>NULL, <floating*>NULL, size, step.rate, settings[0], settings[1], 0, False, False)
     elif kind == RMSPROP_MOMENTUM:
-        rmsprop(w, g, slots, <floating*>NULL, second, size, step.rate, settings[0], settings[1], settings[2], False, True)
+        rmsprop(w, g, first, <floating*>NULL, second, size, step.rate, settings[0], settings[1], settings[2], False, True)
     elif kind == RMSPROP_CENTERED:
-        rmsprop(w, g, slots, second, <floating*>NULL, size, step.rate, settings[0], settings[1], 0, True, False)
+        rmsprop(w, g, first, second, <floating*>NULL, size, step.rate, settings[0], settings[1], 0, True, False)
     elif kind == RMSPROP_CENTERED_MOMENTUM:
-        rmsprop(w, g, slots, second, second + slot_size, size, step.rate, settings[0], settings[1], settings[2], True, True)
+        rmsprop(w, g, first, second, third, size, step.rate, settings[0], settings[1], settings[2], True, True)
     elif kind == ADAM or kind == RADAM:
-        adam(w, g, slots, second, size, step.rate, settings[0], settings[1], step.root, step.epsilon)
+        adam(w, g, first, second, size, step.rate, settings[0], settings[1], step.root, step.epsilon)
     elif kind == AMSGRAD:
-        amsgrad(w, g, slots, second, second + slot_size, size, step.rate, settings[0], settings[1], step.epsilon)
+        amsgrad(w, g, first, second, third, size, step.rate, settings[0], settings[1], step.epsilon)
     elif kind == ADAGRAD:
-        adagrad(w, g, slots, size, step.rate, settings[0])
+        adagrad(w, g, first, size, step.rate, settings[0])
     elif kind == ADADELTA:
-        adadelta(w, g, slots, second, size, step.rate, settings[0], settings[1])
+        adadelta(w, g, first, second, size, step.rate, settings[0], settings[1])
     elif kind == ADAMAX:
-        adamax(w, g, slots, second, size, step.rate, settings[0], settings[1], settings[2])
+        adamax(w, g, first, second, size, step.rate, settings[0], settings[1], settings[2])
     elif kind == NADAM:
-        nadam(w, g, slots, second, size, settings[0], settings[1], step.of_m, step.of_g, step.epsilon)
+        nadam(w, g, first, second, size, settings[0], settings[1], step.of_m, step.of_g, step.epsilon)
     elif kind == LION:
-        lion(w, g, slots, size, step.rate, settings[0], settings[1])
+        lion(w, g, first, size, step.rate, settings[0], settings[1])
