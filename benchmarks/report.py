@@ -62,22 +62,27 @@ def meanwhile(begin):
             f"figures of a machine that is not quiet mean little.")
 
 
-def fastest(calls, repeats, seconds):
-    """Fastest mean time of each call over spans of about so many seconds, in turns."""
+def turns(calls, repeats, seconds):
+    """Mean times of each call over `repeats` spans of about so many seconds, in turns."""
     counts = []
     for call in calls:
         call()
         begin = time.perf_counter()
         call()
         counts.append(max(1, int(seconds / (time.perf_counter() - begin))))
-    best = [float("inf")] * len(calls)
+    times = [[] for _ in calls]
     for _ in range(repeats):
-        for i, call in enumerate(calls):
+        for call, count, spans in zip(calls, counts, times, strict=True):
             begin = time.perf_counter()
-            for _ in range(counts[i]):
+            for _ in range(count):
                 call()
-            best[i] = min(best[i], (time.perf_counter() - begin) / counts[i])
-    return best
+            spans.append((time.perf_counter() - begin) / count)
+    return times
+
+
+def fastest(calls, repeats, seconds):
+    """The fastest of `turns` of each call."""
+    return [min(times) for times in turns(calls, repeats, seconds)]
 
 
 def table(header, rows):

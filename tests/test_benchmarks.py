@@ -1,12 +1,14 @@
-"""The comparison of instruction counts, without valgrind; what is counted is shown by `check.py --self-test`."""
+"""The comparison of instruction counts, without valgrind; what is counted is shown by `check.py --self-test`.  And that of optimizers."""
 import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import pytest
+from test_optimizers import STEPS
 
-PATH = Path(__file__).parent.parent / "benchmarks" / "instructions" / "check.py"
+ROOT = Path(__file__).parent.parent
+PATH = ROOT / "benchmarks" / "instructions" / "check.py"
 KEY, OTHER = "GCC 12, Cython 3, x86_64", "Clang 19, Cython 3, x86_64"
 BASELINE = {"train (step)": 10_000, "relu (number)": 0.5}
 
@@ -97,3 +99,18 @@ totals: 1512
 def test_the_committed_baselines_have_the_same_entries():
     entries = [list(counts) for counts in json.loads(PATH.with_name("baseline.json").read_text()).values()]
     assert entries and all(names == entries[0] for names in entries)
+
+
+def test_the_comparison_of_optimizers_has_each_and_sees_equal_steps(monkeypatch):
+    """`measure` compares the first steps of both; a wrong option of PyTorch's fails there."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(ROOT)
+    optimizers = importlib.import_module("benchmarks.optimizers")
+    assert {(function, frozenset(state.split())) for _, function, state, *_ in optimizers.CASES} \
+        == {(function, frozenset(names)) for function, names in STEPS.values()}
+    for name, *case in optimizers.CASES:
+        times = optimizers.measure(torch, [(3, 4), (4,)], *case, repeats=2, seconds=0)
+        assert ("loop" in times) == (name != "Lion") and all(len(turns) == 2 and min(turns) > 0 for turns in times.values())
+    *case, options = optimizers.CASES[3][1:]
+    with pytest.raises(AssertionError, match="Not equal"):
+        optimizers.measure(torch, [(3, 4), (4,)], *case, {**options, "alpha": 0.8}, repeats=2, seconds=0)
