@@ -116,6 +116,30 @@ def test_the_example_trains_on_idx_files_and_draws(tmp_path):
     assert "all four" in subprocess.run(command[:-2], capture_output=True, text=True).stderr
 
 
+def test_the_recipe_for_tables_learns_classes_and_numbers(capsys):
+    pytest.importorskip("sklearn")
+    results = example("tabular")["main"](["--data", "wine", "diabetes", "--seeds", "1", "--epochs", "48"])
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split(",")[0] for row in rows] == ["wine", "diabetes"] and all(name in header for name in results["wine"])
+    assert len({len(line) for line in (header, *rows)}) == 1
+    for scores, least in [(results["wine"], 0.85), (results["diabetes"], 0.1)]:
+        assert len(scores) == 3 and scores["RealMLP, nnfast"].shape == (1, 2)
+        assert all(least < score < 1.01 and seconds > 0 for ((score, seconds),) in scores.values())
+
+
+def test_parts_of_the_recipe_for_tables_are_those_of_its_paper():
+    """A wave ends where 1 + 15 t is 2, 4, 8 and 16, and is highest at sqrt(2) times its beginning."""
+    pytest.importorskip("sklearn")
+    script = example("tabular")
+    rate = script["coslog4"](0.5, steps=15)
+    assert [rate(step) for step in (0, 1, 3, 7, 15)] == pytest.approx([0] * 5, abs=1e-12)
+    assert [rate(2**(wave + 0.5) - 1) for wave in range(4)] == pytest.approx([0.5] * 4)
+    assert rate(2**0.25 - 1) == pytest.approx(0.25)
+    x = np.array([[0., 7, 0], [1, 7, 0], [2, 7, 0], [3, 7, 0], [100, 7, 2]])      # quartiles 1, 2, 3; constant; 0 but for one row
+    scale = script["robust_scaling"](x)
+    np.testing.assert_allclose(scale([[4., 9, 2], [2 - 6e9, 7, 0]]), [[2 / 2 / (1 + 1 / 9)**0.5, 0, 2 / (1 + 4 / 9)**0.5], [-3, 0, 0]], rtol=1e-6)
+
+
 def test_every_public_name_exists_and_has_a_docstring():
     for name in MODULES:
         if find_spec(NEEDS.get(name, "nnfast")) is None:
