@@ -191,6 +191,11 @@ def _step(kernel, params, grads, slots, step, learning_rate, weight_decay, **set
             raise ValueError(f"{name} must be an array of the shape of params, {params.shape}; got {got}.")
         if array is not grads and (array.dtype != params.dtype or not array.flags.c_contiguous or not array.flags.writeable):
             raise ValueError(f"{name} must be a writable C-contiguous array of the dtype of params: it is updated in place.")
+    apart = [params, grads]
+    for name, array in slots.items():
+        if any(np.may_share_memory(array, other) for other in apart):
+            raise ValueError(f"{name} must be an array of its own: it is written while params, grads and the other state are read.")
+        apart.append(array)
     network.apply_optimizer(network.OPTIMIZERS[kernel][0], params.reshape(-1), grads.reshape(-1),
                             [slot.reshape(-1) for slot in slots.values()], settings.values(), learning_rate, step, weight_decay)
 

@@ -282,6 +282,8 @@ def test_gradients_may_have_any_layout_and_dtype():
     lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), np.zeros(4), 1, epsilon_form="torch"),
     lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), np.zeros(4), 1, np.zeros(3)),
     lambda w: F.adam_step(w, np.zeros(4), np.zeros(4), [0.] * 4, 1),
+    lambda w: F.adam_step(w, np.zeros(4), *[np.zeros(4)] * 2, 1),
+    lambda w: F.lion_step(w, np.zeros(4), w),
     lambda w: F.rmsprop_step(w, np.ones(4), np.zeros(4), momentum=0.9),
     lambda w: F.rmsprop_step(w, np.ones(4), np.zeros(4), np.zeros((2, 2))),
     lambda w: F.rmsprop_step(w, np.ones(4), np.zeros(4), rho=1),
