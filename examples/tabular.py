@@ -7,9 +7,19 @@
 The recipe is RealMLP-TD-S of Holzmüller, Grinsztajn and Steinwart ("Better by default: strong pre-tuned MLPs and boosted
 trees on tabular data", 2024) out of nnfast's public parts: robust scaling, three layers of 256 units, SELU and label
 smoothing for classes, Mish for numbers, Adam with beta_2 = 0.95, four cosine cycles of the learning rate, batches of 256,
-256 epochs, the weights of the epoch that was best on held-out rows.  What differs: the layers are plain ones that start at
-the scale of the paper's, whose learning rates are adapted to that (`fit` says how) and hold for biases, too; columns have
-no trained scale; and the best epoch is that of the smallest loss.
+256 epochs, the weights of the epoch that was best on held-out rows.  What differs: weights are not divided by
+sqrt(n_in) but start so small, with learning rates to match (`fit` says how), which hold for biases, too; biases start at 0;
+columns have no trained scale; and the best epoch is that of the smallest loss.
+
+Five seeds, each library on one thread of a machine with other work, so the seconds tell the order only:
+
+                                                   RealMLP, nnfast              MLP, scikit-learn              gradient boosting
+wine, accuracy             178 x 13        0.9778 ± 0.0208   0.7 s        0.9778 ± 0.0208   0.3 s        0.9556 ± 0.0222   0.2 s
+breast_cancer, accuracy    569 x 30        0.9561 ± 0.0229   2.4 s        0.9719 ± 0.0086   1.1 s        0.9596 ± 0.0089   0.5 s
+digits, accuracy          1797 x 64        0.9828 ± 0.0073   3.4 s        0.9767 ± 0.0080   1.3 s        0.9667 ± 0.0115   3.6 s
+diabetes, R2               442 x 10        0.3283 ± 0.0599   1.6 s        0.3322 ± 0.0976   0.4 s        0.2549 ± 0.0487   0.1 s
+
+The diamonds, one seed, 64 epochs: 0.9811 in 31 s, 0.9786 in 11 s, 0.9806 in 1.6 s.  No model wins everywhere.
 """
 import argparse
 import time
@@ -75,9 +85,9 @@ class RealMLP:
     def fit(self, x, y):
         """Trains on four fifths of the rows; the others choose the epoch.
 
-        The paper's peaks are 0.04 and 0.07 for weights that are divided by sqrt(n_in) where they are used.  A step of Adam
-        moves such a quotient of the hidden layers by a 16th of them, sqrt(256), and these are the weights here.  On
-        held-out rows of digits and diamonds half and twice that were as good.
+        The paper's peaks, 0.04 and 0.07, are for weights that are divided by sqrt(n_in) where they are used, which divides
+        Adam's steps, too: by 16 in the hidden layers.  Half and twice as much were as good on held-out rows of digits
+        and diamonds.
         """
         y = np.eye(y.max() + 1)[y] if self.classes else y.reshape(-1, 1)
         x, held_x, y, held_y = train_test_split(x, y.astype(np.float32), test_size=0.2, random_state=self.seed)
