@@ -15,6 +15,7 @@ from nnfast import (
     optimizers,
     plotting,
     regularizers,
+    saving,
     schedules,
 )
 from nnfast._config import show_config
@@ -23,10 +24,11 @@ from nnfast._version import __version__
 from nnfast.layers import Activation, Dense, Flatten, Input
 from nnfast.many import FitErrors, cross_validate, fit_many
 from nnfast.models import Sequential
+from nnfast.saving import load
 
 __all__ = ["Activation", "Dense", "FitErrors", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks", "constraints",
            "cross_validate", "datasets", "find_learning_rate", "fit_many", "functional", "gradcheck", "initializers", "layers",
-           "losses", "many", "metrics", "models", "optimizers", "plotting", "regularizers", "schedules", "show_config"]
+           "load", "losses", "many", "metrics", "models", "optimizers", "plotting", "regularizers", "saving", "schedules", "show_config"]
 
 _LAZY = {"Ensemble": "estimators", "MLPClassifier": "estimators", "MLPRegressor": "estimators"}       # what needs scikit-learn: imported at first use
 

@@ -272,21 +272,24 @@ class EarlyStopping(_Monitor):
 
 
 class ModelCheckpoint(_Monitor):
-    """Saves the weights, all of them or the best: as .npz, in the order of `get_weights`.
+    """Saves the model, after every epoch or the best: as `Sequential.save`, so `nnfast.load` goes on with the epoch after.
 
     The file is written beside its name and renamed when it is whole: at every moment there is the old one or the new one.
 
     Parameters
     ----------
     filepath : str or path
-        Ends in ".npz"; may hold {epoch} (from 1), {batch} and names of the logs, with formats: "{epoch:02d}-{val_loss:.3f}.npz".
-        Folders that are missing are made.
+        Ends in ".npz" or ".safetensors"; may hold {epoch} (from 1), {batch} and names of the logs, with formats:
+        "{epoch:02d}-{val_loss:.3f}.npz".  Folders that are missing are made.
     monitor, mode : as for `EarlyStopping`
     verbose : {0, 1}
     save_best_only : bool
         Save only when the monitored value has improved.
+    save_weights_only : bool
+        As `Sequential.save_weights`, for `load_weights`.
     save_freq : "epoch" or int
-        After every epoch, or every so many batches; then nothing can be monitored that comes at the end of epochs.
+        After every epoch, or every so many batches; then nothing can be monitored that comes at the end of epochs.  A model that
+        was saved within an epoch begins this epoch again when it is loaded and fitted from `model.epoch` on.
     initial_value_threshold : float, optional
         The best value of an earlier training.
 
@@ -299,18 +302,19 @@ class ModelCheckpoint(_Monitor):
     ...     path = os.path.join(folder, "best.npz")
     ...     best = nnfast.callbacks.ModelCheckpoint(path, monitor="loss", save_best_only=True)
     ...     history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0, callbacks=[best])
-    ...     with np.load(path) as file:
-    ...         model.set_weights(list(file.values()))
+    ...     model = nnfast.load(path)
+    >>> model.epoch
+    3
     """
 
-    def __init__(self, filepath, monitor="val_loss", verbose=0, save_best_only=False, mode="auto", save_freq="epoch",
-                 initial_value_threshold=None):
+    def __init__(self, filepath, monitor="val_loss", verbose=0, save_best_only=False, save_weights_only=False, mode="auto",
+                 save_freq="epoch", initial_value_threshold=None):
         super().__init__(monitor, mode, 0)
         self.filepath = os.fspath(filepath)
-        if not self.filepath.endswith(".npz"):
-            raise ValueError(f"filepath must end in '.npz', the format of the weights; got {self.filepath!r}.")
+        if not self.filepath.endswith((".npz", ".safetensors")):
+            raise ValueError(f"filepath must end in '.npz' or '.safetensors'; got {self.filepath!r}.")
         self.verbose = verbose
-        self.save_best_only = bool(save_best_only)
+        self.save_best_only, self.save_weights_only = bool(save_best_only), bool(save_weights_only)
         self.save_freq = save_freq if save_freq == "epoch" else check.size(save_freq, "save_freq")
         self.best = None if initial_value_threshold is None else check.number(initial_value_threshold, "initial_value_threshold")
         if self.save_freq != "epoch":       # only then, for a hook of batches makes ranges of one batch
@@ -342,26 +346,13 @@ class ModelCheckpoint(_Monitor):
             path = self.filepath.format(**{**logs, "epoch": self._epoch + 1, **place})
         except (KeyError, IndexError) as error:
             raise ValueError(f"filepath {self.filepath!r} asks for {error}; there are epoch, {', '.join([*place, *logs])}.") from None
-        write_atomically(path, lambda file: np.savez(file, *self.model.get_weights()))
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path)
         if self.verbose:
-            print(f"Epoch {self._epoch + 1}: weights saved to {path}")
-
-
-def write_atomically(path, write):
-    """Calls write(file) for a file beside `path` that takes its place when it is whole."""
-    folder = os.path.dirname(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
-    beside = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        if os.path.exists(beside):
-            os.remove(beside)
-        raise
+            print(f"Epoch {self._epoch + 1}: {'weights' if self.save_weights_only else 'model'} saved to {path}")
 
 
 def _number_as_rate(callback, model):

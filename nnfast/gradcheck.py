@@ -309,7 +309,7 @@ def _twin(model):
     with model._claim("gradcheck"):
         state = {name: item for name, item in model.__dict__.items() if name not in ("_network", "_lock", "_pace", "_layout", "_owners")}
         if model._network is not None:
-            state["weights"], state["state"] = np.array(model._network.params, np.float64), np.array(model._network.state, np.float64)
+            state["weights"] = model.get_weights()
         state.update(dtype=np.dtype("float64"), _rng=copy.deepcopy(model._rng), _metrics=[])
     if state["_loss"] is not None:
         state["optimizer"] = optimizers.SGD()

@@ -81,6 +81,8 @@ class Sequential:
     ----------
     params : ndarray (count_params(),)
         All weights in one vector, | W0 | b0 | W1 | b1 | ...; may be written to between calls.
+    epoch : int
+        That with which `fit(initial_epoch=model.epoch)` goes on: one more than the last that was trained, 0 before.
     stop_training : bool
         Set by a callback, it ends the fit.
 
@@ -101,6 +103,7 @@ class Sequential:
         self.layers = []
         self.optimizer = None
         self.history = None         # of the last fit
+        self.epoch = 0
         self._rng = np.random.default_rng(seed)
         self._loss = None
         self._metrics = []          # (name, metric, whether it is weighted)
@@ -156,8 +159,8 @@ class Sequential:
         if self._network is None and self.layers and isinstance(self.layers[0], layers.Input) and len(self.layers) > 1:
             self._build(self.layers[0].shape)
 
-    def _build(self, shape, draw=True):
-        """The network for rows of this shape: plan, first weights unless they come from elsewhere, and what compile asked for."""
+    def _build(self, shape, initialize=True):
+        """The network for rows of this shape: plan, first weights or zeros, and what compile asked for."""
         if self._network is not None:
             if int(np.prod(shape)) != self._n_inputs:
                 raise ValueError(f"the model is built for {self._n_inputs} inputs, got shape {shape}. Make a new Sequential.")
@@ -190,7 +193,7 @@ class Sequential:
             raise ValueError("the model must have at least one layer that makes numbers, such as Dense; add one.")
         network = core.Network(n_inputs, plan, self.dtype.name)
         for layer, arrays, states in zip(owners, network.arrays, network.states):
-            for (start, shape_), initializer in zip(arrays, layer._first_weights().values() if draw else []):
+            for (start, shape_), initializer in zip(arrays, layer._first_weights().values() if initialize else []):
                 values = np.asarray(initializer(shape_, self._rng))
                 if values.shape != shape_ or not np.isfinite(values).all():
                     raise ValueError(f"{initializer!r} must give finite numbers of shape {shape_}; got shape {values.shape}.")
@@ -391,10 +394,12 @@ class Sequential:
 
                     _lbfgs.fit(self, data, rows, chosen, range(initial_epoch, epochs), team, run)
                 else:
-                    order = chosen.copy() if chosen is not None else np.arange(rows, dtype=np.int64) if shuffle else None
+                    given = np.arange(rows, dtype=np.int64) if chosen is None and shuffle else chosen
+                    order = given.copy() if shuffle else given
                     for epoch in range(initial_epoch, epochs):
                         run.begin_epoch(epoch)
-                        if shuffle:
+                        if shuffle:         # from the given order, not that of the epoch before: a loaded model knows its seed alone
+                            np.copyto(order, given)
                             core.shuffle(order, int(self._rng.integers(2**63)))
                         logs = self._epoch(data, rows, order, batch_size, team, epoch, run, self._draw_seed())
                         if logs:
@@ -775,14 +780,78 @@ class Sequential:
     def __repr__(self):
         return f"Sequential({self.layers!r}, dtype={self.dtype.name!r})"
 
-    # -- copies ------------------------------------------------------------------------------------------------------
+    # -- files and copies --------------------------------------------------------------------------------------------
+
+    def save(self, path):
+        """Saves layers, weights, what was compiled, the state of the optimizer, the epoch and the random state: `nnfast.load` is its inverse.
+
+        A fit of the loaded model gives the same bits as one of this: fit(epochs=20) is fit(epochs=10), save, load in another
+        process and fit(epochs=20, initial_epoch=model.epoch).  What only lives within a fit ends with it: the gradients
+        of `LBFGS`, the waiting of callbacks, and with use_ema the weights beside their mean, which a fit ends by setting; a
+        `ModelCheckpoint` saves them before that.
+
+        The file is written beside its name and takes it when it is whole, on the disk: at every moment there is the old one
+        or the new one.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in ".npz", which `np.load` reads, or ".safetensors".
+
+        Raises
+        ------
+        ValueError
+            For another ending, a function without a name (a lambda), or random numbers that are not NumPy's PCG64.  Losses,
+            metrics, schedules and initializers of your own are saved by their name alone, see `nnfast.load`.
+        OSError
+            If the file can not be written; the one that was there is as it was.
+        """
+        from nnfast import saving
+
+        saving.save(self, path)
+
+    def save_weights(self, path):
+        """Saves the arrays of `get_weights` alone; path and errors as for `save`."""
+        from nnfast import saving
+
+        saving.save_weights(self, path)
+
+    def load_weights(self, path):
+        """Sets the weights to those of a file of `save` or `save_weights`.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        OSError
+            If the file can not be read.
+        ValueError
+            If it is damaged or not of nnfast, or its arrays are not of the shapes of this model, which is then as it was.
+        RuntimeError
+            If the model is not built.
+
+        Examples
+        --------
+        >>> import os, tempfile, nnfast
+        >>> model, other = (nnfast.Sequential([nnfast.Input(3), nnfast.Dense(2)], seed=seed) for seed in range(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_weights(os.path.join(folder, "weights.safetensors"))
+        ...     other.load_weights(os.path.join(folder, "weights.safetensors"))
+        >>> bool((model.params == other.params).all())
+        True
+        """
+        from nnfast import saving
+
+        saving.load_weights(self, path)
 
     def __getstate__(self):
         with self._claim("copy"):
             apart = ("_network", "_lock", "_pace", "_layout", "_tally", "_open_to", "_owners")
             state = {name: value for name, value in self.__dict__.items() if name not in apart}
             if self._network is not None:
-                state["weights"], state["state"] = np.array(self._network.params), np.array(self._network.state)
+                state["weights"] = self.get_weights()
                 if self._loss is not None:
                     self._follow_optimizer()
                     state["slots"] = np.array(self._network.slots)
@@ -791,14 +860,17 @@ class Sequential:
 
     def __setstate__(self, state):
         state = dict(state)
-        weights, moved, slots, steps = (state.pop(name, None) for name in ("weights", "state", "slots", "steps"))
+        weights, slots, steps = state.pop("weights", None), state.pop("slots", None), state.pop("steps", None)
         self.__dict__.update(state)
         self._network, self._tally, self._lock, self._pace, self._open_to = None, None, threading.Lock(), _threads.Pace(), None
         if weights is not None:
-            self._build(self._shape_of_rows(), draw=False)
-            self._network.params[:], self._network.state[:] = weights, moved
+            self._build(self._shape_of_rows(), initialize=False)
+            for view, array in zip(self._weights(), weights):
+                view[...] = array
             if slots is not None:
-                self._network.slots[:] = slots
+                if slots.shape != self._network.slots.shape:
+                    raise ValueError(f"the state of {self.optimizer!r} must be of shape {self._network.slots.shape}, got {slots.shape}.")
+                self._network.slots[...] = slots
                 self._network.steps = steps
 
     def _shape_of_rows(self):
@@ -847,6 +919,7 @@ class _Run:
             scores = self.model._scores(self.validation, self.n_threads)
             self.hooks.call("on_test_end", scores)
             logs.update({f"val_{name}": value for name, value in scores.items()})
+        self.model.epoch = epoch + 1
         self.hooks.call("on_epoch_end", epoch, logs)
         self.history.on_epoch_end(epoch, logs)
         self.reporter.end(epoch, logs)
