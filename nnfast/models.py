@@ -805,6 +805,16 @@ class Sequential:
             metrics, schedules and initializers of your own are saved by their name alone, see `nnfast.load`.
         OSError
             If the file can not be written; the one that was there is as it was.
+
+        Examples
+        --------
+        >>> import os, tempfile, numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(2)], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(os.path.join(folder, "model.npz"))
+        ...     with np.load(os.path.join(folder, "model.npz")) as file:
+        ...         file.files, file["weights.0"].shape
+        (['nnfast', 'weights.0', 'weights.1'], (3, 2))
         """
         from nnfast import saving
 

@@ -24,6 +24,7 @@ that no checksum could end the file.  The tests hold the files against the libra
 import contextlib
 import inspect
 import json
+import math
 import numbers
 import os
 import re
@@ -41,7 +42,7 @@ __all__ = ["load"]
 FORMAT_VERSION = 1
 LARGEST_DOCUMENT = 2**20        # bytes; a layer takes some 200
 LARGEST_HEADER = 2**21          # bytes of names and sizes beside it: in Python they take twenty times that
-MOST_LAYERS = 4096
+MOST_OBJECTS = 4096             # layers, and metrics of a kind
 MOST_SLICES = 10**6             # of num_classes and num_thresholds: tables of that size are made from these numbers alone
 CHECKSUM = 8                    # bytes
 PIECE = 2**19                   # bytes that are summed while the cache has them
@@ -112,22 +113,27 @@ def _document(model, state):
     if rng["bit_generator"] != "PCG64":
         raise ValueError(f"the random numbers of a model that is saved must come from PCG64, NumPy's default; got {rng['bit_generator']}. "
                          f"Make the model with an integer as seed, or use save_weights.")
-    if len(model.layers) > MOST_LAYERS:
-        raise ValueError(f"a model that is saved must have at most {MOST_LAYERS} layers; got {len(model.layers)}. Use save_weights.")
-    return {
+    document = {
         "dtype": model.dtype.name, "layers": _described(model.layers), "n_inputs": _described(state["_n_inputs"]),
         "optimizer": _described(model.optimizer), "loss": _described(state["_loss"]),
         "metrics": [_described(metric) for _, metric, weighted in state["_metrics"] if not weighted],
         "weighted_metrics": [_described(metric) for _, metric, weighted in state["_metrics"] if weighted],
         "steps": state.get("steps"), "epoch": model.epoch, "random_state": rng,
     }
+    return _few(document)
+
+
+def _few(document):
+    """A document whose lists of objects are not too long."""
+    for name in ("layers", "metrics", "weighted_metrics"):
+        if len(document[name]) > MOST_OBJECTS:
+            raise ValueError(f"a model in a file must have at most {MOST_OBJECTS} {name}; got {len(document[name])}.")
+    return document
 
 
 def _restored(document, arrays, custom_objects):
     """The model of a document and its arrays."""
-    if len(document["layers"]) > MOST_LAYERS:
-        raise ValueError(f"a model has at most {MOST_LAYERS} layers, this one {len(document['layers'])}.")
-    model = models.Sequential([_made(layer, custom_objects) for layer in document["layers"]], dtype=document["dtype"])
+    model = models.Sequential([_made(layer, custom_objects) for layer in _few(document)["layers"]], dtype=document["dtype"])
     if document["n_inputs"] is not None:
         model._n_inputs = check.size(document["n_inputs"], "n_inputs")
     state = {**model.__getstate__(), "epoch": check.size(document["epoch"], "epoch", 0), "_rng": _random(document["random_state"])}
@@ -138,7 +144,7 @@ def _restored(document, arrays, custom_objects):
     names = set()
     if model._n_inputs is not None:
         state["weights"] = _weights(arrays)
-        _fitting(model.layers, model._shape_of_rows(), state["weights"])
+        _check_shapes(model, state["weights"])
         names |= {f"weights.{i}" for i in range(len(state["weights"]))}
         if document["loss"] is not None:
             state |= {"slots": arrays["slots"], "steps": check.size(document["steps"], "steps", 0)}
@@ -172,10 +178,10 @@ def _weights(arrays):
     return [arrays[f"weights.{i}"] for i in range(sum(name.startswith("weights.") for name in arrays))]
 
 
-def _fitting(layers_, shape, weights):
+def _check_shapes(model, weights):
     """ValueError for weights that are not those of the layers: before a network is made, for the layers decide how large it is."""
-    expected, width = [], int(np.prod(shape, dtype=object))
-    for layer in layers_:
+    expected, width = [], math.prod(model._shape_of_rows())
+    for layer in model.layers:
         if isinstance(layer, layers.Dense):
             expected += [(width, layer.units), (layer.units,)][:1 + layer.use_bias]
             width = layer.units
@@ -204,9 +210,9 @@ def save_weights(model, path):
 def load(path, custom_objects=None):
     """The model that `Sequential.save` has written.
 
-    It is as it was: `predict`, `evaluate` and `fit` give the same bits as those of the model that was saved, for `fit` with
-    `initial_epoch=model.epoch` goes on in the state of the optimizer and of the random numbers.  Nothing that a file
-    holds is run, whoever wrote it.
+    It is as it was, state of the optimizer and of the random numbers included: `predict` and `evaluate` give the same bits as
+    those of the model that was saved, and `fit` with `initial_epoch=model.epoch` goes on with the same bits.  Nothing that a
+    file holds is run, whoever wrote it.
 
     Parameters
     ----------
@@ -214,7 +220,7 @@ def load(path, custom_objects=None):
         A .npz or .safetensors file; what it is is told by its content, not by its name.
     custom_objects : dict from str to object, optional
         Losses, metrics, schedules and initializers of your own, under the names of the functions or, for objects, of their
-        classes.  The objects themselves are used: a function, or as Keras does not an object instead of its class.
+        classes.  What is given is used as it is: a function, or an object where Keras takes its class.
 
     Returns
     -------
@@ -297,18 +303,17 @@ def _replaced(path):
     path = os.path.realpath(path)
     beside = os.path.join(os.path.dirname(path), f".nnfast-{os.getpid()}-{threading.get_ident()}.part")
     try:
-        try:
-            with open(beside, "w+b") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(beside)
-            raise
-    except OSError as error:
-        raise OSError(error.errno, f"nothing is saved, and a file that was there is as it was: {error.strerror}", path) from error
+        with open(beside, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.remove(beside)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f"nothing is saved, and a file that was there is as it was: {error.strerror or error}", path) from error
+        raise
 
 
 def _seal(file):
@@ -320,7 +325,6 @@ def _seal(file):
         if not piece:
             raise OSError(f"the file that is being written has lost its last {left} bytes")
         total, left = zlib.crc32(piece, total), left - len(piece)
-    file.seek(0, os.SEEK_CUR)
     file.write(b"%08x" % total)
 
 

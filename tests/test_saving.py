@@ -518,7 +518,7 @@ def resealed(data):
 
 
 @pytest.fixture
-def saved(tmp_path, request):
+def saved(tmp_path):
     """A document and arrays, as they are in a file."""
     model = model_of(metrics="mae")
     fit(model, 2)
@@ -552,6 +552,7 @@ HOSTILE = {         # what is put in the document, and the message
     "a string for layers": ({"layers": "Dense"}, "a layer must be one of"),
     "a number for layers": ({"layers": 3}, "can not be loaded"),
     "too many layers": ({"layers": [{"class": "layers.Flatten"}] * 5000}, "at most 4096 layers"),
+    "too many metrics": ({"weighted_metrics": [{"class": "metrics.AUC"}] * 5000}, "at most 4096 weighted_metrics"),
     "a layer of a billion": ({"layers": [{"class": "layers.Dense", "units": 10**9}]}, "the layers need weights of the shapes"),
     "a billion inputs": ({"n_inputs": 10**9}, "the layers need weights of the shapes"),
     "an input beyond all sizes": ({"layers": [{"class": "layers.Input", "shape": [2**61] * 10}, {"class": "layers.Dense", "units": 1}]},
@@ -586,7 +587,7 @@ def test_a_hostile_document_is_refused(tmp_path, ending, saved, case):
 @pytest.mark.parametrize("text, message", [
     (b"[" * 100_000, "can not be loaded"), (b'{"a":' * 50_000, "can not be loaded"), (b"", "can not be loaded"), (b"[]", "must be an object"),
     (b"{", "can not be loaded"), (b" " * 2**20 + b"{}", "description has|header|bytes"), (b"null", "must be an object"), (b"{}", "format version"),
-    (b'{"format_version": 1, "layers": []}', "it lacks 'epoch'|it lacks 'dtype'"),
+    (b'{"format_version": 1, "layers": []}', "it lacks"),
 ], ids=["deep list", "deep object", "empty", "list", "open", "long", "null", "no version", "little"])
 def test_a_document_that_is_none_is_refused(tmp_path, ending, text, message):
     refused(crafted(tmp_path / f"model{ending}", text), message)

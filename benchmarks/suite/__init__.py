@@ -6,6 +6,7 @@
     prediction   one row, many rows
     threads      what a second thread gains and costs
     memory       peak of the process, allocations of a step
+    saving       models to and from files
     imports      a fresh process
     wheel        its size
 
