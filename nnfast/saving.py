@@ -24,7 +24,6 @@ that no checksum could end the file.  The tests hold the files against the libra
 import contextlib
 import inspect
 import json
-import math
 import numbers
 import os
 import re
@@ -180,7 +179,9 @@ def _weights(arrays):
 
 def _check_shapes(model, weights):
     """ValueError for weights that are not those of the layers: before a network is made, for the layers decide how large it is."""
-    expected, width = [], math.prod(model._shape_of_rows())
+    expected, width = [], 1
+    for size in model._shape_of_rows():
+        width = check.size(width * size, "the width of x")
     for layer in model.layers:
         if isinstance(layer, layers.Dense):
             expected += [(width, layer.units), (layer.units,)][:1 + layer.use_bias]

@@ -464,7 +464,7 @@ def kill_while_saving(path):
 
 @every_format
 def test_a_kill_leaves_a_whole_file(tmp_path, ending):
-    seen, begun = map(int, child("import test_saving; test_saving.kill_while_saving(sys.argv[1])", tmp_path / f"model{ending}", timeout=60).split())
+    seen, begun = map(int, child("import test_saving; test_saving.kill_while_saving(sys.argv[1])", tmp_path / f"model{ending}", timeout=600).split())
     assert seen > 10 and begun > 10, "it was hardly ever killed while it saved"
 
 
@@ -556,7 +556,7 @@ HOSTILE = {         # what is put in the document, and the message
     "a layer of a billion": ({"layers": [{"class": "layers.Dense", "units": 10**9}]}, "the layers need weights of the shapes"),
     "a billion inputs": ({"n_inputs": 10**9}, "the layers need weights of the shapes"),
     "an input beyond all sizes": ({"layers": [{"class": "layers.Input", "shape": [2**61] * 10}, {"class": "layers.Dense", "units": 1}]},
-                                  "weights of the shapes"),
+                                  "the width of x must be below"),
     "a metric of a billion": ({"metrics": [{"class": "metrics.MeanIoU", "num_classes": 10**9}]}, "num_classes .* at most 1000000"),
     "another optimizer": ({"optimizer": {"class": "optimizers.Adam", "amsgrad": True}}, r"must be of shape \(3, 44\), got \(2, 44\)"),
     "another dtype": ({"dtype": "float64"}, "must be of dtype float64"),
@@ -671,7 +671,7 @@ def test_headers_of_safetensors_that_are_forged_are_refused(tmp_path):
         return path
 
     meta = {"__metadata__": {"nnfast": "{}"}}
-    for entry in ({"dtype": "F32", "shape": [10**15], "data_offsets": [0, 8]}, {"dtype": "F32", "shape": [10**30] * 10_000, "data_offsets": [0, 8]},
+    for entry in ({"dtype": "F32", "shape": [10**15], "data_offsets": [0, 8]}, {"dtype": "F32", "shape": [10**38] * 40_000, "data_offsets": [0, 8]},
                   {"dtype": "U8", "shape": ["a" * 10**6, 10**9], "data_offsets": [0, 8]}, {"dtype": "U8", "shape": [-8], "data_offsets": [0, 8]},
                   {"dtype": "U8", "shape": [8], "data_offsets": [0, 10**30]}, {"dtype": "U8", "shape": [8], "data_offsets": [-8, 0]},
                   {"dtype": "U8", "shape": [8], "data_offsets": ["a", 8]}, {"dtype": "O", "shape": [8], "data_offsets": [0, 8]},
@@ -750,7 +750,7 @@ def test_damaged_files_are_errors(tmp_path, ending):
     model = model_of(optimizers.Adam(schedules.CosineDecay(0.01, 100)), metrics=["mae"])
     fit(model, 2)
     model.save(path)
-    seen = json.loads(child("import test_saving; test_saving.torture(sys.argv[1], 500)", path, timeout=60))
+    seen = json.loads(child("import test_saving; test_saving.torture(sys.argv[1], 500)", path, timeout=600))
     assert seen["error"] == 500 and seen["loaded"] == 0
     assert seen["resealed error"] + seen["resealed loaded"] == 500 and seen["resealed error"] > 100
     assert seen["grown"] < 100 and seen["slowest"] < 2
