@@ -38,6 +38,14 @@ class Layer:
         """What it knows about its n columns before training."""
         return []
 
+    def _width(self, n):
+        """Columns of its output for n columns."""
+        return n
+
+    def _shapes(self, n):
+        """Shapes of its arrays in `get_weights`."""
+        return [(n,)] * (len(self._first_weights()) + (len(self._first_state(1)) if self._moves_state else 0))
+
     def _set(self, **values):
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -147,6 +155,12 @@ class Dense(Layer):
 
     def _native(self):
         return self.units, core.ACTIVATIONS[self.activation], self.use_bias
+
+    def _width(self, n):
+        return self.units
+
+    def _shapes(self, n):
+        return [(n, self.units), (self.units,)][:1 + self.use_bias]
 
     def _first_weights(self):
         return {"kernel": self.kernel_initializer, **({"bias": self.bias_initializer} if self.use_bias else {})}

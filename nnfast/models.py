@@ -186,9 +186,8 @@ class Sequential:
                 plan.append(entry)
                 owners.append(layer)
             last_activation = layer._activation
-            if isinstance(layer, layers.Dense):
-                check.size(width * (layer.units + 1) * 64, "the size of a layer")
-                width = layer.units
+            check.size(width * (layer._width(width) + 1) * 64, "the size of a layer")
+            width = layer._width(width)
         if not plan:
             raise ValueError("the model must have at least one layer that makes numbers, such as Dense; add one.")
         network = core.Network(n_inputs, plan, self.dtype.name)
@@ -754,7 +753,7 @@ class Sequential:
             number = seen.get(kind, 0)
             seen[kind] = number + 1
             name = kind.lower() + (f"_{number}" if number else "")
-            width = layer.units if isinstance(layer, layers.Dense) else width
+            width = width and layer._width(width)
             count = "?" if layer._first_weights() or layer._moves_state else "0"
             if network is not None and owner is not None and owner[0] is layer:
                 sizes = [int(np.prod(shape)) for _, shape in owner[1]], [int(np.prod(shape)) for _, shape in owner[2] if layer._moves_state]

@@ -33,7 +33,7 @@ import zlib
 
 import numpy as np
 
-from nnfast import _validation as check, initializers, layers, losses, metrics, models, optimizers, schedules
+from nnfast import _validation as check, constraints, initializers, layers, losses, metrics, models, optimizers, regularizers, schedules
 from nnfast._version import __version__
 
 __all__ = ["load"]
@@ -42,6 +42,7 @@ FORMAT_VERSION = 1
 LARGEST_DOCUMENT = 2**20        # bytes; a layer takes some 200
 LARGEST_HEADER = 2**21          # bytes of names and sizes beside it: in Python they take twenty times that
 MOST_OBJECTS = 4096             # layers, and metrics of a kind
+MOST_COLUMNS = 2**20            # that a layer without weights keeps numbers of
 MOST_SLICES = 10**6             # of num_classes and num_thresholds: tables of that size are made from these numbers alone
 CHECKSUM = 8                    # bytes
 PIECE = 2**19                   # bytes that are summed while the cache has them
@@ -51,7 +52,7 @@ SAFETENSORS_TYPES = {"F32": "<f4", "F64": "<f8", "U8": "|u1"}
 
 _BASES = (losses.Loss, metrics.Metric, optimizers.Optimizer, schedules.Schedule)
 CLASSES = {f"{module.__name__.rpartition('.')[2]}.{name}": getattr(module, name)
-           for module in (initializers, layers, losses, metrics, optimizers, schedules) for name in module.__all__
+           for module in (constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules) for name in module.__all__
            if isinstance(getattr(module, name), type) and getattr(module, name) not in _BASES}
 NAMES = {cls: name for name, cls in CLASSES.items()}
 
@@ -183,9 +184,10 @@ def _check_shapes(model, weights):
     for size in model._shape_of_rows():
         width = check.size(width * size, "the width of x")
     for layer in model.layers:
-        if isinstance(layer, layers.Dense):
-            expected += [(width, layer.units), (layer.units,)][:1 + layer.use_bias]
-            width = layer.units
+        if isinstance(layer, (layers.Normalization, layers.Rescaling)) and width > MOST_COLUMNS:
+            raise ValueError(f"{type(layer).__name__} of a model in a file must have at most {MOST_COLUMNS} columns; got {width}.")
+        expected += layer._shapes(width)
+        width = layer._width(width)
     if expected != [array.shape for array in weights]:
         raise ValueError(f"the layers need weights of the shapes {expected}; it holds {[array.shape for array in weights]}.")
 

@@ -21,7 +21,7 @@ import pytest
 from optimizer_cases import CASES, make
 
 import nnfast
-from nnfast import callbacks, initializers, layers, losses, metrics, optimizers, saving, schedules
+from nnfast import callbacks, constraints, initializers, layers, losses, metrics, optimizers, regularizers, saving, schedules
 
 FORMATS = [".npz", ".safetensors"]
 every_format = pytest.mark.parametrize("ending", FORMATS)
@@ -35,8 +35,15 @@ def problem():
     return x, np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1)
 
 
-def model_of(optimizer="adam", dtype="float32", loss="mse", **more):
-    model = nnfast.Sequential([layers.Dense(6, "tanh"), layers.Dense(2)], dtype=dtype, seed=3)
+PLAIN = [layers.Dense(6, "tanh"), layers.Dense(2)]
+EVERY = [layers.Rescaling(0.5, (0.1, 0.2, 0.3, 0.4)), layers.Normalization((0.0, 0.1, 0.2, 0.3), 2.0), layers.GaussianNoise(0.1),
+         layers.Dense(6, kernel_regularizer="l2", kernel_constraint="max_norm", learning_rate_multiplier=0.5), layers.BatchNormalization(), layers.PReLU(),
+         layers.Dropout(0.2), layers.Dense(5, "tanh", activity_regularizer=regularizers.L1(0.01), bias_constraint="non_neg"), layers.LayerNormalization(),
+         layers.Dense(2)]
+
+
+def model_of(optimizer="adam", dtype="float32", loss="mse", stack=PLAIN, **more):
+    model = nnfast.Sequential(stack, dtype=dtype, seed=3)
     model.compile(optimizer, loss, **more)
     return model
 
@@ -70,7 +77,12 @@ def child(code, *arguments, **more):
 # -- objects -----------------------------------------------------------------------------------------------------------
 
 OBJECTS = [
-    layers.Input((28, 28)), layers.Flatten(), layers.Activation("softmax"),
+    layers.Input((28, 28)), layers.Flatten(), layers.Activation("softmax"), layers.Dropout(1 / 3), layers.GaussianNoise(0.1), layers.PReLU("ones"),
+    layers.Rescaling(1 / 255), layers.Rescaling([1.0, 2.0], (0.1, 0.2)), layers.Normalization([1.0, 2.0], 3.0, invert=True), layers.Normalization(),
+    layers.BatchNormalization(momentum=0.5, center=False, gamma_initializer="zeros"), layers.LayerNormalization(epsilon=1e-5, scale=False),
+    layers.Dense(3, kernel_regularizer=regularizers.L1L2(0.1, 0.2), bias_regularizer="l1", activity_regularizer=regularizers.L2(0.3),
+                 kernel_constraint=constraints.MaxNorm(1.5), bias_constraint="non_neg", learning_rate_multiplier=0.1),
+    regularizers.L1(0.5), regularizers.L2(0.5), constraints.MaxNorm(3),
     layers.Dense(3, "selu", use_bias=False, kernel_initializer=initializers.VarianceScaling(2.5, "fan_out", "uniform"), bias_initializer="ones"),
     initializers.Constant(0.1), initializers.Orthogonal(2), initializers.Identity(0.5), initializers.RandomNormal(1, 2),
     initializers.RandomUniform(-1, 1), initializers.TruncatedNormal(1, 0.5),
@@ -108,7 +120,8 @@ def test_every_class_comes_back(name):
 
 
 def test_the_table_holds_every_public_class_that_a_model_can_have():
-    public = [getattr(module, name) for module in (initializers, layers, losses, metrics, optimizers, schedules) for name in module.__all__]
+    public = [getattr(module, name) for module in (constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules)
+              for name in module.__all__]
     bases = {losses.Loss, metrics.Metric, optimizers.Optimizer, schedules.Schedule}
     assert set(saving.CLASSES.values()) == {each for each in public if isinstance(each, type)} - bases
     assert all(cls.__module__.startswith("nnfast.") for cls in saving.CLASSES.values())
@@ -296,8 +309,13 @@ RUNS = {
     **{name: (lambda name=name: make(name, 0.01)) for name in CASES},
     "schedule": lambda: optimizers.Adam(schedules.CosineDecay(0.05, 70, warmup_target=0.1, warmup_steps=20)),
     "accumulation": lambda: optimizers.RMSprop(0.01, gradient_accumulation_steps=7, clipnorm=0.5),        # 50 batches: in the middle of a step
+    "every layer": lambda: optimizers.Adam(0.01),
     "ema": lambda: optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=11, weight_decay=0.01),
 }
+
+
+def every_number(model):
+    return np.concatenate([array.ravel() for array in model.get_weights()])
 
 
 def resume(folder):
@@ -306,7 +324,7 @@ def resume(folder):
         model = nnfast.load(path)
         assert model.epoch == 10
         fit(model, 20)
-        np.save(f"{path}.npy", model.params)
+        np.save(f"{path}.npy", every_number(model))
 
 
 def interrupted(folder, name, dtype):
@@ -315,12 +333,13 @@ def interrupted(folder, name, dtype):
         for ending in FORMATS:
             model.save(folder / f"{name}-{dtype}-{when}{ending}")
 
-    whole, half = model_of(RUNS[name](), dtype), model_of(RUNS[name](), dtype)
+    stack = EVERY if name == "every layer" else PLAIN
+    whole, half = model_of(RUNS[name](), dtype, stack=stack), model_of(RUNS[name](), dtype, stack=stack)
     fit(whole, 20, callbacks=[callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: save(whole, "within") if epoch == 9 else None)])
     if name != "ema":           # a fit ends by setting its mean
         fit(half, 10)
         save(half, "after")
-    return whole.params
+    return every_number(whole)
 
 
 def test_a_fit_goes_on_in_another_process_with_the_same_bits(tmp_path):
