@@ -247,6 +247,18 @@ def weights(values, rows, name="sample_weight"):
     return values
 
 
+def copy_weights(views, weights):
+    """Copies weight arrays into views, if all of them fit and are finite; a ValueError else."""
+    weights = [numeric(array, f"weights[{i}]") for i, array in enumerate(weights)]
+    if [array.shape for array in weights] != [view.shape for view in views]:
+        raise ValueError(f"weights must have the shapes {[view.shape for view in views]}; got {[array.shape for array in weights]}.")
+    for i, array in enumerate(weights):
+        if not np.isfinite(array).all():
+            raise ValueError(f"weights[{i}] must be finite; it holds NaN or infinity.")
+    for view, array in zip(views, weights):
+        view[...] = array
+
+
 def broadcast_weights(values, shape):
     """Finite weights of samples in float64, broadcast to their shape from its first axis on; a last axis of 1 may be too many."""
     values = numeric(values, "sample_weight").astype(np.float64)

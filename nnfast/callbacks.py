@@ -36,8 +36,10 @@ class Callback:
     Attributes
     ----------
     model : Sequential
+        In a fit of `MLPClassifier` or `MLPRegressor` an object with `stop_training`, `get_weights`, `set_weights`,
+        `optimizer.learning_rate`, and the estimator as `estimator`; their logs hold "loss" and "val_score".
     params : dict
-        "epochs", "steps" (batches of an epoch), "verbose".
+        "epochs", "initial_epoch", "steps" (batches of an epoch), "verbose".
 
     Examples
     --------
@@ -158,7 +160,8 @@ class _Monitor(Callback):
     def _current(self, logs):
         """The value that is monitored."""
         if self.monitor not in logs:
-            hint = " Give fit validation_data or validation_split." if self.monitor.startswith("val_") else ""
+            hint = (" Give fit validation_data or validation_split; for scikit-learn's estimators monitor 'val_score', which needs "
+                    "validation_data or early_stopping." if self.monitor.startswith("val_") else "")
             raise ValueError(f"{type(self).__name__} monitors {self.monitor!r}; the logs hold {', '.join(logs)}.{hint}")
         value = logs[self.monitor]
         if np.ndim(value):

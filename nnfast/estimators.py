@@ -36,8 +36,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nnfast import _threads, _validation as check, activations, losses, many
+from nnfast import _threads, _validation as check, activations, callbacks as hooked, losses, many, schedules
 from nnfast._core import network as core
+from nnfast._watched import Watched
 
 __all__ = ["Ensemble", "MLPClassifier", "MLPRegressor"]
 
@@ -103,6 +104,25 @@ class _Attached:
             coefs.append(vector[start:end].reshape(n_in, n_out))
             intercepts.append(vector[end:end + n_out])
         return coefs, intercepts
+
+
+class _Run:
+    """The callbacks of a fit, and what they have seen and asked for."""
+
+    def __init__(self, estimator, given, batches):
+        self.model, self.logs, self.failed = Watched(estimator, estimator._optimizer), {}, False
+        self.hooks = hooked.CallbackList(given, self.model, {"epochs": estimator.max_iter, "initial_epoch": 0, "steps": batches,
+                                                             "verbose": int(estimator.verbose)})
+        self.watch = next((callback for callback in self.hooks.callbacks if isinstance(callback, hooked.TerminateOnNaN)), None)
+
+    def not_finite(self, what, epoch, batch):
+        """The end of a fit under TerminateOnNaN."""
+        message = (f"the {what} became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}; the weights of shortly before are put "
+                   f"back. Lower learning_rate_init or scale X.")
+        if self.watch.raise_error:
+            raise FloatingPointError(message)
+        warnings.warn(message, RuntimeWarning, stacklevel=6)
+        self.failed = True
 
 
 class _Native:
@@ -278,39 +298,59 @@ class _Native:
 
     # -- training ----------------------------------------------------------------------------------------------------
 
-    def _train(self, data, order, batch_size, team, learning_rate, update, sums):
-        """All batches of an order, in ranges."""
-        network, batch = self._attached.network, 0
+    def _rates(self, count):
+        """The learning rate of the coming `count` batches: one number, or an array."""
+        if callable(self.learning_rate):
+            return schedules.rates_of(self.learning_rate, self._attached.network.steps, count)
+        return self._optimizer.learning_rate_init if isinstance(self._optimizer, AdamOptimizer) else self._optimizer.learning_rate
+
+    def _train(self, data, order, batch_size, team, sums, run=None):
+        """All batches of an order, in ranges; the rows trained on, which a `run` may cut short.  Without a run no step is taken."""
+        network, batch, trained = self._attached.network, 0, 0
         batches = -(-data.count // batch_size)
         while batch < batches:
             size, count, trial = team.next_range()
+            if run is not None and run.hooks.by_batch:
+                count = 1
+                run.hooks.call("on_train_batch_begin", batch, {})
+            stop = min(batch + count, batches)
             begin = time.perf_counter()
             done, status, place = network.train_batches(
-                data.x, data.x_source, data.y, data.y_source, order, data.weights, data.count, batch_size, batch,
-                min(batch + count, batches), learning_rate, sums, update, False, size)
-            if status != core.DONE:
+                data.x, data.x_source, data.y, data.y_source, order, data.weights, data.count, batch_size, batch, stop,
+                0. if run is None else self._rates(stop - batch), sums, run is not None, run is not None and run.watch is not None, size)
+            if status in (core.BAD_INPUT, core.BAD_TARGET):
                 raise _not_finite(*(data.X, place, "X") if status == core.BAD_INPUT else (data.y, place, "y"))
+            if status != core.DONE:
+                run.not_finite("loss" if status == core.BAD_LOSS else "gradient", self.n_iter_, done)
+                break
             team.record(size, done - batch, time.perf_counter() - begin, trial)
             batch = done
+            trained = min(batch * batch_size, data.count)
+            if run is not None and run.hooks.by_batch:
+                run.hooks.call("on_train_batch_end", batch - 1, {"loss": self._loss_of(data, order, batch_size, sums, trained)})
+                if run.model.stop_training:
+                    break
+        return trained
 
     def _team(self, batch_size):
         attached = self._attached
         return _threads.Team(attached.network, self.n_threads, 3 * attached.work * batch_size, attached.pace)
 
-    def _loss_of(self, data, order, batch_size, sums):
-        """The loss of an epoch as scikit-learn reports it: the row-weighted mean of the batches'."""
-        loss, count = sums[0] / data.count, data.count
+    def _loss_of(self, data, order, batch_size, sums, count):
+        """The loss of the first `count` rows of an epoch as scikit-learn reports it: the row-weighted mean of the batches'."""
+        loss = sums[0] / count
         if self.loss == "squared_error":
             loss /= self.n_outputs_             # reported is the mean over outputs, the gradient is that of the sum, as in scikit-learn
         if data.constants is not None:
-            constants = data.constants if order is None else data.constants[order]
-            weights = None if data.weights is None else data.weights if order is None else data.weights[order]
+            rows = slice(count) if order is None else order[:count]
+            constants = data.constants[rows]
+            weights = None if data.weights is None else data.weights[rows]
             starts = np.arange(0, count, batch_size)
-            rows = np.diff(starts, append=count)
+            sizes = np.diff(starts, append=count)
             if weights is None:
                 loss += constants.sum() / count
             else:
-                loss += (np.add.reduceat(constants * weights, starts) / np.add.reduceat(weights, starts) * rows).sum() / count
+                loss += (np.add.reduceat(constants * weights, starts) / np.add.reduceat(weights, starts) * sizes).sum() / count
         return float(loss + sums[1] / count)
 
     def _start_optimizer(self, incremental):
@@ -319,8 +359,10 @@ class _Native:
         fresh = optimizer is None or not incremental
         if fresh:
             optimizer = self._optimizer = (
-                SGDOptimizer([], self.learning_rate_init, self.learning_rate, self.momentum, self.nesterovs_momentum, self.power_t)
+                SGDOptimizer([], self.learning_rate_init, "constant" if callable(self.learning_rate) else self.learning_rate, self.momentum,
+                             self.nesterovs_momentum, self.power_t)
                 if self.solver == "sgd" else AdamOptimizer([], self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon))
+            optimizer.t = 0
         adam = isinstance(optimizer, AdamOptimizer)
         if fresh or attached.optimizer is not optimizer:
             kind = "adam" if adam else "nesterov" if optimizer.nesterov else "momentum"
@@ -333,10 +375,8 @@ class _Native:
                     for view, array in zip(views, getattr(optimizer, name), strict=True):
                         view[...] = array
                 setattr(optimizer, name, views)
-            if adam:
-                attached.network.steps = optimizer.t
+            attached.network.steps = optimizer.t
             attached.optimizer = optimizer
-        return optimizer, adam
 
     def _held_out(self, data, X, y, sample_weight):
         """Rows to train on, and X, y, weights of those that are scored after each epoch, or None."""
@@ -360,9 +400,8 @@ class _Native:
                        None if sample_weight is None else sample_weight[held_out])
 
     def _fit_stochastic(self, X, y, sample_weight, *rest):
-        incremental, attached = rest[-1], self._attach()
-        network = attached.network
-        optimizer, adam = self._start_optimizer(incremental)
+        incremental, network = rest[-1], self._attach().network
+        self._start_optimizer(incremental)
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         self._configure(network)
@@ -379,38 +418,60 @@ class _Native:
                 warnings.warn("Got `batch_size` less than 1 or larger than "
                               "sample size. It is going to be clipped", stacklevel=2)
             batch_size = int(np.clip(self.batch_size, 1, count))
+        run = _Run(self, [] if incremental else self.callbacks, -(-count // batch_size))
+        try:
+            self._epochs(data, batch_size, held_out, incremental, run)
+            if self.early_stopping:
+                for view, best in zip([*self.coefs_, *self.intercepts_], [*self._best_coefs, *self._best_intercepts]):
+                    view[...] = best
+            run.hooks.call("on_train_end", run.logs)
+        finally:
+            run.model.close()
+
+    def _epochs(self, data, batch_size, held_out, incremental, run):
+        """Epochs, until there are enough of them, or the loss, the score, a callback, the clock or Ctrl-C ends them."""
+        network, optimizer, count = self._attached.network, self._optimizer, data.count
         places, order, sums, began = np.arange(count), data.rows, np.zeros(2), time.perf_counter()
         try:
             self.n_iter_ = 0
             with self._team(batch_size) as team:
-                for _ in range(self.max_iter):
+                run.hooks.call("on_train_begin", {})
+                for epoch in range(self.max_iter):
+                    run.hooks.call("on_epoch_begin", epoch, {})
                     if self.shuffle:
                         permutation = np.arange(count)
                         self._random_state.shuffle(permutation)         # as sklearn.utils.shuffle draws
                         places = places[permutation]
                         order = places if data.rows is None else data.rows[places]
                     sums[:] = 0
-                    self._train(data, order, batch_size, team, optimizer.learning_rate_init if adam else optimizer.learning_rate, True, sums)
+                    trained = self._train(data, order, batch_size, team, sums, run)
+                    optimizer.t = network.steps
+                    if run.failed:
+                        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
+                        break
                     self.n_iter_ += 1
-                    self.loss_ = self._loss_of(data, order, batch_size, sums)
-                    self.t_ += count
+                    self.loss_ = self._loss_of(data, order, batch_size, sums, trained)
+                    self.t_ += trained
                     self.loss_curve_.append(self.loss_)
                     if self.verbose:
                         print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-                    if adam:
-                        optimizer.t = network.steps
-                        optimizer.learning_rate = optimizer.learning_rate_init * np.sqrt(1 - optimizer.beta_2**optimizer.t) / (
-                            1 - optimizer.beta_1**optimizer.t)
-                    if self._ended(optimizer, held_out, incremental, began):
+                    if callable(self.learning_rate):
+                        optimizer.learning_rate = float(schedules.rates_of(self.learning_rate, optimizer.t - 1, 1)[0])
+                    if isinstance(optimizer, AdamOptimizer):
+                        rate = optimizer.learning_rate if callable(self.learning_rate) else optimizer.learning_rate_init
+                        optimizer.learning_rate = rate * np.sqrt(1 - optimizer.beta_2**optimizer.t) / (1 - optimizer.beta_1**optimizer.t)
+                    if self._ended(optimizer, held_out, incremental, began, run):
                         break
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
-        if self.early_stopping:
-            for view, best in zip([*self.coefs_, *self.intercepts_], [*self._best_coefs, *self._best_intercepts]):
-                view[...] = best
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+        finally:
+            optimizer.t = network.steps
 
-    def _ended(self, optimizer, held_out, incremental, began):
-        """What follows an epoch: scores, the learning rate, and whether it was the last."""
+    def _ended(self, optimizer, held_out, incremental, began, run):
+        """What follows an epoch: scores, callbacks, the learning rate, and whether it was the last."""
+        run.logs = {"loss": self.loss_}
+        if held_out is not None:
+            run.hooks.call("on_test_begin", {})
         self._update_no_improvement_count(self.early_stopping, *(held_out or (None, None, None)))
         if held_out is not None and not self.early_stopping:
             score = self._score(*held_out)
@@ -418,7 +479,13 @@ class _Native:
             self.best_validation_score_ = np.fmax(score, -np.inf if self.best_validation_score_ is None else self.best_validation_score_)
             if self.verbose:
                 print(f"Validation score: {score:f}")
+        if held_out is not None:
+            run.hooks.call("on_test_end", {"score": self.validation_scores_[-1]})
+            run.logs["val_score"] = self.validation_scores_[-1]
+        run.hooks.call("on_epoch_end", self.n_iter_ - 1, run.logs)
         optimizer.iteration_ends(self.t_)
+        if run.model.stop_training:
+            return True
         if self._no_improvement_count > self.n_iter_no_change:
             what = "Validation score" if self.early_stopping else "Training loss"
             message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
@@ -429,10 +496,10 @@ class _Native:
             return True
         if self.n_iter_ == self.max_iter:
             warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
-                          f"hasn't converged yet.", ConvergenceWarning, stacklevel=3)
+                          f"hasn't converged yet.", ConvergenceWarning, stacklevel=4)
         elif self.max_seconds is not None and time.perf_counter() - began >= self.max_seconds:
             warnings.warn(f"max_seconds={self.max_seconds} passed after {self.n_iter_} iterations and the optimization "
-                          f"hasn't converged yet.", ConvergenceWarning, stacklevel=3)
+                          f"hasn't converged yet.", ConvergenceWarning, stacklevel=4)
             return True
         return False
 
@@ -445,6 +512,10 @@ class _Native:
             yield data
 
     def _fit_lbfgs(self, X, y, sample_weight, *rest):
+        for name, without in (("callbacks", not self.callbacks), ("learning_rate", not callable(self.learning_rate))):
+            if not without:
+                raise ValueError(f"{name} must be left at its default with solver='lbfgs', which has no epochs and searches its steps; "
+                                 f"got {getattr(self, name)!r}. Use solver='adam' or 'sgd'.")
         with self._full_batch(X, y, sample_weight) as data:
             super()._fit_lbfgs(data, y, sample_weight, *rest)
 
@@ -461,10 +532,10 @@ class _Native:
                 return self._loss_grad_lbfgs(packed_coef_inter, data, y, sample_weight)
         self._unpack(packed_coef_inter)
         sums = np.zeros(2)
-        self._train(X, X.rows, X.count, X.team, 0., False, sums)
+        self._train(X, X.rows, X.count, X.team, sums)
         coefs, intercepts = self._attached.split(self._attached.network.grads)
         gradient = np.concatenate([part.ravel() for part in (*coefs, *intercepts)], dtype=np.float64)
-        return self._loss_of(X, X.rows, X.count, sums), gradient
+        return self._loss_of(X, X.rows, X.count, sums, X.count), gradient
 
     def fit(self, X, y, sample_weight=None, validation_data=None):
         """Fits the network to X and y.
@@ -526,8 +597,10 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
     alpha : float, default 1e-4
         The loss of a batch has alpha |W|^2 / 2 / (rows, or sum of their weights) added; biases are left out.
     batch_size : int or "auto", default "auto": min(200, n_samples)
-    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
+    learning_rate : {"constant", "invscaling", "adaptive"}, schedule or callable, default "constant"
         Of solver "sgd": `learning_rate_init`; that / (rows seen + 1)^power_t; or divided by 5 whenever training stalls.
+        Of "sgd" and "adam": one of nnfast.schedules, or a function from the step (batches trained since the optimizer
+        began, from 0) to the rate, in place of `learning_rate_init`.  `fit` begins anew, `partial_fit` goes on.
     learning_rate_init : float, default 1e-3
     power_t : float, default 0.5
     max_iter : int, default 200
@@ -549,7 +622,12 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
     n_iter_no_change : int or inf, default 10
     max_fun : int, default 15000
         Calls of the function under L-BFGS.
-{own}    n_threads : int, optional
+{own}    callbacks : list of nnfast.callbacks, optional
+        Of "sgd" and "adam", called by `fit`, not by `partial_fit`.  Logs hold "loss", and with `early_stopping` or
+        `validation_data` "val_score", accuracy or R^2.  Their `model` has `stop_training`, `get_weights`, `set_weights`,
+        `optimizer.learning_rate` and the estimator as `estimator`.  What one raises ends the fit and is raised there; the
+        estimator keeps the weights of the last step.
+    n_threads : int, optional
         Most threads of a fit and of predictions; None as many as pay.  The results are the same bits for every number.
     max_seconds : float, optional
         Training with "sgd" or "adam" ends with the epoch in which this time has passed, with a ConvergenceWarning.
@@ -598,6 +676,8 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
         "activation": [StrOptions({*NAMES, *core.ACTIVATIONS} - {"exp"}), list, tuple],
         "loss": [StrOptions({"log_loss", *losses.NAMES}), losses.Loss, callable],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "learning_rate": [*neural_network.MLPClassifier._parameter_constraints["learning_rate"], callable],
+        "callbacks": [list, tuple, hooked.Callback, None],
         "n_threads": [Interval(Integral, 1, _threads.MOST, closed="both"), None],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
     }
@@ -606,7 +686,7 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
                  learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None,
                  tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
                  validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
-                 loss="log_loss", class_weight=None, n_threads=None, max_seconds=None):
+                 loss="log_loss", class_weight=None, callbacks=None, n_threads=None, max_seconds=None):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
@@ -615,6 +695,7 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
             beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
         self.loss = loss
         self.class_weight = class_weight
+        self.callbacks = callbacks
         self.n_threads = n_threads
         self.max_seconds = max_seconds
 
@@ -641,7 +722,8 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
 
     _parameter_constraints = {
         **neural_network.MLPRegressor._parameter_constraints,
-        **{name: MLPClassifier._parameter_constraints[name] for name in ("activation", "n_threads", "max_seconds")},
+        **{name: MLPClassifier._parameter_constraints[name]
+           for name in ("activation", "learning_rate", "callbacks", "n_threads", "max_seconds")},
         "loss": [StrOptions({"squared_error", "poisson", *losses.NAMES}), losses.Loss, callable],
     }
 
@@ -649,13 +731,14 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
                  batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
                  random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
                  early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-                 max_fun=15000, n_threads=None, max_seconds=None):
+                 max_fun=15000, callbacks=None, n_threads=None, max_seconds=None):
         super().__init__(
             loss=loss, hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
             random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
             nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping, validation_fraction=validation_fraction,
             beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
+        self.callbacks = callbacks
         self.n_threads = n_threads
         self.max_seconds = max_seconds
 

@@ -95,6 +95,7 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
     options = [{**(option or {}), "sample_weight": sample_weight} for option in _one_for_each(options, count, "fit_options")]
     n_jobs = _threads.cpus() if n_jobs in (None, -1) else check.size(n_jobs, "n_jobs")
     folds = [None if rows is None else check.rows(rows, len(y), f"folds[{index}]") for index, rows in enumerate(folds)]
+    _apart([_callbacks(model, option) for model, option in zip(models, options)])
     shared = {}
     for model in models:
         if not isinstance(model, Sequential) and (kind := model._kind_of_data()) not in shared:
@@ -121,6 +122,23 @@ def _one_for_each(given, count, name):
     if len(given) != count:
         raise ValueError(f"{name} must have one entry for each of the {count} models; got {len(given)}.")
     return given
+
+
+def _callbacks(model, options):
+    """The callbacks of a fit."""
+    given = options.get("callbacks") if isinstance(model, Sequential) else model.callbacks
+    return given if isinstance(given, (list, tuple)) else [] if given is None else [given]
+
+
+def _apart(given):
+    """Checks that no callback watches two fits."""
+    seen = {}
+    for index, callbacks in enumerate(given):
+        for callback in callbacks:
+            first = seen.setdefault(id(callback), index)
+            if first != index:
+                raise ValueError(f"callbacks must be different objects for each model, since each watches one fit; models {first} and {index} "
+                                 f"share {callback!r}. Give fit_options as a list of one dict for each model, or clone the estimators.")
 
 
 def _seeds(models):

@@ -723,16 +723,7 @@ class Sequential:
     def set_weights(self, weights):
         """Sets the weight arrays, in the order and shapes of `get_weights`; a ValueError where they do not fit."""
         with self._claim("set_weights"):
-            views = self._weights()
-            weights = [check.numeric(array, f"weights[{i}]") for i, array in enumerate(weights)]
-            if [array.shape for array in weights] != [view.shape for view in views]:
-                raise ValueError(f"weights must have the shapes {[view.shape for view in views]}; "
-                                 f"got {[array.shape for array in weights]}.")
-            for i, array in enumerate(weights):
-                if not np.isfinite(array).all():
-                    raise ValueError(f"weights[{i}] must be finite; it holds NaN or infinity.")
-            for view, array in zip(views, weights):
-                view[...] = array
+            check.copy_weights(self._weights(), weights)
 
     def count_params(self):
         """Number of weights, the moving means and variances of batch normalisation among them, as in Keras."""
