@@ -3,10 +3,11 @@ import time
 
 import numpy as np
 
+from nnfast import _threads
 from nnfast._core import network as core
 
 
-class _Over(Exception):
+class Over(Exception):
     """Ends SciPy's loop, of any version."""
 
 
@@ -40,7 +41,7 @@ def fit(model, data, rows, order, epochs, team, run):
         if status != core.DONE:
             network.params[:] = kept
             model._failed(data, status, place, run.nonfinite, last["epoch"], 0)
-            raise _Over
+            raise Over
         team.record(size, 1, time.perf_counter() - begin, trial)
         last["point"], last["logs"] = point.copy(), model._tally.logs(sums, rows, outputs, data, order)
         return last["logs"]["loss"], network.grads.astype(np.float64)
@@ -52,16 +53,17 @@ def fit(model, data, rows, order, epochs, team, run):
         epoch, last["epoch"] = last["epoch"], None
         run.end_epoch(epoch, last["logs"])
         if epoch == epochs[-1] or run.over():
-            raise _Over
+            raise Over
 
     try:
-        minimize(loss_and_gradient, kept.astype(np.float64), jac=True, method="L-BFGS-B", callback=end_iteration,
-                 options={"maxcor": options.maxcor, "ftol": options.ftol, "gtol": options.gtol, "maxls": options.maxls,
-                          "maxiter": len(epochs), "maxfun": (1 + options.maxls) * (1 + len(epochs))})
+        with _threads.one_blas_thread():
+            minimize(loss_and_gradient, kept.astype(np.float64), jac=True, method="L-BFGS-B", callback=end_iteration,
+                     options={"maxcor": options.maxcor, "ftol": options.ftol, "gtol": options.gtol, "maxls": options.maxls,
+                              "maxiter": len(epochs), "maxfun": (1 + options.maxls) * (1 + len(epochs))})
         if not run.history.epoch:               # converged before its first iteration
             network.params[:] = kept
             end_iteration(last["point"])
-    except _Over:
+    except Over:
         pass
     finally:
         network.params[:] = kept

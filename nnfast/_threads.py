@@ -6,6 +6,8 @@ one of its cores; so ranges of batches are timed, one thread is tried beside the
 of the two goes on.  Fits that run at the same time, in threads of the user's, share the CPUs.  The results are the same
 bits either way.
 """
+import contextlib
+import functools
 import os
 import threading
 import time
@@ -176,6 +178,37 @@ class Team:
     def record(self, size, batches, seconds, trial):
         """What a range took."""
         self.pace.record(size, seconds / batches, seconds, trial)
+
+
+_blas_limited = threading.Lock()
+
+
+@functools.cache
+def _blas_pools():
+    """The libraries whose threads can be limited, searched for once: that takes milliseconds."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Keeps BLAS to one thread meanwhile, if threadpoolctl is there; scikit-learn brings it.
+
+    SciPy's L-BFGS-B calls BLAS for vectors of some thousand numbers: threads of BLAS wait for each other there, and take
+    the CPUs from ours between the calls.  The limit is one of the process: the thread that comes first sets it and puts
+    it back, others do nothing meanwhile.
+    """
+    first = _blas_limited.acquire(blocking=False)
+    try:
+        pools = _blas_pools() if first else None
+        with contextlib.nullcontext() if pools is None else pools.limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        if first:
+            _blas_limited.release()
 
 
 def over_rows(function, rows, work, n_threads):

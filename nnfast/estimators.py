@@ -1,13 +1,13 @@
 """MLPClassifier and MLPRegressor: scikit-learn's estimators, trained natively.
 
-Both are subclasses of scikit-learn's own classes (1.7 or newer): parameters, checks, labels, first weights, messages
-and the driver of L-BFGS are inherited, so `from nnfast import MLPClassifier` is all there is to change, and whatever
+Both are subclasses of scikit-learn's own classes (1.7 or newer): parameters, checks, labels, first weights and messages
+are inherited, so `from nnfast import MLPClassifier` is all there is to change, and whatever
 recognises scikit-learn's classes recognises these.  Replaced is where the time goes:
 
     _initialize         the weights that scikit-learn draws move into the one vector of a `Network`;
                         `coefs_` and `intercepts_` are views of it from then on
     _fit_stochastic     an epoch is one native call (of up to 0.1 s, so that Ctrl-C is seen)
-    _loss_grad_lbfgs    loss and gradient in one native pass over all rows
+    _fit_lbfgs          loss and gradient in one native pass over all rows, on the vectors of the network as they are
     _forward_pass_fast  native prediction
 
 Formulas are scikit-learn's (1.9): half squared errors, log-losses cut at the machine epsilon, Poisson deviances; weighted
@@ -19,10 +19,11 @@ This is the only module that imports scikit-learn.
 """
 import time
 import warnings
-from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, issparse
 from scipy.special import xlogy
 from sklearn import neural_network
@@ -34,9 +35,10 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from sklearn.utils import check_random_state, compute_class_weight, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nnfast import _threads, _validation as check, activations, callbacks as hooked, losses, many, schedules
+from nnfast import _lbfgs, _threads, _validation as check, activations, callbacks as hooked, losses, many, schedules
 from nnfast._core import network as core
 from nnfast._watched import Watched
 
@@ -503,39 +505,51 @@ class _Native:
             return True
         return False
 
-    @contextmanager
-    def _full_batch(self, X, y, sample_weight):
-        """The data of all rows, and threads that work on them."""
-        self._configure(self._attach().network)
-        data = self._data(X, y, sample_weight)
-        with self._team(data.count) as data.team:
-            yield data
+    def _loss_and_gradient(self, data, team, point):
+        """Loss and gradient of all rows at a point in the layout of params."""
+        network, sums = self._attached.network, np.zeros(2)
+        network.params[:] = point
+        self._train(data, data.rows, data.count, team, sums)
+        return self._loss_of(data, data.rows, data.count, sums, data.count), network.grads.astype(np.float64)
 
     def _fit_lbfgs(self, X, y, sample_weight, *rest):
         for name, without in (("callbacks", not self.callbacks), ("learning_rate", not callable(self.learning_rate))):
             if not without:
                 raise ValueError(f"{name} must be left at its default with solver='lbfgs', which has no epochs and searches its steps; "
                                  f"got {getattr(self, name)!r}. Use solver='adam' or 'sgd'.")
-        with self._full_batch(X, y, sample_weight) as data:
-            super()._fit_lbfgs(data, y, sample_weight, *rest)
+        network = self._attach().network
+        self._configure(network)
+        data, began, iterations, reached = self._data(X, y, sample_weight), time.perf_counter(), 0, None
 
-    def _unpack(self, packed_parameters):
-        for array, (start, end, _) in zip(self.coefs_, self._coef_indptr):
-            array.flat = packed_parameters[start:end]
-        for array, (start, end) in zip(self.intercepts_, self._intercept_indptr):
-            array[...] = packed_parameters[start:end]
+        def end_iteration(point):
+            nonlocal iterations, reached
+            iterations, reached = iterations + 1, point
+            if time.perf_counter() - began >= self.max_seconds and iterations < self.max_iter:
+                raise _lbfgs.Over
+
+        with self._team(data.count) as team, _threads.one_blas_thread():
+            try:
+                result = minimize(partial(self._loss_and_gradient, data, team), network.params.astype(np.float64), jac=True, method="L-BFGS-B",
+                                  callback=None if self.max_seconds is None else end_iteration,
+                                  options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol})
+                self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+                self.loss_, network.params[:] = result.fun, result.x
+            except _lbfgs.Over:
+                self.n_iter_, self.loss_ = iterations, self._loss_and_gradient(data, team, reached)[0]
+                warnings.warn(f"max_seconds={self.max_seconds} passed after {self.n_iter_} iterations and the optimization "
+                              f"hasn't converged yet.", ConvergenceWarning, stacklevel=2)
 
     def _loss_grad_lbfgs(self, packed_coef_inter, X, y, sample_weight, *rest):
-        """Loss and gradient of all rows; X may be the data of `_fit_lbfgs`."""
-        if not isinstance(X, _Data):
-            with self._full_batch(X, y, sample_weight) as data:
-                return self._loss_grad_lbfgs(packed_coef_inter, data, y, sample_weight)
-        self._unpack(packed_coef_inter)
-        sums = np.zeros(2)
-        self._train(X, X.rows, X.count, X.team, sums)
-        coefs, intercepts = self._attached.split(self._attached.network.grads)
-        gradient = np.concatenate([part.ravel() for part in (*coefs, *intercepts)], dtype=np.float64)
-        return self._loss_of(X, X.rows, X.count, sums, X.count), gradient
+        """scikit-learn's function: of all kernels, then all biases, in one vector."""
+        network = self._attach().network
+        self._configure(network)
+        data, point = self._data(X, y, sample_weight), np.empty_like(network.params)
+        parts = [part for views in self._attached.split(point) for part in views]
+        for part, values in zip(parts, np.split(packed_coef_inter, np.cumsum([part.size for part in parts])[:-1])):
+            part.flat = values
+        with self._team(data.count) as team:
+            loss, gradient = self._loss_and_gradient(data, team, point)
+        return loss, np.concatenate([part.ravel() for views in self._attached.split(gradient) for part in views])
 
     def fit(self, X, y, sample_weight=None, validation_data=None):
         """Fits the network to X and y.
@@ -630,7 +644,7 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
     n_threads : int, optional
         Most threads of a fit and of predictions; None as many as pay.  The results are the same bits for every number.
     max_seconds : float, optional
-        Training with "sgd" or "adam" ends with the epoch in which this time has passed, with a ConvergenceWarning.
+        Training ends with the epoch, or the iteration of L-BFGS, in which this time has passed, with a ConvergenceWarning.
 
     Attributes
     ----------

@@ -111,7 +111,8 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
             model._fit_part(shared[model._kind_of_data()], rows, seeds.get(index), **options[index])
 
     seeds = _seeds(models)
-    errors = _in_threads(fit, count, min(n_jobs, count), _verbosity(verbose) if verbose != "auto" else int(_verbosity(verbose) == 1))
+    with _threads.one_blas_thread():
+        errors = _in_threads(fit, count, min(n_jobs, count), _verbosity(verbose) if verbose != "auto" else int(_verbosity(verbose) == 1))
     if errors:
         raise FitErrors(errors, count) from next(iter(errors.values()))
     return models

@@ -452,6 +452,17 @@ def test_max_seconds_ends_training():
     assert 1 <= ours.n_iter_ < 10**5 and len(ours.loss_curve_) == ours.n_iter_
 
 
+def test_max_seconds_ends_lbfgs_after_an_iteration():
+    x, y = SMALL
+    with pytest.warns(exceptions.ConvergenceWarning, match="max_seconds=1e-09 passed after 1 iterations"):
+        ours = MLPClassifier(solver="lbfgs", max_seconds=1e-9, random_state=0).fit(x, y)
+    one = MLPClassifier(solver="lbfgs", max_iter=1, random_state=0).fit(x, y)
+    assert ours.n_iter_ == 1 and ours.loss_ == one.loss_
+    np.testing.assert_array_equal(ours.predict_proba(x), one.predict_proba(x))
+    plenty, free = (MLPClassifier(solver="lbfgs", max_seconds=seconds, max_iter=5, random_state=0).fit(x, y) for seconds in (1000, None))
+    assert plenty.loss_ == free.loss_ and plenty.n_iter_ == free.n_iter_
+
+
 def test_verbose_prints_as_scikit_learn_does(capsys):
     for early_stopping in (False, True):
         printed = []

@@ -334,3 +334,35 @@ def test_a_lost_trial_is_repeated_later_and_a_change_is_soon_doubted():
     assert pace.best() == 2 and waits == [10, 20, 40, 40, 40]
     pace.record(2, 3.0, 1.0, False)
     assert pace.best() == 1 and pace.wait == _threads.TRIAL_SOON
+
+
+def test_blas_has_one_thread_while_the_first_to_come_is_inside():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    pytest.importorskip("scipy.linalg.blas")
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    def inside():
+        with _threads.one_blas_thread():
+            entered.set()
+            leave.wait(10)
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = threads()
+        entered, leave = threading.Event(), threading.Event()
+        other = threading.Thread(target=inside)
+        with _threads.one_blas_thread():
+            assert threads() == {1}
+            other.start()
+            entered.wait(10)
+            with _threads.one_blas_thread():
+                pass
+            assert threads() == {1}
+        assert threads() == before
+        leave.set()
+        other.join()
+        assert threads() == before
+        with pytest.raises(ZeroDivisionError), _threads.one_blas_thread():
+            raise ZeroDivisionError
+        assert threads() == before
