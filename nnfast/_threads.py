@@ -3,8 +3,10 @@
 A number that the user gives is kept, unless a step has too little work to be shared at all.  The default is an upper
 bound: a step must hold enough work to pay for its barriers, and a team in lockstep suffers when another process takes
 one of its cores; so ranges of batches are timed, one thread is tried beside the full team now and then, and the faster
-of the two goes on.  Fits that run at the same time, in threads of the user's, share the CPUs.  The results are the same
-bits either way.
+of the two goes on.  Fits that run at the same time, in threads of the user's, joblib's or Dask's, share the CPUs: helpers
+are started when a range is to have them, so that fits that begin beside others start none.  A process is told its share
+by OMP_NUM_THREADS: joblib's loky sets it to CPUs / jobs, or to inner_max_num_threads, Dask to 1.  The results are the
+same bits either way.
 """
 import contextlib
 import functools
@@ -62,6 +64,11 @@ def most_threads(n_threads):
 
 _teams = set()                  # of fits that run now, in any thread
 alone = threading.local()       # `stop`, an Event, in a thread that trains one of many nets: it has no helpers, and ends when it is set
+
+
+def _share(most):
+    """How many of `most` threads are for this thread of the user's, beside those that fit now."""
+    return max(1, most // len({team.owner for team in tuple(_teams)} | {threading.get_ident()}))
 
 
 class Pace:
@@ -124,20 +131,23 @@ class Team:
         self.helpers = []
 
     def __enter__(self):
-        last = self.network.job()
-        try:
-            for thread in range(1, self.most):
-                helper = threading.Thread(target=self.network.help, args=(thread, last), daemon=True, name=f"nnfast-{thread}")
-                self.helpers.append(helper)
-                helper.start()
-        except RuntimeError:            # the system gives no more threads
-            self.helpers.pop()
-        except BaseException:           # Ctrl-C while they start
-            self.__exit__()
-            raise
-        self.most = 1 + len(self.helpers)
+        self.owner = threading.get_ident()
         _teams.add(self)
         return self
+
+    def grow(self, size):
+        """Starts helpers until `size` threads can work, or as many as the system gives; returns how many that are."""
+        last = self.network.job()
+        try:
+            while len(self.helpers) < size - 1:
+                helper = threading.Thread(target=self.network.help, args=(1 + len(self.helpers), last), daemon=True,
+                                          name=f"nnfast-{1 + len(self.helpers)}")
+                self.helpers.append(helper)
+                helper.start()
+        except RuntimeError:
+            self.helpers.pop()
+            self.most = 1 + len(self.helpers)
+        return min(size, self.most)
 
     def __exit__(self, *_):
         """Ends the helpers; a Ctrl-C meanwhile waits until they have ended, for the next fit counts on it."""
@@ -159,10 +169,8 @@ class Team:
         if hasattr(alone, "stop") and alone.stop.is_set():
             raise KeyboardInterrupt
         known = self.pace.seconds
-        size, trial = self.most, False
-        if not self.fixed and self.most > 1 and len(_teams) > 1:
-            size = max(1, self.most // len(_teams))
-        elif not self.fixed and self.most > 1:
+        size, trial = self.most if self.fixed else _share(self.most), False
+        if not self.fixed and size == self.most > 1:
             sizes = (self.most, 1)
             missing = [n for n in sizes if n not in known]
             if missing:
@@ -171,6 +179,7 @@ class Team:
                 size = min(sizes, key=known.get)
                 if time.perf_counter() > self.pace.trial_due:
                     size, trial = self.most + 1 - size, True
+        size = self.grow(size)
         seconds = FIRST_SECONDS if trial or size not in known else RANGE_SECONDS
         per_batch = max(known.get(size, self.work / FIRST_SPEED), 1e-9)
         return size, max(1, int(seconds / per_batch)), trial
@@ -214,6 +223,7 @@ def one_blas_thread():
 def over_rows(function, rows, work, n_threads):
     """Calls function(start, stop) for spans of the rows, in as many threads as pay; returns the results in order."""
     most, fixed = most_threads(n_threads)
+    most = most if fixed else _share(most)
     count = max(1, min(most, rows) if fixed else min(most, rows, int(rows * work / ROWS_WORK_PER_THREAD) + 1))
     if count == 1:
         return [function(0, rows)]

@@ -307,17 +307,33 @@ def test_an_interrupt_keeps_the_weights(monkeypatch):
 
 # -- scikit-learn's tools ------------------------------------------------------------------------------------------------
 
+def searched(n_jobs, kind=MLPClassifier):
+    """Scores and curve of a small grid."""
+    grid = {"hidden_layer_sizes": [(5,), (10, 5)], "alpha": [1e-4, 1.]}
+    search = model_selection.GridSearchCV(kind(max_iter=20, random_state=0), grid, n_jobs=n_jobs, cv=3).fit(*IRIS)
+    splits = [search.cv_results_[f"split{fold}_test_score"] for fold in range(3)]
+    return np.concatenate([*splits, search.best_estimator_.loss_curve_, search.predict_proba(IRIS[0]).ravel()])
+
+
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_grid_search_finds_the_same_everywhere(backend):
     import joblib
 
-    grid = {"hidden_layer_sizes": [(5,), (10, 5)], "alpha": [1e-4, 1.]}
     with joblib.parallel_config(backend):
-        found = [model_selection.GridSearchCV(MLPClassifier(max_iter=20, random_state=0), grid, n_jobs=n_jobs, cv=3).fit(*IRIS).cv_results_["mean_test_score"]
-                 for n_jobs in (1, 2)]
+        found = [searched(n_jobs) for n_jobs in (1, 2)]
     np.testing.assert_array_equal(*found)
-    theirs = model_selection.GridSearchCV(neural_network.MLPClassifier(max_iter=20, random_state=0), grid, cv=3).fit(*IRIS)
-    np.testing.assert_allclose(found[0], theirs.cv_results_["mean_test_score"])
+    np.testing.assert_allclose(found[0], searched(1, neural_network.MLPClassifier), rtol=1e-6)
+
+
+def test_grid_search_on_a_cluster_of_dask_finds_the_same():
+    """Not in the extra `test`: distributed brings ten packages for this one test."""
+    distributed = pytest.importorskip("distributed")
+    import joblib
+
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster):
+        with joblib.parallel_config("dask"):
+            found = searched(-1)
+    np.testing.assert_array_equal(found, searched(1))
 
 
 def test_pipelines_scores_calibration_and_stacking_work():

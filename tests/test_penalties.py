@@ -25,7 +25,7 @@ def trained(dtype, by_rows, weights=None, n_threads=1, update=True, rows=301, ba
     network.set_penalties(penalties, by_rows)
     with _threads.Team(network, n_threads, 1e9, _threads.Pace()) as team:
         done, status, _ = network.train_batches(x, core.SOURCES["f8"], y, core.SOURCES["f8"], None, weights, rows, batch_size, 0,
-                                                -(-rows // batch_size), 0.1, sums, update, False, team.most)
+                                                -(-rows // batch_size), 0.1, sums, update, False, team.grow(team.most))
     assert status == core.DONE
     return model, before, x, y, sums
 

@@ -175,6 +175,49 @@ def test_limit_of_openmp_is_respected(monkeypatch):
     assert _threads.most_threads(None) == (1, False)
 
 
+def network():
+    from nnfast._core import network as core
+
+    return core.Network(8, [(4, core.ACTIVATIONS["relu"], True)], "float64")
+
+
+def test_fits_beside_others_start_their_share_of_helpers(monkeypatch):
+    monkeypatch.setattr(_threads, "cpus", lambda: 4)
+    monkeypatch.delenv("NNFAST_NUM_THREADS", raising=False)
+    sizes = {}
+
+    def beside():
+        with _threads.Team(network(), None, 1e12, _threads.Pace()) as team:
+            sizes["beside"] = team.next_range()[0], len(team.helpers)
+            sizes["rows in the same thread"] = len(_threads.over_rows(lambda start, stop: None, 100, 1e12, None))
+            shared.wait(10)
+
+    shared = threading.Event()
+    other = threading.Thread(target=beside)
+    with _threads.Team(network(), None, 1e12, _threads.Pace()) as team:
+        assert not team.helpers
+        other.start()
+        while "rows in the same thread" not in sizes:
+            pass
+        sizes["first"] = team.next_range()[0], len(team.helpers)
+        sizes["rows"] = len(_threads.over_rows(lambda start, stop: None, 100, 1e12, None))
+        shared.set()
+        other.join()
+        sizes["last"] = team.next_range()[0], len(team.helpers)
+    assert sizes == {"beside": (2, 1), "rows in the same thread": 2, "first": (2, 1), "rows": 2, "last": (4, 3)}
+    assert len(_threads.over_rows(lambda start, stop: None, 100, 1e12, None)) == 4
+
+
+@pytest.mark.parametrize("inner", [None, 1])
+def test_workers_of_joblib_keep_to_their_share_of_the_cpus(monkeypatch, inner):
+    joblib = pytest.importorskip("joblib")
+    for name in ("NNFAST_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    with joblib.parallel_config("loky", **({} if inner is None else {"inner_max_num_threads": inner})):
+        shares = joblib.Parallel(2)(joblib.delayed(_threads.most_threads)(None) for _ in range(4))
+    assert shares == [(inner or max(1, joblib.cpu_count() // 2), False)] * 4
+
+
 # -- two threads of the caller ---------------------------------------------------------------------------------------
 
 def test_two_models_fit_at_once_give_the_bits_of_each_alone():
