@@ -180,6 +180,23 @@ def test_scores_are_those_of_scikit_learn(kind, data, options, seed):
         assert ours.score(held_out.astype(dtype), truth) == pytest.approx(theirs.score(held_out.astype(dtype), truth), abs=tolerance)
 
 
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"solver": "lbfgs", "max_iter": 15}])
+def test_scores_on_sparse_text_are_those_of_scikit_learn(options):
+    """Docstrings, to be told apart by their module."""
+    from sklearn import feature_extraction, metrics
+
+    pairs = [(getattr(module, name).__doc__[:500], module.__name__) for module in (np.linalg, np.random, metrics, datasets)
+             for name in module.__all__ if getattr(module, name).__doc__]
+    texts, labels = zip(*pairs)
+    words = feature_extraction.text.TfidfVectorizer(min_df=2).fit_transform(texts)
+    for seed in range(2):
+        x, held_out, y, truth = model_selection.train_test_split(words, labels, random_state=seed)
+        theirs, ours = pair("MLPClassifier", (x, y), hidden_layer_sizes=(20,), learning_rate_init=0.02, **{**options, "random_state": seed})
+        assert 0.6 < ours.score(held_out, truth) == pytest.approx(theirs.score(held_out, truth), abs=1e-6)
+        single = MLPClassifier(**ours.get_params()).fit(x.astype(np.float32), y)
+        assert single.coefs_[0].dtype == np.float32 and single.score(held_out.astype(np.float32), truth) == pytest.approx(ours.score(held_out, truth), abs=0.05)
+
+
 # -- dtypes, threads, state ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
