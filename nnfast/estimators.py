@@ -817,7 +817,8 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
             What the fit of the first member that failed raised.
         """
         if not isinstance(self.model, _Native):
-            raise TypeError(f"model must be an MLPClassifier or MLPRegressor of nnfast; got {self.model!r}.")
+            raise TypeError(f"model must be an MLPClassifier or MLPRegressor of nnfast, which scikit-learn can clone with other seeds; "
+                            f"got {self.model!r}. Train several Sequential by nnfast.fit_many, and take the mean of what they predict.")
         rng = check_random_state(self.random_state)
         members = [clone(self.model).set_params(random_state=int(rng.randint(2**31 - 1)))
                    for _ in range(check.size(self.n_members, "n_members"))]

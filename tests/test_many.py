@@ -283,6 +283,6 @@ def test_an_ensemble_predicts_the_mean_of_its_members(bagging):
         each = np.array([member.predict_proba(X) for member in ensemble.members_])
         np.testing.assert_allclose(ensemble.predict_proba(X), each.mean(axis=0), rtol=1e-9)
         assert ensemble.predict_std(X).shape == each[0].shape and ensemble.score(X, y) > 0.7
-    with pytest.raises(TypeError, match="model must be an MLPClassifier"):
+    with pytest.raises(TypeError, match="model must be an MLPClassifier.*Sequential by nnfast.fit_many"):
         nnfast.Ensemble(sequential()).fit(X, Y)
     assert not hasattr(nnfast.Ensemble(nnfast.MLPRegressor()), "predict_proba")
