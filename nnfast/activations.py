@@ -8,6 +8,9 @@ from nnfast._validation import unknown
 
 __all__ = ["get", *sorted(network.ACTIVATIONS)]
 
+SKLEARN_NAMES = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}        # scikit-learn's names that are not ours
+LEAKY_SLOPE = 0.2                                                                       # Keras' of leaky_relu
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772                         # the fixed point of Klambauer et al. 2017
 _ALIASES = {"swish": "silu"}
 
 globals().update({name: getattr(functional, name) for name in network.ACTIVATIONS})

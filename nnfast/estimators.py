@@ -41,10 +41,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from nnfast import _lbfgs, _threads, _validation as check, activations, callbacks as hooked, losses, many, schedules
 from nnfast._core import network as core
 from nnfast._watched import Watched
+from nnfast.activations import SKLEARN_NAMES as NAMES
 
 __all__ = ["Ensemble", "MLPClassifier", "MLPRegressor"]
 
-NAMES = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}     # scikit-learn's names of activations
 THEIR_NAMES = {name: theirs for theirs, name in NAMES.items()}
 THEIRS = ("log_loss", "squared_error", "poisson")                               # losses with scikit-learn's formulas
 LOG_LINK = ("poisson_log", "gamma", "tweedie")                                  # kernels that take log predictions

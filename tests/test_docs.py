@@ -17,7 +17,9 @@ import pytest
 import nnfast
 
 ROOT = Path(__file__).parent.parent
-NEEDS = {"nnfast.plotting": "matplotlib", "nnfast.estimators": "sklearn"}
+NEEDS = {"nnfast.plotting": "matplotlib", "nnfast.estimators": "sklearn", "nnfast._onnx": "onnx",        # modules, and functions with examples
+         "nnfast.interchange.export_onnx": "onnx", "nnfast.interchange.from_keras": "keras", "nnfast.interchange.from_sklearn": "sklearn",
+         "nnfast.interchange.from_torch": "torch", "nnfast.interchange.sklearn_weights": "sklearn", "nnfast.interchange.torch_weights": "torch"}
 MODULES = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_modules(nnfast.__path__) if module.name not in ("_core", "__main__"))]
 
 
@@ -26,8 +28,10 @@ def test_examples_of_docstrings_run(name, monkeypatch):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
-    assert failed == 0
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for examples in doctest.DocTestFinder().find(importlib.import_module(name), name):
+        if find_spec(NEEDS.get(examples.name, "nnfast")):
+            assert runner.run(examples).failed == 0
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
 

@@ -24,6 +24,7 @@ TABLE = {
     "levels":         ((1e-4, 1e-4), (1e-10, 1e-10)),     # CPU levels with and without fused multiply-add
     "own_loss":       ((1e-6, 1e-6), (1e-12, 1e-12)),     # a loss of the user trains as the built-in one
     "loop":           (None, (1e-12, 1e-12)),             # the loop written by hand
+    "interchange":    ((1e-5, 1e-5), (1e-12, 1e-12)),     # the same network elsewhere
     "difference":     (None, (1e-6, 1e-8)),               # central finite differences
 }
 STEP = 1e-5                 # of central finite differences

@@ -1,0 +1,610 @@
+"""Networks to and from other tools: ONNX and C out; scikit-learn, Keras and PyTorch in, and weights back.
+
+A model is read in one place, `layers_and_arrays`, and rebuilt in one, `_assembled`.  Each format is a table from the class
+of a layer to a short function, so that a new layer is one entry in each; what has no entry is refused by its name:
+
+    _onnx.WRITERS        nodes of the graph               SKLEARN_WRITERS      coefs_, intercepts_
+    _c_source.WRITERS    steps of the C function          TORCH_WRITERS        entries of a state_dict
+    ARRAYS               arrays of get_weights()          KERAS_READERS, TORCH_READERS        layers of theirs to ours
+
+Readers know the other tool's layers by the name of their class and by their public attributes: none of those tools is
+imported here.  Every option that changes predictions is compared with what nnfast computes (`_activation`).
+Carried are architecture and weights.  Training is not: optimizers, losses, regularizers, constraints and random states stay
+behind, and layers that act in training alone (Dropout) are left out.
+"""
+import os
+import sys
+
+import numpy as np
+
+from nnfast import activations, layers
+from nnfast.callbacks import write_atomically
+from nnfast.models import Sequential
+
+__all__ = ["export_c", "export_onnx", "from_keras", "from_sklearn", "from_torch", "sklearn_weights", "torch_weights"]
+
+ARRAYS = {                  # how many arrays of get_weights() are the layer's
+    layers.Input: lambda layer: 0,
+    layers.Flatten: lambda layer: 0,
+    layers.Dense: lambda layer: 1 + layer.use_bias,
+    layers.Activation: lambda layer: 0,
+}
+
+
+# -- out -------------------------------------------------------------------------------------------------------------
+
+def layers_and_arrays(model):
+    """[(layer, its arrays of get_weights())] of a model that is built and whose weights are finite."""
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a nnfast.Sequential, got {type(model).__name__}. "
+                        f"nnfast.from_sklearn, from_keras and from_torch make one of other tools' networks.")
+    weights = model.get_weights()
+    for i, array in enumerate(weights):
+        if not np.isfinite(array).all():
+            raise ValueError(f"weights must be finite to be passed on; get_weights()[{i}] holds NaN or infinity. "
+                             f"Train again or use set_weights.")
+    left, pairs = iter(weights), []
+    for layer in model.layers:
+        _look_up(ARRAYS, layer, "nnfast.interchange")
+        pairs.append((layer, [next(left) for _ in range(ARRAYS[type(layer)](layer))]))
+    return pairs
+
+
+def _look_up(table, layer, who):
+    """The entry of the class of a layer."""
+    if type(layer) not in table:
+        raise ValueError(f"{who} has no form for the layer {layer!r}; it has one for {', '.join(sorted(cls.__name__ for cls in table))}.")
+    return table[type(layer)]
+
+
+def _written(model, target, writers, who):
+    """What target(model) makes, after the writer of each layer: writer(made, layer, *its arrays)."""
+    pairs = layers_and_arrays(model)
+    made = target(model)
+    for layer, arrays in pairs:
+        _look_up(writers, layer, who)(made, layer, *arrays)
+    return made
+
+
+def _save(path, content):
+    """Writes bytes to a file in a folder that is there; a file before it stays whole until the new one is."""
+    path = os.fspath(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"path must lie in a folder that exists; there is no {folder!r}. Make it first, with os.makedirs.")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"path must name a file; {path!r} is a folder. Add the name of a file.")
+    write_atomically(path, lambda file: file.write(content))
+
+
+def export_onnx(model, path):
+    """Writes a model as ONNX, of opset 13 (ONNX 1.8 of 2020) and the standard operators alone.
+
+    The graph maps "x" (rows, ...) to "y" (rows, outputs), both of the dtype of the model, for any number of rows: y is
+    `model.predict(x)` up to rounding.  x has the shape of `Input`, else one axis of columns.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built.
+    path : str or path
+        The file; one that is there is replaced when the new one is whole.
+
+    Raises
+    ------
+    ImportError
+        Without the package onnx.
+    RuntimeError
+        If the model is not built.
+    ValueError
+        For a layer without a form in ONNX, weights that are not finite, or more than the 2 GB that a file can hold.
+    OSError
+        If the file cannot be written.
+
+    Notes
+    -----
+    Every activation of nnfast has a form.  Those that have no operator in opset 13 are put together: gelu of Erf, gelu_tanh
+    and silu of Sigmoid, mish of Softplus and Tanh; and in float64 those whose operator takes float32 constants or has no
+    kernel for doubles in ONNX Runtime.  For Erf, so for gelu in float64, ONNX Runtime (1.31) has none and says so at loading:
+    copy the weights into a model of float32 for it.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, nnfast, onnx.reference
+    >>> model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(8, "gelu"), nnfast.Dense(3, "softmax")], seed=0)
+    >>> x = np.ones((5, 4), "float32")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nnfast.export_onnx(model, os.path.join(folder, "net.onnx"))
+    ...     y, = onnx.reference.ReferenceEvaluator(os.path.join(folder, "net.onnx")).run(None, {"x": x})
+    >>> np.allclose(y, model.predict(x), atol=1e-6)
+    True
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise ImportError('export_onnx needs onnx, which is not installed: pip install "nnfast[onnx]".') from None
+    from nnfast import _onnx
+
+    graph = _written(model, _onnx.Graph, _onnx.WRITERS, "export_onnx")
+    _save(path, graph.serialized())
+
+
+def export_c(model, path, name="model"):
+    """Writes a model as one file of C99 that needs nothing but <math.h>.
+
+    The file defines `void <name>_predict(const float *x, float *out)` for one row, with double in place of float for a model
+    in float64, and the sizes `<NAME>_N_INPUTS` and `<NAME>_N_OUTPUTS`; its head shows the loop over many rows.  Weights are
+    hexadecimal constants, exact to the last bit.  Nothing is allocated or kept between calls, so threads may share it; the
+    stack holds two hidden layers at most.  `out` is `model.predict` up to rounding.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built.
+    path : str or path
+        The file; one that is there is replaced when the new one is whole.
+    name : str, default "model"
+        A letter, then letters, digits and underscores: every name in the file begins with it.
+
+    Raises
+    ------
+    RuntimeError
+        If the model is not built.
+    ValueError
+        For a layer without a form in C, weights that are not finite, or a name that C would not take.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile, nnfast
+    >>> model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(8, "relu"), nnfast.Dense(1)], seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nnfast.export_c(model, os.path.join(folder, "net.c"), name="net")
+    ...     with open(os.path.join(folder, "net.c")) as file:
+    ...         source = file.read()
+    >>> [line for line in source.splitlines() if line.startswith(("#", "void"))]       # doctest: +NORMALIZE_WHITESPACE
+    ['#include <math.h>', '#define NET_N_INPUTS 4', '#define NET_N_OUTPUTS 1',
+     'void net_predict(const float *x, float *out);', 'void net_predict(const float *x, float *out)']
+    """
+    from nnfast import _c_source
+
+    source = _written(model, lambda model: _c_source.Source(model, name), _c_source.WRITERS, "export_c")
+    _save(path, source.text().encode("ascii"))
+
+
+def sklearn_weights(model):
+    """The weights of a model as scikit-learn's MLPClassifier and MLPRegressor hold them.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built, of Dense layers with one activation of scikit-learn's in all hidden layers (linear, sigmoid, tanh or relu) and
+        linear, sigmoid, softmax or exponential at the end.
+
+    Returns
+    -------
+    coefs, intercepts : lists of arrays (n_in, n_out) and (n_out,)
+        For `coefs_` and `intercepts_` of an estimator with these layers that has been fitted, once and on anything; layers
+        without a bias have one of zeros.
+
+    Raises
+    ------
+    RuntimeError
+        If the model is not built.
+    ValueError
+        For a layer or an activation that those estimators have not.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> model = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(5, "tanh"), nnfast.Dense(2)], dtype="float64", seed=0)
+    >>> mlp = MLPRegressor(hidden_layer_sizes=(5,), activation="tanh").partial_fit(np.zeros((2, 3)), np.zeros((2, 2)))
+    >>> mlp.coefs_, mlp.intercepts_ = nnfast.interchange.sklearn_weights(model)
+    >>> x = np.random.default_rng(0).standard_normal((4, 3))
+    >>> np.allclose(mlp.predict(x), model.predict(x), rtol=1e-12)
+    True
+    """
+    plan = _written(model, lambda _: [], SKLEARN_WRITERS, "sklearn_weights")
+    names = [name for _, _, name in plan]
+    if not names or len(set(names[:-1])) > 1 or {*names[:-1]} - {"linear", "sigmoid", "tanh", "relu"}:
+        raise ValueError(f"scikit-learn's networks have one activation in all hidden layers, linear, sigmoid, tanh or relu; "
+                         f"got {names[:-1]}. Train with one of those, or with nnfast.MLPClassifier and MLPRegressor, which take any.")
+    if names[-1] not in ("linear", "sigmoid", "softmax", "exponential"):
+        raise ValueError(f"scikit-learn's networks end with linear, sigmoid, softmax or exponential; got {names[-1]!r}.")
+    return [coef for coef, _, _ in plan], [intercept for _, intercept, _ in plan]
+
+
+def _sklearn_dense(plan, layer, kernel, bias=None):
+    plan.append((kernel, np.zeros(layer.units, kernel.dtype) if bias is None else bias, layer.activation))
+
+
+def _sklearn_activation(plan, layer):
+    if not plan or plan[-1][2] != "linear":
+        raise ValueError(f"scikit-learn's networks have one activation behind each Dense layer and none elsewhere; "
+                         f"the model has {layer!r} elsewhere.")
+    plan[-1] = (*plan[-1][:2], layer.activation)
+
+
+SKLEARN_WRITERS = {
+    layers.Input: lambda plan, layer: None,
+    layers.Flatten: lambda plan, layer: None,
+    layers.Dense: _sklearn_dense,
+    layers.Activation: _sklearn_activation,
+}
+
+
+def torch_weights(model):
+    """The weights of a model as a PyTorch state_dict of NumPy arrays.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built.
+
+    Returns
+    -------
+    dict of str to array
+        "0.weight" (n_out, n_in), "0.bias" (n_out,) and so on: the entries of a `torch.nn.Sequential` in which Flatten, Dense
+        and Activation are a module each, and an activation of Dense other than linear one behind its Linear.  A module of
+        other names, or with Dropout in between, takes the same arrays in its own order:
+        `dict(zip(module.state_dict(), torch_weights(model).values()))`.
+
+    Raises
+    ------
+    RuntimeError
+        If the model is not built.
+    ValueError
+        For a layer that has no form there.
+
+    Examples
+    --------
+    >>> import nnfast, torch
+    >>> model = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(5, "tanh"), nnfast.Dense(2)], seed=0)
+    >>> module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2))
+    >>> weights = nnfast.interchange.torch_weights(model)
+    >>> module.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    <All keys matched successfully>
+    """
+    modules = _written(model, lambda _: [], TORCH_WRITERS, "torch_weights")
+    return {f"{position}.{name}": array for position, module in enumerate(modules) for name, array in module.items()}
+
+
+def _torch_dense(modules, layer, kernel, bias=None):
+    modules.append({"weight": np.ascontiguousarray(kernel.T)} | ({} if bias is None else {"bias": bias}))
+    if layer.activation != "linear":
+        modules.append({})
+
+
+TORCH_WRITERS = {
+    layers.Input: lambda modules, layer: None,
+    layers.Flatten: lambda modules, layer: modules.append({}),
+    layers.Dense: _torch_dense,
+    layers.Activation: lambda modules, layer: modules.append({}),
+}
+
+
+# -- in --------------------------------------------------------------------------------------------------------------
+
+def _assembled(shape, parts, who):
+    """A built model of [(layer, its arrays)] for rows of a shape."""
+    arrays = [array for _, own in parts for array in own]
+    dtypes = {array.dtype.name for array in arrays}
+    if len(dtypes) > 1 or dtypes - {"float32", "float64"}:
+        raise ValueError(f"{who} reads weights of one dtype, float32 or float64; got {', '.join(sorted(dtypes))}. Convert them first.")
+    kept, width = [], None
+    for layer, own in parts:
+        if isinstance(layer, layers.Dense):
+            if width not in (None, len(own[0])):
+                raise ValueError(f"rows must be flat between layers: a layer of {len(own[0])} inputs follows one of {width} "
+                                 f"outputs. Flatten before the first of them.")
+            width = layer.units
+        if not isinstance(layer, layers.Flatten) or width is None:          # behind a Dense it does nothing
+            kept.append(layer)
+    model = Sequential([layers.Input(shape), *kept], dtype=dtypes.pop() if dtypes else "float32")
+    model.set_weights(arrays)
+    return model
+
+
+def from_sklearn(mlp):
+    """The network of a fitted estimator of scikit-learn, or of nnfast's own.
+
+    Parameters
+    ----------
+    mlp : MLPClassifier or MLPRegressor
+        Fitted; of a pipeline, its last step.
+
+    Returns
+    -------
+    Sequential
+        Built, in the dtype of `coefs_`, not compiled.  Its `predict` gives the outputs of the network, always 2-D: of
+        MLPRegressor `predict`; of MLPClassifier `predict_proba`, for two classes only its column of `classes_[1]`.  Labels are
+        not carried: `mlp.classes_[model.predict(x).argmax(axis=1)]`, for two classes
+        `mlp.classes_[(model.predict(x)[:, 0] > 0.5) * 1]`.  Of nnfast's losses.GaussianNLL it gives means and raw variances.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    ValueError
+        For an estimator that is not fitted, and weights that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> x, y = load_iris(return_X_y=True)
+    >>> mlp = MLPClassifier((16,), solver="lbfgs", random_state=1).fit(x, y)
+    >>> model = nnfast.from_sklearn(mlp)
+    >>> np.allclose(model.predict(x), mlp.predict_proba(x))
+    True
+    """
+    if not hasattr(mlp, "hidden_layer_sizes"):
+        raise TypeError(f"mlp must be an MLPClassifier or MLPRegressor, got {type(mlp).__name__}. Of a pipeline give the last step.")
+    if not hasattr(mlp, "coefs_"):
+        raise ValueError(f"mlp must be fitted to have weights; this {type(mlp).__name__} is not. Call its fit first.")
+    hidden = len(mlp.coefs_) - 1
+    given = [mlp.activation] * hidden if isinstance(mlp.activation, str) else list(mlp.activation)      # nnfast's take one per layer
+    names = [activations.get(activations.SKLEARN_NAMES.get(name, name)) for name in [*given, mlp.out_activation_]]
+    parts = [(layers.Dense(len(bias), name), [kernel, bias])
+             for kernel, bias, name in zip(mlp.coefs_, mlp.intercepts_, names, strict=True)]
+    return _assembled(len(mlp.coefs_[0]), parts, "from_sklearn")
+
+
+def _entry(readers, layer, who, package):
+    """The reader of another tool's layer, by the name of its class."""
+    name = type(layer).__name__
+    if _package(layer) != package or name not in readers:
+        raise ValueError(f"{who} cannot read the layer {name} of {type(layer).__module__}; it reads "
+                         f"{', '.join(sorted(readers))}. Replace that layer, or leave it out, first.")
+    return readers[name]
+
+
+def _package(thing):
+    """The package that a class or function comes from."""
+    module = getattr(thing if hasattr(thing, "__name__") else type(thing), "__module__", None) or ""
+    return module.partition(".")[0]
+
+
+def _check_options(layer, **options):
+    """Refuses a layer with an option that is none of the values for which its predictions are nnfast's."""
+    for option, values in options.items():
+        value = getattr(layer, option, "missing")
+        if value not in values:
+            raise ValueError(f"{type(layer).__name__} has another {option} than nnfast computes: it must be "
+                             f"{' or '.join(map(repr, values))}, got {value!r}. Change it, or replace that layer, and train with it.")
+
+
+def _activation(name, **options):
+    """A reader of a layer that is an activation if its options have one of the values given."""
+    def read(layer):
+        _check_options(layer, **options)
+        return layers.Activation(name), []
+    return read
+
+
+def _nothing(layer):
+    """A reader of a layer that does nothing to predictions."""
+    return None, []
+
+
+def from_keras(model):
+    """A model of Keras 3, with any of its backends.
+
+    Parameters
+    ----------
+    model : keras.Sequential, or functional keras.Model whose layers are one chain
+        Built.  It may hold InputLayer, Flatten, Dense, Activation, ReLU, LeakyReLU, ELU, Softmax; and Identity, Dropout,
+        AlphaDropout, GaussianDropout, GaussianNoise, ActivityRegularization, which do nothing to predictions and are left out.
+
+    Returns
+    -------
+    Sequential
+        Built, in the dtype of the weights, not compiled: initializers, regularizers, constraints, optimizer and loss are not
+        carried.  The way back is `keras_model.set_weights(model.get_weights())`, for the order and shapes are the same.
+
+    Raises
+    ------
+    TypeError
+        For what is no such model, subclasses included.
+    ValueError
+        For a model that is not built, branches or has several inputs; for a layer, activation or option that changes
+        predictions and that nnfast has not: another slope than 0.2 of LeakyReLU (Keras' default is 0.3; that of its function
+        leaky_relu 0.2), Dense on rows of several axes, mixed precision.
+
+    Examples
+    --------
+    >>> import keras, numpy as np, nnfast
+    >>> theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="gelu"), keras.layers.Dense(3)])
+    >>> ours = nnfast.from_keras(theirs)
+    >>> x = np.ones((5, 4), "float32")
+    >>> np.allclose(ours.predict(x), theirs.predict(x, verbose=0), atol=1e-5)
+    True
+    """
+    chain = _keras_chain(model)
+    given = shape = tuple(model.input_shape[1:])
+    if None in shape or not shape:
+        raise ValueError(f"the model must have rows of a known shape; got {given}. Begin it with keras.Input.")
+    parts = []
+    for each in chain:
+        layer, arrays = _entry(KERAS_READERS, each, "from_keras", "keras")(each)
+        if isinstance(layer, layers.Flatten):
+            shape = (int(np.prod(shape)),)
+        elif layer is not None and len(shape) > 1:
+            raise ValueError(f"rows must be flat before {type(each).__name__}; they have the shape {shape}, "
+                             f"on whose last axis alone Keras works. Flatten first.")
+        computed = getattr(each, "compute_dtype", None)
+        if any(array.dtype != computed for array in arrays if computed is not None):
+            raise ValueError(f"{type(each).__name__} computes in {computed} with weights in {arrays[0].dtype}: "
+                             f"its predictions are rounded. Set its dtype_policy to that of the weights first.")
+        if layer is not None:
+            parts.append((layer, arrays))
+    return _assembled(given, parts, "from_keras")
+
+
+def _keras_chain(model):
+    """The layers of a Keras model, one behind the other."""
+    kind, version = type(model).__name__, getattr(sys.modules.get("keras"), "__version__", "3")
+    if _package(model) != "keras" or kind not in ("Sequential", "Functional"):
+        raise TypeError(f"from_keras reads keras.Sequential and functional models, got {type(model).__module__}.{kind}.")
+    if int(version.partition(".")[0]) < 3:
+        raise ValueError(f"from_keras reads models of Keras 3, whose formulas nnfast has; got Keras {version}. "
+                         f"Load the model with Keras 3.")
+    if not model.built:
+        raise ValueError("the model must be built to have weights; call its build, or predict, or begin it with keras.Input.")
+    chain = list(model.layers)
+    if kind == "Functional":            # a layer's input and output are those of its first call
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise ValueError(f"the model must have one input and one output; got {len(model.inputs)} and {len(model.outputs)}.")
+        ends = [model.inputs[0], *(layer.output for layer in chain if type(layer).__name__ != "InputLayer")]
+        starts = [*(layer.input for layer in chain if type(layer).__name__ != "InputLayer"), model.outputs[0]]
+        if any(end is not start for end, start in zip(ends, starts)):
+            raise ValueError("the layers of the model must be one chain, each fed by the one before; these branch, merge or are "
+                             "used twice. Give a part of it that is a chain.")
+    return chain
+
+
+def _keras_activation(layer):
+    """The name of the activation of Dense or Activation, a function of keras.activations."""
+    function = layer.activation
+    name = getattr(function, "__name__", None)
+    if _package(function) != "keras" or name not in KERAS_ACTIVATIONS:
+        raise ValueError(f"{type(layer).__name__} has the activation {name or function!r} of {getattr(function, '__module__', '?')}, "
+                         f"which nnfast has not; it has keras.activations' {', '.join(KERAS_ACTIVATIONS)}.")
+    return name
+
+
+def _keras_dense(layer):
+    arrays = [np.asarray(array) for array in layer.get_weights()]
+    if [array.ndim for array in arrays] != [2, 1][:1 + layer.use_bias]:         # quantized, or with LoRA
+        raise ValueError(f"Dense must have a kernel{' and a bias' if layer.use_bias else ''} and no other weights; "
+                         f"got shapes {[array.shape for array in arrays]}.")
+    return layers.Dense(arrays[0].shape[1], _keras_activation(layer), use_bias=layer.use_bias), arrays
+
+
+def _keras_flatten(layer):
+    _check_options(layer, data_format=("channels_last",))
+    return layers.Flatten(), []
+
+
+KERAS_ACTIVATIONS = [name for name in activations.__all__ if name not in ("get", "gelu_tanh")]     # formulas and names are Keras 3's
+KERAS_READERS = {
+    "InputLayer": _nothing,
+    "Flatten": _keras_flatten,
+    "Dense": _keras_dense,
+    "Activation": lambda layer: (layers.Activation(_keras_activation(layer)), []),
+    "ReLU": _activation("relu", negative_slope=(0,), max_value=(None,), threshold=(0,)),
+    "LeakyReLU": _activation("leaky_relu", negative_slope=(activations.LEAKY_SLOPE,)),
+    "ELU": _activation("elu", alpha=(1,)),
+    "Softmax": _activation("softmax", axis=(-1, 1)),
+    **dict.fromkeys(["ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Identity"], _nothing),
+}
+
+
+def from_torch(sequential):
+    """A stack of layers of PyTorch.
+
+    Parameters
+    ----------
+    sequential : torch.nn.Sequential
+        Of Linear, Flatten, the activations Sigmoid, Tanh, ReLU, LeakyReLU, ELU, SELU, GELU, SiLU, Mish, Softplus, Softsign,
+        Hardsigmoid, Softmax, other such stacks; and Identity, Dropout and AlphaDropout, which do nothing to predictions and
+        are left out.  On any device.
+
+    Returns
+    -------
+    Sequential
+        Built, in the dtype of the weights, not compiled; kernels are transposed, `y = x W + b`.  Its predictions are those of
+        `sequential.eval()`.  `torch_weights` is the way back.
+
+    Raises
+    ------
+    TypeError
+        For anything else, subclasses of torch.nn.Sequential included.
+    ValueError
+        For a module that nnfast has not (LogSoftmax: put Softmax there, whose logarithm it is), a forward hook, and options
+        that change predictions: another negative_slope than 0.2 of LeakyReLU (PyTorch's default is 0.01), a Softplus of
+        another beta than 1 or a threshold below 20, Softmax over the rows.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast, torch
+    >>> theirs = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 3))
+    >>> ours = nnfast.from_torch(theirs)
+    >>> x = np.ones((5, 4), "float32")
+    >>> np.allclose(ours.predict(x), theirs(torch.from_numpy(x)).detach(), atol=1e-5)
+    True
+    """
+    if _package(sequential) != "torch" or type(sequential).__name__ != "Sequential":
+        raise TypeError(f"from_torch reads torch.nn.Sequential, got {type(sequential).__module__}.{type(sequential).__name__}. "
+                        f"Put the modules in a torch.nn.Sequential, in the order in which they are applied.")
+    parts = _torch_parts(sequential)
+    kernels = [arrays[0] for layer, arrays in parts if isinstance(layer, layers.Dense)]
+    if not kernels:
+        raise ValueError("sequential must hold at least one Linear, which says how wide the rows are; got none.")
+    return _assembled(len(kernels[0]), parts, "from_torch")
+
+
+def _torch_parts(sequential):
+    """[(layer, its arrays)] of a stack of modules, stacks within included."""
+    parts = []
+    for module in [sequential, *sequential]:
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ValueError(f"{type(module).__name__} has a forward hook, which may change what it computes. Remove it first "
+                             f"(of weight_norm and pruning with torch's own function for that).")
+        if module is not sequential:
+            read = _torch_parts if type(module).__name__ == "Sequential" and _package(module) == "torch" else \
+                _entry(TORCH_READERS, module, "from_torch", "torch")
+            made = read(module)
+            parts += made if isinstance(made, list) else [made] if made[0] is not None else []
+    return parts
+
+
+def _torch_array(tensor):
+    if str(tensor.dtype) not in ("torch.float32", "torch.float64"):
+        raise ValueError(f"from_torch reads weights of float32 or float64; got {tensor.dtype}. Convert them with sequential.float().")
+    return tensor.detach().cpu().numpy()
+
+
+def _torch_linear(module):
+    kernel, bias = _torch_array(module.weight).T, [] if module.bias is None else [_torch_array(module.bias)]
+    return layers.Dense(kernel.shape[1], use_bias=bool(bias)), [kernel, *bias]
+
+
+def _torch_flatten(module):
+    _check_options(module, start_dim=(1,), end_dim=(-1,))
+    return layers.Flatten(), []
+
+
+def _torch_gelu(module):
+    _check_options(module, approximate=("none", "tanh"))
+    return layers.Activation("gelu" if module.approximate == "none" else "gelu_tanh"), []
+
+
+def _torch_softplus(module):
+    _check_options(module, beta=(1,))
+    if module.threshold < 20:           # above it the module is linear: from 20 on that is 2e-9 off at most
+        raise ValueError(f"Softplus must have a threshold of at least 20, PyTorch's default; got {module.threshold!r}.")
+    return layers.Activation("softplus"), []
+
+
+TORCH_READERS = {
+    "Linear": _torch_linear,
+    "Flatten": _torch_flatten,
+    "Sigmoid": _activation("sigmoid"),
+    "Tanh": _activation("tanh"),
+    "ReLU": _activation("relu"),
+    "LeakyReLU": _activation("leaky_relu", negative_slope=(activations.LEAKY_SLOPE,)),
+    "ELU": _activation("elu", alpha=(1,)),
+    "SELU": _activation("selu"),
+    "GELU": _torch_gelu,
+    "SiLU": _activation("silu"),
+    "Mish": _activation("mish"),
+    "Softplus": _torch_softplus,
+    "Softsign": _activation("softsign"),
+    "Hardsigmoid": _activation("hard_sigmoid"),         # relu6(z + 3) / 6, as Keras 3
+    "Softmax": _activation("softmax", dim=(-1, 1, None)),
+    **dict.fromkeys(["AlphaDropout", "Dropout", "Identity"], _nothing),
+}
