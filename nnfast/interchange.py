@@ -436,7 +436,7 @@ def from_keras(model):
             raise ValueError(f"rows must be flat before {type(each).__name__}; they have the shape {shape}, "
                              f"on whose last axis alone Keras works. Flatten first.")
         computed = getattr(each, "compute_dtype", None)
-        if any(array.dtype != computed for array in arrays if computed is not None):
+        if any(array.dtype.name != computed for array in arrays if computed is not None):
             raise ValueError(f"{type(each).__name__} computes in {computed} with weights in {arrays[0].dtype}: "
                              f"its predictions are rounded. Set its dtype_policy to that of the weights first.")
         if layer is not None:
