@@ -20,7 +20,7 @@ from nnfast import (
     schedules,
 )
 from nnfast._config import show_config
-from nnfast._range_test import find_learning_rate
+from nnfast._range_test import LearningRateCurve, find_learning_rate
 from nnfast._version import __version__
 from nnfast.interchange import export_c, export_onnx, from_keras, from_sklearn, from_torch
 from nnfast.layers import Activation, Dense, Flatten, Input
@@ -28,8 +28,8 @@ from nnfast.many import FitErrors, cross_validate, fit_many
 from nnfast.models import Sequential
 from nnfast.saving import load
 
-__all__ = ["Activation", "Dense", "FitErrors", "Flatten", "Input", "Sequential", "__version__", "activations", "callbacks", "constraints",
-           "cross_validate", "datasets", "export_c", "export_onnx", "find_learning_rate", "fit_many", "from_keras", "from_sklearn",
+__all__ = ["Activation", "Dense", "FitErrors", "Flatten", "Input", "LearningRateCurve", "Sequential", "__version__", "activations", "callbacks",
+           "constraints", "cross_validate", "datasets", "export_c", "export_onnx", "find_learning_rate", "fit_many", "from_keras", "from_sklearn",
            "from_torch", "functional", "gradcheck", "initializers", "interchange", "layers", "load", "losses", "many", "metrics", "models",
            "optimizers", "plotting", "regularizers", "saving", "schedules", "show_config"]
 

@@ -24,6 +24,15 @@ class LearningRateCurve:
     suggestion : float
         Where the smoothed loss falls fastest over the logarithm of the rate; a tenth of the rate of its lowest value where
         it hardly falls.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> curve = nnfast.find_learning_rate(model, np.linspace(-1, 1, 64).reshape(-1, 1), np.linspace(-2, 2, 64), steps=50)
+    >>> len(curve.losses) <= 50, curve.suggestion < float(curve.learning_rates[-1])
+    (True, True)
     """
 
     learning_rates: np.ndarray

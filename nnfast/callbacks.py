@@ -133,6 +133,15 @@ class History(Callback):
         "loss", the metrics under their names, "val_..." of each, and what callbacks added; an entry an epoch.
     epoch : list of int
         Epochs trained, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="zeros")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.SGD(0.1), "mse")
+    >>> history = model.fit(np.ones((4, 1)), np.ones(4), epochs=2, verbose=0)
+    >>> history, [round(loss, 2) for loss in history.history["loss"]]
+    (History(2 epochs: loss), [1.0, 0.36])
     """
 
     def __init__(self):
@@ -382,6 +391,16 @@ class ReduceLROnPlateau(_Monitor):
         Epochs after a reduction that are not counted.
     min_lr : float
         No rate below this.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="zeros")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.SGD(0.1), "mse")
+    >>> lower = nnfast.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=2)
+    >>> history = model.fit(np.ones((4, 1)), np.zeros(4), epochs=6, verbose=0, callbacks=[lower])          # the loss is 0 from the start
+    >>> history.history["learning_rate"]
+    [0.1, 0.1, 0.1, 0.05, 0.05, 0.025]
     """
 
     def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0, min_lr=0.0):
@@ -427,6 +446,15 @@ class LearningRateScheduler(Callback):
     schedule : callable
         (epoch, learning_rate) -> learning_rate, or (epoch) -> learning_rate; one of nnfast.schedules is called with the epoch.
     verbose : {0, 1}
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="zeros")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.SGD(0.1), "mse")
+    >>> halve = nnfast.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else rate)
+    >>> model.fit(np.ones((4, 1)), np.ones(4), epochs=3, verbose=0, callbacks=[halve]).history["learning_rate"]
+    [0.1, 0.05, 0.025]
     """
 
     def __init__(self, schedule, verbose=0):
@@ -470,6 +498,18 @@ class CSVLogger(Callback):
     separator : str
     append : bool
         Go on in a file that is there; else it is written anew.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="zeros")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.SGD(0.1), "mse")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "log.csv")
+    ...     history = model.fit(np.ones((4, 1)), np.ones(4), epochs=2, verbose=0, callbacks=[nnfast.callbacks.CSVLogger(path)])
+    ...     with open(path) as file:
+    ...         print(file.readline().strip(), len(file.readlines()))
+    epoch,loss 2
     """
 
     def __init__(self, filename, separator=",", append=False):
@@ -507,6 +547,17 @@ class TerminateOnNaN(Callback):
     Parameters
     ----------
     raise_error : bool
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1)], seed=0)
+    >>> model.compile(nnfast.optimizers.SGD(1e4), "mse")
+    >>> stop = nnfast.callbacks.TerminateOnNaN(raise_error=True)
+    >>> model.fit(np.ones((4, 1)), np.ones(4), epochs=100, verbose=0, callbacks=[stop])
+    Traceback (most recent call last):
+    ...
+    FloatingPointError: the loss became NaN or infinite in epoch ...
     """
 
     def __init__(self, raise_error=False):
@@ -555,7 +606,16 @@ class LambdaCallback(Callback):
 
 
 class ProgressBar(Callback):
-    """One bar for the whole fit, an epoch a tick, with the latest logs: for long fits with verbose=0.  It needs tqdm."""
+    """One bar for the whole fit, an epoch a tick, with the latest logs: for long fits with verbose=0.  It needs tqdm.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="zeros")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.SGD(0.1), "mse")
+    >>> model.fit(np.ones((4, 1)), np.ones(4), epochs=5, verbose=0, callbacks=[nnfast.callbacks.ProgressBar()])
+    History(5 epochs: loss)
+    """
 
     def __init__(self):
         self.bar = None

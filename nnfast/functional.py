@@ -138,6 +138,27 @@ def dense_backward(x, kernel, delta, out=None):
     return _matmul(delta, kernel.T, d_x), _matmul(x.T, delta, d_kernel, over_rows=True), d_bias
 
 
+# of each activation its values at -1, 0, 2, and its gradient there for delta = 1, 1, 2: what the examples of the docstrings print
+_EXAMPLES = {
+    "linear": ("[-1.0, 0.0, 2.0]", "[1.0, 1.0, 2.0]"),
+    "relu": ("[0.0, 0.0, 2.0]", "[0.0, 0.0, 2.0]"),
+    "sigmoid": ("[0.2689, 0.5, 0.8808]", "[0.1966, 0.25, 0.21]"),
+    "tanh": ("[-0.7616, 0.0, 0.964]", "[0.42, 1.0, 0.1413]"),
+    "softmax": ("[0.042, 0.1142, 0.8438]", "[-0.0354, -0.0964, 0.1318]"),
+    "leaky_relu": ("[-0.2, 0.0, 2.0]", "[0.2, 0.2, 2.0]"),
+    "elu": ("[-0.6321, 0.0, 2.0]", "[0.3679, 1.0, 2.0]"),
+    "selu": ("[-1.1113, 0.0, 2.1014]", "[0.6468, 1.7581, 2.1014]"),
+    "gelu": ("[-0.1587, 0.0, 1.9545]", "[-0.0833, 0.5, 2.1705]"),
+    "gelu_tanh": ("[-0.1588, 0.0, 1.9546]", "[-0.083, 0.5, 2.1722]"),
+    "silu": ("[-0.2689, 0.0, 1.7616]", "[0.0723, 0.5, 2.1816]"),
+    "softplus": ("[0.3133, 0.6931, 2.1269]", "[0.2689, 0.5, 1.7616]"),
+    "softsign": ("[-0.5, 0.0, 0.6667]", "[0.25, 1.0, 0.2222]"),
+    "mish": ("[-0.3034, 0.0, 1.944]", "[0.0592, 0.6, 2.1386]"),
+    "hard_sigmoid": ("[0.3333, 0.5, 0.8333]", "[0.1667, 0.1667, 0.3333]"),
+    "exponential": ("[0.3679, 1.0, 7.3891]", "[0.3679, 1.0, 14.7781]"),
+}
+
+
 def _activation(name, code):
     def activation(z, out=None):
         z = check.floats(z, "z")
@@ -160,8 +181,23 @@ def _activation(name, code):
     activation.__name__ = activation.__qualname__ = name
     gradient.__name__ = gradient.__qualname__ = f"{name}_gradient"
     along = " along the last axis" if name == "softmax" else ""
-    activation.__doc__ = f"{name} of z{along}; z an array of any shape, out one like it.  The formula is in _core/activations.pxd."
-    gradient.__doc__ = f"delta times the derivative of {name} at z{along}; z, delta and out of one shape."
+    value, slope = _EXAMPLES[name]
+    activation.__doc__ = f"""{name} of z{along}; z an array of any shape, out one like it.  The formula is in _core/activations.pxd.
+
+    Examples
+    --------
+    >>> from nnfast import functional
+    >>> functional.{name}([-1., 0., 2.]).round(4).tolist()
+    {value}
+    """
+    gradient.__doc__ = f"""delta times the derivative of {name} at z{along}; z, delta and out of one shape.
+
+    Examples
+    --------
+    >>> from nnfast import functional
+    >>> functional.{name}_gradient([-1., 0., 2.], [1., 1., 2.]).round(4).tolist()
+    {slope}
+    """
     return activation, gradient
 
 

@@ -1242,6 +1242,36 @@ _CLASSES = {
 NAMES = (*_CLASSES, *_ALIASES)
 
 
+# of each loss arguments, values and gradient: what the examples of the docstrings print
+_EXAMPLES = {
+    "mean_squared_error": ("[[1., 0.]], [[2., 3.]]", "[5.0]", "[[1.0, 3.0]]"),
+    "mean_absolute_error": ("[[1., 0.]], [[2., 3.]]", "[2.0]", "[[0.5, 0.5]]"),
+    "mean_absolute_percentage_error": ("[[2., 4.]], [[1., 5.]]", "[37.5]", "[[-25.0, 12.5]]"),
+    "mean_squared_logarithmic_error": ("[[0., 1.]], [[1., 1.]]", "[0.2402]", "[[0.3466, 0.0]]"),
+    "huber": ("[[0., 0.]], [[0.5, 3.]]", "[1.3125]", "[[0.25, 0.5]]"),
+    "smooth_l1": ("[[0., 0.]], [[0.5, 3.]]", "[1.3125]", "[[0.25, 0.5]]"),
+    "log_cosh": ("[[0.]], [[1.]]", "[0.4338]", "[[0.7616]]"),
+    "quantile": ("[[1.], [1.]], [[0.], [2.]], q=0.9", "[0.9, 0.1]", "[[-0.9], [0.1]]"),
+    "expectile": ("[[1.], [1.]], [[0.], [2.]], q=0.9", "[0.9, 0.1]", "[[-1.8], [0.2]]"),
+    "cosine_similarity": ("[[0., 1.]], [[3., 4.]]", "[-0.8]", "[[0.096, -0.072]]"),
+    "kl_divergence": ("[[0.5, 0.5]], [[0.25, 0.75]]", "[0.1438]", "[[-2.0, -0.6667]]"),
+    "poisson": ("[[2.]], [[1.]]", "[1.0]", "[[-1.0]]"),
+    "gaussian_nll": ("[[2.]], [[1., 1.]]", "[0.517]", "[[-0.7615, 0.0664]]"),
+    "gamma": ("[[2.]], [[0.]]", "[2.0]", "[[-1.0]]"),
+    "tweedie": ("[[2.]], [[0.]]", "[6.0]", "[[-1.0]]"),
+    "hinge": ("[[-1.], [1.]], [[-2.], [0.5]]", "[0.0, 0.5]", "[[0.0], [-1.0]]"),
+    "squared_hinge": ("[[-1.], [1.]], [[-2.], [0.5]]", "[0.0, 0.25]", "[[0.0], [-1.0]]"),
+    "categorical_hinge": ("[[0., 1.]], [[0.5, 1.]]", "[0.5]", "[[1.0, -1.0]]"),
+    "binary_crossentropy": ("[[1.]], [[0.75]]", "[0.2877]", "[[-1.3333]]"),
+    "binary_focal_crossentropy": ("[[1.]], [[0.75]]", "[0.018]", "[[-0.2272]]"),
+    "categorical_crossentropy": ("[[0, 1, 0]], [[0.25, 0.5, 0.25]]", "[0.6931]", "[[1.0, -1.0, 1.0]]"),
+    "categorical_focal_crossentropy": ("[[0, 1, 0]], [[0.25, 0.5, 0.25]]", "[0.0433]", "[[0.1491, -0.1491, 0.1491]]"),
+    "sparse_categorical_crossentropy": ("[1], [[0.25, 0.5, 0.25]]", "[0.6931]", "[[1.0, -1.0, 1.0]]"),
+    "dice": ("[[1., 0.]], [[0.5, 0.]], axis=-1", "[0.3333]", "[[-0.8889, 0.4444]]"),
+    "tversky": ("[[1., 0.]], [[0.5, 0.]], axis=-1", "[0.3333]", "[[-0.8889, 0.4444]]"),
+}
+
+
 def _functions(name, cls):
     """The loss as two functions: values per sample, and the gradient of each sample's value."""
     def values(y_true, y_pred, **options):
@@ -1257,8 +1287,25 @@ def _functions(name, cls):
         return out
 
     what = cls.__doc__.partition("\n")[0]
-    values.__doc__ = f"{what}\n\n    Values per sample in float64; options are those of `losses.{cls.__name__}`."
-    gradient.__doc__ = f"The gradient of each sample's `{name}` with respect to y_pred, in its shape; options as there."
+    arguments, shown, slopes = _EXAMPLES[name]
+    values.__doc__ = f"""{what}
+
+    Values per sample in float64; options are those of `losses.{cls.__name__}`.
+
+    Examples
+    --------
+    >>> from nnfast import losses
+    >>> losses.{name}({arguments}).round(4).tolist()
+    {shown}
+    """
+    gradient.__doc__ = f"""The gradient of each sample's `{name}` with respect to y_pred, in its shape; options as there.
+
+    Examples
+    --------
+    >>> from nnfast import functional
+    >>> functional.{name}_gradient({arguments}).round(4).tolist()
+    {slopes}
+    """
     values.__name__ = values.__qualname__ = name
     gradient.__name__ = gradient.__qualname__ = f"{name}_gradient"
     values.__module__ = gradient.__module__ = __name__

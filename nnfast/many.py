@@ -22,6 +22,17 @@ class FitErrors(RuntimeError):
     ----------
     errors : dict
         From the index of a model to what its fit raised.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1)])
+    >>> model.compile("adam", "mse")
+    >>> try:
+    ...     models = nnfast.fit_many([model], np.full((4, 1), np.nan), np.ones(4))
+    ... except nnfast.FitErrors as failed:
+    ...     print(failed.errors[0])
+    x must be finite; row ... holds nan in column 0. Clean the data, for instance with np.nan_to_num.
     """
 
     def __init__(self, errors, count):

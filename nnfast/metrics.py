@@ -73,6 +73,18 @@ class Metric:
 
     Where Keras needs one-hot columns (precision, AUC, F-score, ...), integer labels are taken, too, with or without a
     sparse loss: Keras fails there.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> error = nnfast.metrics.MeanAbsoluteError()
+    >>> error.update_state([[1.], [2.]], [[2.], [4.]])
+    >>> error.update_state([[3.]], [[6.]])
+    >>> error.result()
+    2.0
+    >>> error.reset_state()
+    >>> error([[1.]], [[2.]])
+    1.0
     """
 
     _rises = None           # whether larger is better, or None: that depends on the metric

@@ -123,7 +123,17 @@ class Sequential:
     # -- building ----------------------------------------------------------------------------------------------------
 
     def add(self, layer):
-        """Adds a layer at the end; with `Input` first, building waits until it is needed."""
+        """Adds a layer at the end; with `Input` first, building waits until it is needed.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential()
+        >>> model.add(nnfast.Input(4))
+        >>> model.add(nnfast.Dense(3, activation="softmax"))
+        >>> model.count_params()
+        15
+        """
         if not isinstance(layer, layers.Layer):
             raise TypeError(f"a layer must be one of nnfast.layers ({', '.join(layers.__all__)}), got {layer!r}.")
         if self._network is not None:
@@ -136,7 +146,14 @@ class Sequential:
 
     @property
     def built(self):
-        """Whether the weights exist."""
+        """Whether the weights exist.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3)]).built, nnfast.Sequential([nnfast.Dense(3)]).built
+        (True, False)
+        """
         self._build_from_input()
         return self._network is not None
 
@@ -147,6 +164,14 @@ class Sequential:
         ----------
         input_shape : tuple
             Shape of x with None for the rows, as in Keras: (None, 784), (None, 28, 28).
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential([nnfast.Flatten(), nnfast.Dense(3)])
+        >>> model.build((None, 28, 28))
+        >>> model.get_weights()[0].shape
+        (784, 3)
         """
         shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (None, input_shape)
         if len(shape) > 1 and shape[0] is None:
@@ -227,6 +252,14 @@ class Sequential:
         ------
         ValueError
             For a name that is not known, a metric that does not fit the loss, or no loss; the model stays as it was.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(3, activation="softmax")])
+        >>> model.compile(nnfast.optimizers.Adam(1e-2, weight_decay=1e-4), "sparse_categorical_crossentropy", metrics=["acc"])
+        >>> model.optimizer.learning_rate
+        0.01
         """
         if loss is None:
             raise ValueError("loss must be given: a name such as 'mse', or one of nnfast.losses.")
@@ -356,6 +389,18 @@ class Sequential:
             With nonfinite="raise".
         RuntimeError
             If the model is not compiled, or another thread trains it.
+
+        Examples
+        --------
+        >>> import numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="ones")], dtype="float64")
+        >>> model.compile(nnfast.optimizers.SGD(0.1), "mse", metrics="mae")
+        >>> x, y = np.array([[1.], [3.]]), np.array([2., 5.])
+        >>> history = model.fit(x, y, epochs=200, verbose=0)
+        >>> list(history.history), history.history["loss"][0]
+        (['loss', 'mae'], 2.5)
+        >>> model.predict(x).round(2).ravel()
+        array([2., 5.])
         """
         with self._claim("fit"):
             epochs = check.size(epochs, "epochs", 0)
@@ -501,6 +546,15 @@ class Sequential:
         ------
         ValueError, FloatingPointError
             As `fit`; the weights are those of before.
+
+        Examples
+        --------
+        >>> import numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="ones")], dtype="float64")
+        >>> model.compile(nnfast.optimizers.SGD(0.1), "mse", metrics="mae")
+        >>> x, y = np.array([[1.], [3.]]), np.array([2., 5.])
+        >>> model.train_on_batch(x, y), model.train_on_batch(x, y)[0] < 1       # loss and mean absolute error, before the step
+        ([2.5, 1.5], True)
         """
         with self._claim("train_on_batch"):
             if isinstance(self.optimizer, optimizers.LBFGS):
@@ -617,6 +671,15 @@ class Sequential:
         ------
         ValueError
             For data that do not fit or are not finite.
+
+        Examples
+        --------
+        >>> import numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="ones")], dtype="float64")
+        >>> model.compile(nnfast.optimizers.SGD(0.1), "mse", metrics="mae")
+        >>> x, y = np.array([[1.], [3.]]), np.array([2., 5.])
+        >>> model.evaluate(x, y, verbose=0, return_dict=True)
+        {'loss': 2.5, 'mae': 1.5}
         """
         if batch_size is not None:
             check.size(batch_size, "batch_size")
@@ -631,7 +694,17 @@ class Sequential:
         return self._result(logs, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """Loss and metrics of one batch, without a step; parameters and result as `evaluate`."""
+        """Loss and metrics of one batch, without a step; parameters and result as `evaluate`.
+
+        Examples
+        --------
+        >>> import numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="ones")], dtype="float64")
+        >>> model.compile(nnfast.optimizers.SGD(0.1), "mse", metrics="mae")
+        >>> x, y = np.array([[1.], [3.]]), np.array([2., 5.])
+        >>> model.test_on_batch(x, y)
+        [2.5, 1.5]
+        """
         with self._claim("test_on_batch"):
             return self._result(self._scores(self._data(x, y, sample_weight, class_weight), 1), return_dict)
 
@@ -698,7 +771,16 @@ class Sequential:
 
     @property
     def params(self):
-        """All weights in one vector; writing to it changes the model."""
+        """All weights in one vector; writing to it changes the model.
+
+        Examples
+        --------
+        >>> import numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Input(1), nnfast.Dense(1)], dtype="float64")
+        >>> model.params[:] = [2., 1.]
+        >>> model.predict(np.array([[3.]]))
+        array([[7.]])
+        """
         return self._built_network().params
 
     def _views(self, vector):
@@ -717,20 +799,56 @@ class Sequential:
 
         Dense has kernel (n_in, n_out) and bias (n_out,); normalisations gamma and beta, batch normalisation also its moving
         mean and variance; PReLU alpha.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential([nnfast.Input(784), nnfast.Dense(84), nnfast.Dense(10, use_bias=False)])
+        >>> [array.shape for array in model.get_weights()]
+        [(784, 84), (84,), (84, 10)]
         """
         return [view.copy() for view in self._weights()]
 
     def set_weights(self, weights):
-        """Sets the weight arrays, in the order and shapes of `get_weights`; a ValueError where they do not fit."""
+        """Sets the weight arrays, in the order and shapes of `get_weights`; a ValueError where they do not fit.
+
+        Examples
+        --------
+        >>> import numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Input(2), nnfast.Dense(1)], dtype="float64")
+        >>> model.set_weights([np.array([[1.], [2.]]), np.array([3.])])
+        >>> model.params
+        array([1., 2., 3.])
+        """
         with self._claim("set_weights"):
             check.copy_weights(self._weights(), weights)
 
     def count_params(self):
-        """Number of weights, the moving means and variances of batch normalisation among them, as in Keras."""
+        """Number of weights, the moving means and variances of batch normalisation among them, as in Keras.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> nnfast.Sequential([nnfast.Input(784), nnfast.Dense(84), nnfast.Dense(10)]).count_params()
+        66790
+        """
         return sum(view.size for view in self._weights())
 
     def summary(self):
-        """Prints a table of the layers, their output shapes and parameters."""
+        """Prints a table of the layers, their output shapes and parameters.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3)]).summary()
+        Model: Sequential
+        --------------------------------------
+        Layer (type)   Output Shape    Param #
+        ======================================
+        dense (Dense)  (None, 3)            15
+        --------------------------------------
+        Total params: 15 (0.06 KB)
+        """
         self._build_from_input()
         network = self._network
         rows, seen, width, trained, moved = [], {}, None, 0, 0

@@ -83,6 +83,14 @@ class Optimizer(_Options):
         still counts batches, as in Keras.
 
     Order in a step: mean over batches, clipping, weight decay, the optimizer, the running mean.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> optimizer = nnfast.optimizers.Adam(1e-3, weight_decay=0.01, clipnorm=1.0)
+    >>> optimizer.learning_rate = nnfast.schedules.CosineDecay(1e-3, decay_steps=1000)         # also later
+    >>> isinstance(optimizer, nnfast.optimizers.Optimizer)
+    True
     """
 
     weight_decay: float = None
@@ -163,6 +171,15 @@ class RMSprop(Optimizer):
         Divide by the running standard deviation: v minus the square of the running mean (not below 0, where rounding
         makes Keras' NaN).
     weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.RMSprop(0.1), "mse")
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> model.params.round(4)
+    array([1.3162])
     """
 
     learning_rate: object = 0.001
@@ -224,6 +241,12 @@ class AdamW(Adam):
     learning_rate, beta_1, beta_2, epsilon, amsgrad, epsilon_form : as for `Adam`
     weight_decay : float
         PyTorch's default is 0.01.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.optimizers.AdamW(1e-3)
+    AdamW(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False, epsilon_form='keras', weight_decay=0.004)
     """
 
     _: KW_ONLY
@@ -243,6 +266,15 @@ class Adagrad(Optimizer):
         Of the sum; it counts when a model is compiled.
     epsilon : float
     weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.Adagrad(0.1), "mse")
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> model.params.round(4)
+    array([1.0997])
     """
 
     learning_rate: object = 0.001
@@ -270,6 +302,15 @@ class Adadelta(Optimizer):
     rho : float in [0, 1)
     epsilon : float
     weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.Adadelta(1.0), "mse")
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> model.params.round(4)
+    array([1.0014])
     """
 
     learning_rate: object = 0.001
@@ -293,6 +334,15 @@ class Adamax(Optimizer):
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
     weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.Adamax(0.1), "mse")
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> model.params.round(4)
+    array([1.1])
     """
 
     learning_rate: object = 0.001
@@ -318,6 +368,15 @@ class Nadam(Optimizer):
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
     weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.Nadam(0.1), "mse")
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> model.params.round(4)
+    array([1.1063])
     """
 
     learning_rate: object = 0.001
@@ -342,6 +401,15 @@ class Lion(Optimizer):
     learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
     weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.Lion(0.1), "mse")
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> model.params.round(4)
+    array([1.1])
     """
 
     learning_rate: object = 0.001
@@ -369,6 +437,15 @@ class RAdam(Optimizer):
         As in PyTorch, 1e-8 by default.
     weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
         The decay is that of PyTorch with decoupled_weight_decay=True.
+
+    Examples
+    --------
+    >>> import numpy as np, nnfast
+    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> model.compile(nnfast.optimizers.RAdam(0.1), "mse")
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> model.params.round(4)
+    array([1.4])
     """
 
     learning_rate: object = 0.001

@@ -15,7 +15,16 @@ __all__ = ["CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTim
 
 
 class Schedule:
-    """What the schedules of this module have in common: called with a step, or an array of steps, they give its rate."""
+    """What the schedules of this module have in common: called with a step, or an array of steps, they give its rate.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> isinstance(nnfast.schedules.ExponentialDecay(0.1, 100, 0.5), nnfast.schedules.Schedule)
+    True
+    >>> nnfast.schedules.ExponentialDecay(0.1, 100, 0.5)([0, 100, 200]).tolist()
+    [0.1, 0.05, 0.025]
+    """
 
     def __call__(self, step):
         rates = self._rates(np.atleast_1d(np.asarray(step, np.float64)))        # numbers alone go through another pow than arrays
@@ -71,6 +80,13 @@ class InverseTimeDecay(ExponentialDecay):
     decay_rate : float
     staircase : bool
         Round step / decay_steps down.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> schedule = nnfast.schedules.InverseTimeDecay(0.1, decay_steps=100, decay_rate=1.0)
+    >>> schedule(0), schedule(100), schedule(300)
+    (0.1, 0.05, 0.025)
     """
 
     def _rates(self, step):
@@ -121,6 +137,13 @@ class PolynomialDecay(Schedule):
     power : float
     cycle : bool
         Instead of keeping it, lengthen decay_steps to the next multiple: the rate rises again and falls more slowly.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> schedule = nnfast.schedules.PolynomialDecay(0.1, decay_steps=100, end_learning_rate=0.01)
+    >>> schedule(0), round(schedule(50), 6), schedule(500)
+    (0.1, 0.055, 0.01)
     """
 
     initial_learning_rate: float
@@ -209,6 +232,13 @@ class CosineDecayRestarts(Schedule):
     m_mul : float
     alpha : float
         Share of `initial_learning_rate` at the bottom.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> schedule = nnfast.schedules.CosineDecayRestarts(0.1, first_decay_steps=100)       # the second cosine takes 200 steps
+    >>> schedule(0), round(schedule(50), 6), schedule(100), round(schedule(200), 6)
+    (0.1, 0.05, 0.1, 0.05)
     """
 
     initial_learning_rate: float

@@ -1,6 +1,7 @@
 """What the documentation shows is what happens: every example in a docstring or in the README runs."""
 import doctest
 import importlib
+import inspect
 import os
 import pkgutil
 import re
@@ -23,17 +24,46 @@ NEEDS = {"nnfast.plotting": "matplotlib", "nnfast.estimators": "sklearn", "nnfas
 MODULES = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_modules(nnfast.__path__) if module.name not in ("_core", "__main__"))]
 
 
+def public(name):
+    """Names and objects of a module's `__all__`, and those that nnfast imports when they are asked for; without modules."""
+    if find_spec(NEEDS.get(name, "nnfast")) is None:
+        pytest.skip(f"needs {NEEDS[name]}")
+    module = importlib.import_module(name)
+    names = [*getattr(module, "__all__", []), *(nnfast._LAZY if module is nnfast and find_spec("sklearn") else [])]
+    return {each: getattr(module, each) for each in names if each != "__version__" and not inspect.ismodule(getattr(module, each))}
+
+
+def examples_of(thing, name):
+    """The doctest of an object itself, wherever it was made, in a list."""
+    return [test for test in doctest.DocTestFinder(recurse=False).find(thing, name, module=False, globs={}) if test.examples]
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_docstrings_run(name, monkeypatch):
-    if name in NEEDS:
-        pytest.importorskip(NEEDS[name])
+    names = public(name)
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    tests = {test.name: test for test in doctest.DocTestFinder().find(importlib.import_module(name), name)}
+    for each, thing in names.items():           # functions made by functions, which the finder takes for those of another module
+        if not inspect.isclass(thing):
+            tests.update({test.name: test for test in examples_of(thing, f"{name}.{each}")})
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    for examples in doctest.DocTestFinder().find(importlib.import_module(name), name):
-        if find_spec(NEEDS.get(examples.name, "nnfast")):
-            assert runner.run(examples).failed == 0
+    for test in tests.values():
+        if find_spec(NEEDS.get(test.name, "nnfast")):
+            runner.run(test)
+    assert runner.failures == 0
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_name_has_a_docstring_with_an_example(name):
+    assert [each for each, thing in public(name).items() if not examples_of(thing, each)] == []
+
+
+def test_every_method_of_sequential_has_an_example():
+    methods = [name for name in vars(nnfast.Sequential) if name[0] != "_"]
+    assert len(methods) > 10
+    assert [name for name in methods if not examples_of(getattr(nnfast.Sequential, name), name)] == []
 
 
 def test_examples_of_the_readme_run():
@@ -142,12 +172,3 @@ def test_parts_of_the_recipe_for_tables_are_those_of_its_paper():
     x = np.array([[0., 7, 0], [1, 7, 0], [2, 7, 0], [3, 7, 0], [100, 7, 2]])      # quartiles 1, 2, 3; constant; 0 but for one row
     scale = script["robust_scaling"](x)
     np.testing.assert_allclose(scale([[4., 9, 2], [2 - 6e9, 7, 0]]), [[2 / 2 / (1 + 1 / 9)**0.5, 0, 2 / (1 + 4 / 9)**0.5], [-3, 0, 0]], rtol=1e-6)
-
-
-def test_every_public_name_exists_and_has_a_docstring():
-    for name in MODULES:
-        if find_spec(NEEDS.get(name, "nnfast")) is None:
-            continue
-        module = importlib.import_module(name)
-        for public in getattr(module, "__all__", []):
-            assert public == "__version__" or getattr(module, public).__doc__, f"{name}.{public}"
