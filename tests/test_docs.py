@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import textwrap
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,6 +70,43 @@ def test_every_method_of_sequential_has_an_example():
 def test_examples_of_the_readme_run():
     tried = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert tried.failed == 0 and tried.attempted > 2
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if "._" not in name])
+def test_reference_has_every_public_name(name):
+    """A page that documents all members of a module, or the name itself where that is the module nnfast."""
+    text = "".join(path.read_text() for path in (ROOT / "docs" / "reference").glob("*.rst"))
+    if re.search(rf"^.. automodule:: {name}\n   :members:$", text, re.M):
+        return
+    assert [each for each in public(name) if not re.search(rf"\b{name}\.{each}\b", text)] == [], f"docs/reference/ lacks names of {name}"
+
+
+def test_reference_is_built_without_a_warning_and_has_every_public_name(tmp_path):
+    """Half a minute; where the packages of the extra `docs` are."""
+    for package in ("furo", "matplotlib", "myst_parser", "numpydoc", "sphinx"):
+        pytest.importorskip(package)
+    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)], capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    body = (tmp_path / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    known = {line.split()[0] for line in zlib.decompress(body).decode().splitlines() if " py:" in line}
+    for name in MODULES:
+        if name != "nnfast" and "._" not in name:
+            assert [each for each in public(name) if f"{name}.{each}" not in known] == []
+    own = {each for each, thing in public("nnfast").items() if thing.__module__.startswith("nnfast._")}
+    assert own and own <= {name.removeprefix("nnfast.") for name in known}
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_examples_of_the_pages_run(page):
+    if page == "many.md":
+        pytest.importorskip("sklearn")
+    text = re.sub("^```.*$", "", (ROOT / "docs" / page).read_text(), flags=re.M)
+    test = doctest.DocTestParser().get_doctest(text, {}, page, page, 0)
+    assert test.examples or ">>>" not in text
+    runner = doctest.DocTestRunner()
+    runner.run(test)
+    assert runner.failures == 0
 
 
 def example(name):
