@@ -96,6 +96,64 @@ def test_team_may_change_from_fit_to_fit():
     assert models[0].params.tobytes() == models[1].params.tobytes()
 
 
+FORK = """
+    import os
+    import numpy as np, nnfast
+    from nnfast import _threads
+    _threads.LEAST_WORK = 0                     # teams as large as asked for
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((500, 6)).astype("f4"), rng.integers(0, 3, 500)
+
+    def fit(model):
+        model.fit(x, y, epochs=2, batch_size=32, verbose=0, n_threads=2)
+        return hash(model.params.tobytes())
+
+    model = nnfast.Sequential([nnfast.Dense(16, "relu"), nnfast.Dense(3, "softmax")], seed=0)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    fit(model)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, str(fit(model)).encode())
+        os._exit(0)
+    ours = fit(model)
+    theirs = int(os.read(read, 100))
+    assert os.waitpid(child, 0)[1] == 0
+    print(ours == theirs)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork of POSIX")
+def test_fit_works_in_parent_and_child_after_a_fork():
+    """No thread outlives a fit, so none is missing after a fork; the child goes on from the same weights to the same bits."""
+    assert run(FORK).strip() == "True"
+
+
+LOKY = """
+    import copy
+    import numpy as np, nnfast
+    from joblib import Parallel, delayed
+
+    def fit(model, seed):
+        rng = np.random.default_rng(seed)
+        x, y = rng.standard_normal((500, 6)).astype("f4"), rng.integers(0, 3, 500)
+        model.fit(x, y, epochs=2, batch_size=32, verbose=0, n_threads=2)
+        return model
+
+    model = nnfast.Sequential([nnfast.Dense(16, "relu"), nnfast.Dense(3, "softmax")], seed=0)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.build((None, 6))
+    fit(model, 9)                               # a process that has trained starts the workers
+    fitted = Parallel(n_jobs=2, backend="loky")(delayed(fit)(model, seed) for seed in range(3))
+    print([bool(np.array_equal(each.params, fit(copy.deepcopy(model), seed).params)) for seed, each in enumerate(fitted)])
+"""
+
+
+def test_workers_of_loky_fit_to_the_same_bits():
+    pytest.importorskip("joblib")
+    assert run(LOKY).strip() == "[True, True, True]"
+
+
 def test_threads_end_with_the_fit():
     before = threading.active_count()
     fit("small", 8)
