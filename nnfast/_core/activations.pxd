@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """Activations and their gradients, side by side.
 
 An elementwise activation is `f(a)`, in place (with two pointers that may be

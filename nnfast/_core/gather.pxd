@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """Rows of the caller's own array become rows of the batch: read, converted, checked.
 
 The array is read where it lies, in any strides and any of the dtypes below, so

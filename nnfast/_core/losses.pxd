@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """Losses: the value of every row, and d value / d prediction of every row.
 
 A loss takes `rows` rows of targets and predictions, writes a value per row in

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """exp, expm1, log, log1p, tanh and friends for float and double, free of branches.
 
 Written so that a loop over them becomes one loop over registers: selects in

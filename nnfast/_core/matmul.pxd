@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """C = A B and C += A B: the three products of a dense layer.
 
 Every number of C is one chain of fused multiply-adds over k = 0, 1, 2, ... (in `dots` a fixed tree of chains):

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """Metrics of a row: reported, never differentiated, so they change no bit of training."""
 from cython cimport floating
 from libc.stdint cimport int64_t

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """Optimizer steps: one loop over a run of parameters, its gradient and its state.
 
 Formulas and names are Keras' (3.15), RAdam's are PyTorch's (2.13).  The state slots, at most three, have the

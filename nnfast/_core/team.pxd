@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """A team of threads in lockstep: a place to wait for work, and a barrier.
 
     job      (number << 8) | size: one word, so a thread that wakes late can not

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """Registers: one name for the SIMD vector of each dtype, whatever the CPU level.
 
 A register is a C typedef that Cython takes for a number and the C compiler for

@@ -1,0 +1,77 @@
+"""The kernels serve code outside of the package: examples/native is built against it and trains."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnfast
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(nnfast.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
+    """The example's module, compiled for plain defaults: no flag, no directive."""
+    pytest.importorskip("Cython")
+    if shutil.which(os.environ.get("CC", "cc")) is None:
+        pytest.skip("needs a C compiler")
+    folder = tmp_path_factory.mktemp("native")
+    shutil.copytree(ROOT / "examples" / "native", folder, dirs_exist_ok=True)
+    (folder / "setup.py").write_text("from Cython.Build import cythonize\nfrom setuptools import setup\n"
+                                     "setup(name='train_step', ext_modules=cythonize('train_step.pyx'))\n")
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "CFLAGS": "-O1"}          # a third of the time of -O3
+    done = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=folder, env=environment, capture_output=True,
+                          text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return folder, environment, done.stderr + done.stdout
+
+
+def test_outside_module_trains_as_the_package_does(outside):
+    folder, environment, _ = outside
+    done = subprocess.run([sys.executable, "try_step.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(float\d\d): the weights differ by", done.stdout, re.M) == ["float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("float64", 1e-12)])
+def test_outside_module_trains_by_the_formulas(outside, monkeypatch, dtype, tolerance):
+    monkeypatch.syspath_prepend(str(outside[0]))
+    import train_step
+
+    rows, n_in, n_out = 37, 6, 2
+    rng, width = np.random.default_rng(0), train_step.width_of(n_out, np.empty(1, dtype))
+    x, y, w = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, n_in), (rows, width), (n_in, width)))
+    expected, m, v = w[:, :n_out].astype(np.float64), 0., 0.
+    slots, (z, delta), gradient, values = np.zeros((2, n_in, width), dtype), np.empty((2, rows, width), dtype), np.empty_like(w), np.empty(rows)
+    for t in range(1, 6):
+        train_step.step(x, y, w, slots, z, delta, gradient, values, n_out, 0.1, t)
+        error = x.astype(np.float64) @ expected - y[:, :n_out]
+        np.testing.assert_allclose(values, (error**2).mean(axis=1), rtol=100 * tolerance)
+        g = x.T.astype(np.float64) @ error * 2 / error.size
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        expected -= 0.1 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-7)
+    np.testing.assert_allclose(w[:, :n_out], expected, atol=10 * tolerance)
+
+
+def test_kernels_of_the_package_ask_nothing_of_the_compiler_of_others(outside):
+    """Without cdivision=True at its head, a division of a .pxd would ask Python about 0, with the GIL."""
+    assert "_core" not in outside[2]                    # in a hint or a warning
+    for path in (PACKAGE / "_core").glob("*.pxd"):
+        assert path.stat().st_size == 0 or path.read_text().startswith("# cython: cdivision=True\n"), path.name
+
+
+@pytest.mark.parametrize("file, enum, private", [
+    ("activations", "Activation", {"N_ACTIVATIONS"}), ("losses", "LossKind", {"C_FUNCTION", "PYTHON_FUNCTION", "N_LOSSES"}),
+    ("optimizers", "Optimizer", set())])
+def test_every_kind_of_kernel_has_a_name_in_the_public_module(file, enum, private):
+    text = (PACKAGE / "_core" / f"{file}.pxd").read_text()
+    body = re.search(rf"^cdef enum {enum}:\n((?:    .*\n)+)", text, re.M)[1]
+    kinds = set(re.findall(r"^    (\w+)", body, re.M)) - private
+    public = set(re.findall(r"\w+", (PACKAGE / "kernels.pxd").read_text().split('"""')[2]))
+    assert len(kinds) > 10 and kinds <= public, kinds - public
