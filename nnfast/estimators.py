@@ -90,8 +90,13 @@ class _Part:
 class _Attached:
     """The network under an estimator: not pickled, made again from the weights where it is missing."""
 
-    def __init__(self, coefs, intercepts, names, sparse):
-        plan = [(len(bias), core.ACTIVATIONS[NAMES.get(name, name)], True) for bias, name in zip(intercepts, names)]
+    def __init__(self, coefs, intercepts, names, rates, sparse):
+        plan = []
+        for bias, name, rate in zip(intercepts, names, [*rates, 0.0]):
+            plan.append((len(bias), core.ACTIVATIONS[NAMES.get(name, name)], True))
+            if rate:
+                plan.append(("dropout", rate))
+        self.rates = rates                                      # of dropout, behind each hidden layer
         self.network = core.Network(len(coefs[0]), plan, coefs[0].dtype.name, sparse)
         self.coefs, self.intercepts = self.split(self.network.params)
         self.work = 2.0 * sum(coef.size for coef in coefs)      # of a forward pass, per row
@@ -142,6 +147,13 @@ class _Native:
             raise ValueError(f"activation must name one function for each of the {hidden} hidden layers; got {self.activation!r}.")
         return [name if name in NAMES else THEIR_NAMES.get(activations.get(name), activations.get(name)) for name in given]
 
+    def _rates_of_dropout(self, hidden):
+        """The rate behind each hidden layer."""
+        given = [self.dropout] * hidden if isinstance(self.dropout, Real) else list(self.dropout)
+        if len(given) != hidden:
+            raise ValueError(f"dropout must be a rate, or one for each of the {hidden} hidden layers; got {self.dropout!r}.")
+        return [check.number(rate, "dropout", 0, 1, open_high=True) for rate in given]
+
     def _own_loss(self):
         """The loss if it is one of nnfast's, or None."""
         return None if isinstance(self.loss, str) and self.loss in THEIRS else losses.get(self.loss)
@@ -178,10 +190,11 @@ class _Native:
 
     def _attach(self):
         """The network that holds coefs_ and intercepts_; arrays that the user put there are taken over."""
-        attached = self._attached
-        if attached is None:
-            names = [*self._names_of_activations(len(self.coefs_) - 1), self.out_activation_]
-            attached = _Attached(self.coefs_, self.intercepts_, names, self._sparse)
+        attached, hidden = self._attached, len(self.coefs_) - 1
+        rates = self._rates_of_dropout(hidden)
+        if attached is None or attached.rates != rates:
+            names = [*self._names_of_activations(hidden), self.out_activation_]
+            attached = _Attached(self.coefs_, self.intercepts_, names, rates, self._sparse)
         given, views = [*self.coefs_, *self.intercepts_], [*attached.coefs, *attached.intercepts]
         if any(array is not view for array, view in zip(given, views, strict=True)):
             if [np.shape(array) for array in given] != [view.shape for view in views]:
@@ -265,7 +278,7 @@ class _Native:
                                 "logistic": ("binary_crossentropy_logits", (1, 0, ceiling)),
                                 "softmax": ("sparse_categorical_crossentropy_logits", (1, 0, ceiling))}[self.out_activation_]
             network.set_loss(core.LossKernel(core.LOSSES[kernel], settings, summed=True), self.out_activation_ != "identity", [], reduction)
-        network.set_penalties([(0, self.alpha / 2)] * len(network.shapes), True)
+        network.set_penalties([(0, self.alpha / 2 if arrays else 0) for arrays in network.arrays], True)
 
     def _data(self, X, y, sample_weight):
         """X and y, validated, and weights in the form the core reads."""
@@ -310,6 +323,7 @@ class _Native:
         """All batches of an order, in ranges; the rows trained on, which a `run` may cut short.  Without a run no step is taken."""
         network, batch, trained = self._attached.network, 0, 0
         batches = -(-data.count // batch_size)
+        seed = int(self._random_state.randint(2**31)) if network.random else 0
         while batch < batches:
             size, count, trial = team.next_range()
             if run is not None and run.hooks.by_batch:
@@ -319,7 +333,8 @@ class _Native:
             begin = time.perf_counter()
             done, status, place = network.train_batches(
                 data.x, data.x_source, data.y, data.y_source, order, data.weights, data.count, batch_size, batch, stop,
-                0. if run is None else self._rates(stop - batch), sums, run is not None, run is not None and run.watch is not None, size)
+                0. if run is None else self._rates(stop - batch), sums, run is not None, run is not None and run.watch is not None, size,
+                seed=seed)
             if status in (core.BAD_INPUT, core.BAD_TARGET):
                 raise _not_finite(*(data.X, place, "X") if status == core.BAD_INPUT else (data.y, place, "y"))
             if status != core.DONE:
@@ -513,11 +528,11 @@ class _Native:
         return self._loss_of(data, data.rows, data.count, sums, data.count), network.grads.astype(np.float64)
 
     def _fit_lbfgs(self, X, y, sample_weight, *rest):
-        for name, without in (("callbacks", not self.callbacks), ("learning_rate", not callable(self.learning_rate))):
-            if not without:
-                raise ValueError(f"{name} must be left at its default with solver='lbfgs', which has no epochs and searches its steps; "
-                                 f"got {getattr(self, name)!r}. Use solver='adam' or 'sgd'.")
         network = self._attach().network
+        for name, without in (("callbacks", not self.callbacks), ("learning_rate", not callable(self.learning_rate)), ("dropout", not network.random)):
+            if not without:
+                raise ValueError(f"{name} must be left at its default with solver='lbfgs', which has no epochs and searches its steps on one function; "
+                                 f"got {getattr(self, name)!r}. Use solver='adam' or 'sgd'.")
         self._configure(network)
         data, began, iterations, reached = self._data(X, y, sample_weight), time.perf_counter(), 0, None
 
@@ -636,7 +651,9 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
     n_iter_no_change : int or inf, default 10
     max_fun : int, default 15000
         Calls of the function under L-BFGS.
-{own}    callbacks : list of nnfast.callbacks, optional
+{own}    dropout : float in [0, 1), or one for each hidden layer, default 0
+        Share of the outputs of each hidden layer that is dropped in training, as `nnfast.layers.Dropout` does.
+    callbacks : list of nnfast.callbacks, optional
         Of "sgd" and "adam", called by `fit`, not by `partial_fit`.  Logs hold "loss", and with `early_stopping` or
         `validation_data` "val_score", accuracy or R^2.  Their `model` has `stop_training`, `get_weights`, `set_weights`,
         `optimizer.learning_rate` and the estimator as `estimator`.  What one raises ends the fit and is raised there; the
@@ -691,6 +708,7 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
         "loss": [StrOptions({"log_loss", *losses.NAMES}), losses.Loss, callable],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "learning_rate": [*neural_network.MLPClassifier._parameter_constraints["learning_rate"], callable],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
         "callbacks": [list, tuple, hooked.Callback, None],
         "n_threads": [Interval(Integral, 1, _threads.MOST, closed="both"), None],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
@@ -700,7 +718,7 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
                  learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None,
                  tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
                  validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
-                 loss="log_loss", class_weight=None, callbacks=None, n_threads=None, max_seconds=None):
+                 loss="log_loss", class_weight=None, dropout=0.0, callbacks=None, n_threads=None, max_seconds=None):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
@@ -709,6 +727,7 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
             beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
         self.loss = loss
         self.class_weight = class_weight
+        self.dropout = dropout
         self.callbacks = callbacks
         self.n_threads = n_threads
         self.max_seconds = max_seconds
@@ -737,7 +756,7 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
     _parameter_constraints = {
         **neural_network.MLPRegressor._parameter_constraints,
         **{name: MLPClassifier._parameter_constraints[name]
-           for name in ("activation", "learning_rate", "callbacks", "n_threads", "max_seconds")},
+           for name in ("activation", "learning_rate", "dropout", "callbacks", "n_threads", "max_seconds")},
         "loss": [StrOptions({"squared_error", "poisson", *losses.NAMES}), losses.Loss, callable],
     }
 
@@ -745,13 +764,14 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
                  batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
                  random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
                  early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-                 max_fun=15000, callbacks=None, n_threads=None, max_seconds=None):
+                 max_fun=15000, dropout=0.0, callbacks=None, n_threads=None, max_seconds=None):
         super().__init__(
             loss=loss, hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
             random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
             nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping, validation_fraction=validation_fraction,
             beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
+        self.dropout = dropout
         self.callbacks = callbacks
         self.n_threads = n_threads
         self.max_seconds = max_seconds

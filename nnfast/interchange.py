@@ -18,7 +18,7 @@ import sys
 import numpy as np
 
 from nnfast import activations, layers
-from nnfast.callbacks import write_atomically
+from nnfast._files import replaced
 from nnfast.models import Sequential
 
 __all__ = ["export_c", "export_onnx", "from_keras", "from_sklearn", "from_torch", "sklearn_weights", "torch_weights"]
@@ -74,7 +74,8 @@ def _save(path, content):
         raise FileNotFoundError(f"path must lie in a folder that exists; there is no {folder!r}. Make it first, with os.makedirs.")
     if os.path.isdir(path):
         raise IsADirectoryError(f"path must name a file; {path!r} is a folder. Add the name of a file.")
-    write_atomically(path, lambda file: file.write(content))
+    with replaced(path) as file:
+        file.write(content)
 
 
 def export_onnx(model, path):

@@ -28,12 +28,12 @@ import numbers
 import os
 import re
 import stat
-import threading
 import zlib
 
 import numpy as np
 
 from nnfast import _validation as check, constraints, initializers, layers, losses, metrics, models, optimizers, regularizers, schedules
+from nnfast._files import replaced
 from nnfast._version import __version__
 
 __all__ = ["load"]
@@ -295,28 +295,9 @@ def _write(path, document, arrays):
         raise ValueError(f"the options of a model that is saved must be finite numbers; got {document}.") from None
     if len(text) > LARGEST_DOCUMENT:
         raise ValueError(f"the description of a model that is saved must have at most {LARGEST_DOCUMENT} bytes; got {len(text)}.")
-    with _replaced(path) as file:
+    with replaced(path) as file:
         put(file, text.encode(), {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()})
         _seal(file)
-
-
-@contextlib.contextmanager
-def _replaced(path):
-    """A file beside `path`, which takes its place when it is whole; else it is removed."""
-    path = os.path.realpath(path)
-    beside = os.path.join(os.path.dirname(path), f".nnfast-{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with open(beside, "w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.remove(beside)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, f"nothing is saved, and a file that was there is as it was: {error.strerror or error}", path) from error
-        raise
 
 
 def _seal(file):

@@ -503,3 +503,37 @@ def test_verbose_prints_as_scikit_learn_does(capsys):
             library.MLPClassifier((9,), max_iter=3, verbose=True, random_state=0, early_stopping=early_stopping).fit(*IRIS)
             printed.append(capsys.readouterr().out)
         assert printed[0] == printed[1] and printed[0].count("Iteration") == 3
+
+
+# -- dropout -----------------------------------------------------------------------------------------------------------
+
+def test_dropout_drops_in_training_alone_and_follows_the_seed():
+    x, y = IRIS
+    fits = [nnfast.MLPClassifier((40, 40), dropout=rate, random_state=seed, max_iter=30, n_threads=n_threads).fit(x, y)
+            for rate, seed, n_threads in [(0.0, 1, 1), (0.5, 1, 1), (0.5, 1, 2), ([0.0, 0.5], 1, 1), (0.5, 2, 1)]]
+    curves = [fit.loss_curve_ for fit in fits]
+    assert curves[1] == curves[2] and len({repr(curve) for curve in curves}) == 4
+    assert np.mean(curves[1]) > np.mean(curves[0])
+    assert np.array_equal(fits[1].predict_proba(x), fits[1].predict_proba(x))
+    again = base.clone(fits[1]).fit(x, y)
+    assert again.loss_curve_ == curves[1] and pickle.loads(pickle.dumps(again)).predict(x).tolist() == again.predict(x).tolist()
+
+
+def test_dropout_may_change_between_warm_starts():
+    x, y = IRIS
+    net = nnfast.MLPClassifier((20,), warm_start=True, random_state=1, max_iter=5)
+    before = net.fit(x, y).coefs_[0].copy()
+    net.set_params(dropout=0.5).fit(x, y)
+    assert net._attached.network.random and not np.array_equal(before, net.coefs_[0])
+    net.set_params(dropout=0.0).partial_fit(x, y)
+    assert not net._attached.network.random
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"dropout": 1.0}, "dropout"), ({"dropout": [0.5]}, "one for each of the 2 hidden layers"), ({"dropout": [0.5, 2]}, r"\[0, 1\)"),
+    ({"dropout": 0.5, "solver": "lbfgs"}, "dropout must be left at its default"),
+])
+def test_dropout_that_does_not_fit_is_refused(options, message):
+    x, y = IRIS
+    with pytest.raises(ValueError, match=message):
+        nnfast.MLPClassifier((5, 5), **options).fit(x, y)

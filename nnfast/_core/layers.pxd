@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """Layers without a product: their forward pass, and what it makes of a gradient.
 
 x, out and delta are blocks of the workspace: rows of n numbers, so far apart as their `_row` says.  Layers work on whole
