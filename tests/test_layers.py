@@ -211,7 +211,7 @@ def after_an_epoch(stack, dtype, x, y, batch_size, n_threads):
         assert team.most == n_threads
         sums = model._tally.sums()
         model._network.train_batches(x, core.SOURCES["f4"], y, core.SOURCES["f4"], None, None, len(x), batch_size, 0, -(-len(x) // batch_size), 0.01, sums,
-                                     True, True, n_threads, None, False, 1)
+                                     True, True, team.grow(n_threads), None, False, 1)
     return model.params.tobytes() + model._network.state.tobytes() + sums.tobytes()
 
 
