@@ -1,7 +1,7 @@
 """What callbacks get as their model from an estimator: the words of Sequential that callbacks use, on scikit-learn's attributes."""
 import contextlib
 
-from nnfast import _validation as check
+from nnfast import _validation as check, saving
 
 
 class _Score:
@@ -75,3 +75,12 @@ class Watched:
     def set_weights(self, weights):
         """Sets the weight arrays, in the order and shapes of `get_weights`; a ValueError where they do not fit."""
         check.copy_weights(self._views(), weights)
+
+    def save_weights(self, path):
+        """Writes the weight arrays to a file, as `Sequential.save_weights`."""
+        saving.save_weights(self, path)
+
+    def save(self, path):
+        """Refused: an estimator is more than its network."""
+        raise ValueError(f"an estimator can not be saved to {path!r} as a Sequential can: give ModelCheckpoint save_weights_only=True, "
+                         f"or keep the fitted estimator with joblib.dump or pickle.")

@@ -166,15 +166,17 @@ def test_callbacks_set_the_learning_rate(solver):
 
 def test_callbacks_that_write_and_print_work(tmp_path, capfd):
     pattern = str(tmp_path / "{epoch}.npz")
-    ours = net(ModelCheckpoint(pattern), CSVLogger(tmp_path / "log.csv"), ProgressBar()).fit(X, Y, validation_data=(X, Y))
+    ours = net(ModelCheckpoint(pattern, save_weights_only=True), CSVLogger(tmp_path / "log.csv"), ProgressBar()).fit(X, Y, validation_data=(X, Y))
     with np.load(tmp_path / "4.npz") as file:
-        for saved, array in zip(file.values(), [ours.coefs_[0], ours.intercepts_[0], ours.coefs_[1], ours.intercepts_[1]], strict=True):
+        for saved, array in zip([file[f"weights.{i}"] for i in range(4)], [ours.coefs_[0], ours.intercepts_[0], ours.coefs_[1], ours.intercepts_[1]], strict=True):
             np.testing.assert_array_equal(saved, array)
     lines = (tmp_path / "log.csv").read_text().split()
     assert lines[0] == "epoch,loss,val_score" and lines[4] == f"3,{ours.loss_},{ours.validation_scores_[-1]}" and len(lines) == 5
     assert "4/4" in capfd.readouterr().err
-    net(ModelCheckpoint(str(tmp_path / "batch{batch}.npz"), save_freq=2), max_iter=2).fit(X, Y)
+    net(ModelCheckpoint(str(tmp_path / "batch{batch}.npz"), save_weights_only=True, save_freq=2), max_iter=2).fit(X, Y)
     assert {path.name for path in tmp_path.glob("batch*")} == {"batch2.npz", "batch1.npz", "batch3.npz"}
+    with pytest.raises(ValueError, match="save_weights_only=True"):
+        net(ModelCheckpoint(pattern)).fit(X, Y)
 
 
 def test_terminate_on_nan_puts_back_finite_weights():
