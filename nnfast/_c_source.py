@@ -1,9 +1,9 @@
 """A model as one file of C99: weights, a function for each kind of step, and `predict`, a call for each layer.
 
-    const weights        kernel_0 (n_in, n_out) by rows, bias_0, ... as the model holds them
+    const weights        kernel_0 (n_in, n_out) by rows, bias_0, ... as the model holds them, by the number of the layer
     dense                out <- bias + x kernel: the inner loop runs over outputs, side by side in memory, so that compilers
                          use vectors without leave to reorder sums
-    an activation        in place
+    any other step       in place; 0 instead of a vector that does nothing
     predict              x -> a -> b -> a -> ... -> out: two arrays on the stack take turns
 
 Templates have $name (what every name in the file begins with), $real (float or double) and $f, the suffix of constants and
@@ -17,6 +17,7 @@ from string import Template
 from nnfast import layers
 from nnfast._version import __version__
 from nnfast.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from nnfast.interchange import gamma_and_beta, shift_factor_offset
 
 FILE = """\
 /* A trained network, written by nnfast $version:
@@ -78,6 +79,38 @@ static void ${name}_softmax($real *a, int n)
         a[i] /= total;
 }
 """
+SCALE = """
+static void ${name}_scale($real *a, const $real *shift, const $real *factor, const $real *offset, int n)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        a[i] = (a[i] - (shift ? shift[i] : 0)) * factor[i] + (offset ? offset[i] : 0);
+}
+"""
+LAYER_NORM = """
+static void ${name}_layer_norm($real *a, const $real *gamma, const $real *beta, double epsilon, int n)
+{
+    double mean = 0, variance = 0, inverse;
+    int i;
+    for (i = 0; i < n; i++)
+        mean += a[i];
+    mean /= n;
+    for (i = 0; i < n; i++)
+        variance += (a[i] - mean) * (a[i] - mean);
+    variance /= n;
+    inverse = 1 / sqrt(variance + epsilon);
+    for (i = 0; i < n; i++)
+        a[i] = ($real)((a[i] - mean) * inverse * (gamma ? gamma[i] : 1) + (beta ? beta[i] : 0));
+}
+"""
+PRELU = """
+static void ${name}_prelu($real *a, const $real *alpha, int n)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        a[i] = a[i] > 0 ? a[i] : alpha[i] * a[i];
+}
+"""
 ELEMENTWISE = """
 static void ${name}_$function($real *a, int n)
 {
@@ -104,7 +137,7 @@ FORMULAS = {
     "hard_sigmoid": "z <= -3 ? 0 : z >= 3 ? 1 : z / 6 + 0.5$f",
     "exponential": "exp$f(z)",
 }
-FUNCTIONS = {"dense": DENSE, "copy": COPY, "softmax": SOFTMAX,
+FUNCTIONS = {"dense": DENSE, "copy": COPY, "softmax": SOFTMAX, "scale": SCALE, "layer_norm": LAYER_NORM, "prelu": PRELU,
              **{name: Template(ELEMENTWISE).safe_substitute(function=name, formula=formula) for name, formula in FORMULAS.items()}}
 
 
@@ -127,8 +160,10 @@ class Source:
         return self.widths[-1] if self.widths else math.prod(self.model._shape_of_rows())
 
     def weight(self, array, what):
-        """Adds an array of weights; its name."""
-        name = f"${{name}}_{what}_{len(self.widths)}"
+        """Adds an array of weights of the layer that is the last of the plan; its name, 0 of None."""
+        if array is None:
+            return "0"
+        name = f"${{name}}_{what}_{len(self.plan) - 1}"
         numbers = [re.sub(r"\.?0+p", "p", number.hex()) + self.suffix for number in array.ravel().tolist()]
         lines = ",\n    ".join(", ".join(numbers[i:i + 6]) for i in range(0, len(numbers), 6))
         self.arrays.append(f"\nstatic const $real {name}[{len(numbers)}] = {{\n    {lines}\n}};\n")
@@ -140,15 +175,19 @@ class Source:
         self.steps.append((function, last, *weights, last + 1, *map(str, sizes)))
         self.widths.append(width)
 
-    def activation(self, name):
-        """Adds an activation, in place."""
+    def begin(self):
+        """Copies x where nothing else has made an array of it: x is const."""
         if not self.widths:
             self.into_new("copy", width=self.width)
-        if name != "linear":
-            self.steps.append((name, len(self.widths), str(self.width)))
+
+    def in_place(self, function, *weights):
+        """Adds function(last array, weights, its size)."""
+        self.begin()
+        self.steps.append((function, len(self.widths), *weights, str(self.width)))
 
     def text(self):
         """The file."""
+        self.begin()
         count = len(self.widths)
         names = ["x", *("ba"[k % 2] for k in range(1, count)), "out"]
         sizes = {name: max(width for width, own in zip(self.widths, names[1:]) if own == name) for name in sorted(set(names[1:-1]))}
@@ -169,18 +208,40 @@ class Source:
 
 def _dense(source, layer, kernel, bias=None):
     source.plan.append(f"Dense({layer.units}, {layer.activation})")
-    source.into_new("dense", source.weight(kernel, "kernel"), "0" if bias is None else source.weight(bias, "bias"), width=layer.units)
-    source.activation(layer.activation)
+    source.into_new("dense", source.weight(kernel, "kernel"), source.weight(bias, "bias"), width=layer.units)
+    if layer.activation != "linear":
+        source.in_place(layer.activation)
 
 
 def _activation(source, layer):
     source.plan.append(layer.activation)
-    source.activation(layer.activation)
+    if layer.activation != "linear":
+        source.in_place(layer.activation)
+
+
+def _scale(source, layer, *arrays):
+    source.plan.append(type(layer).__name__)
+    shift, factor, offset = shift_factor_offset(layer, arrays)
+    source.in_place("scale", source.weight(shift if shift.any() else None, "shift"), source.weight(factor, "factor"),
+                    source.weight(offset if offset.any() else None, "offset"))
+
+
+def _layer_norm(source, layer, *arrays):
+    source.plan.append("LayerNormalization")
+    gamma, beta, _ = gamma_and_beta(layer, arrays)
+    source.in_place("layer_norm", source.weight(gamma, "gamma"), source.weight(beta, "beta"), repr(layer.epsilon))
+
+
+def _prelu(source, layer, alpha):
+    source.plan.append("PReLU")
+    source.in_place("prelu", source.weight(alpha, "alpha"))
 
 
 WRITERS = {
-    layers.Input: lambda source, layer: None,
-    layers.Flatten: lambda source, layer: None,
+    **dict.fromkeys([layers.Input, layers.Flatten, layers.Dropout, layers.GaussianNoise], lambda source, layer: None),
     layers.Dense: _dense,
     layers.Activation: _activation,
+    **dict.fromkeys([layers.BatchNormalization, layers.Normalization, layers.Rescaling], _scale),
+    layers.LayerNormalization: _layer_norm,
+    layers.PReLU: _prelu,
 }

@@ -5,16 +5,21 @@ Operators and the order of their inputs are those of opset 13 (https://onnx.ai/o
     Gemm(A, B, C)        A B + C, alpha = beta = 1, B as it lies: (n_in, n_out)
     Flatten(axis=1)      (rows, a, b) -> (rows, a b)
     Softmax(axis=-1)     over a row
+    ReduceMean(axes)     axes is an attribute; keepdims = 1
 
+Normalisations are put together: opset 13 has no LayerNormalization, and the epsilon of BatchNormalization is a float32.
 OPERATORS are the activations that are one operator there, in COMPOSED those put together.  A float64 model takes the composed
 form where there is one: attributes of operators are float32, and ONNX Runtime has few operators of doubles.
 """
+import math
+
 import numpy as np
 from onnx import helper, numpy_helper
 
 from nnfast import layers
 from nnfast._version import __version__
 from nnfast.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from nnfast.interchange import gamma_and_beta, shift_factor_offset
 
 OPSET = 13
 IR_VERSION = 7              # that of ONNX 1.8, which brought opset 13; runtimes refuse files of newer ones than they know
@@ -27,7 +32,9 @@ class Graph:
     def __init__(self, model):
         self.model, self.dtype = model, model.dtype
         self.nodes, self.weights = [], []
-        self.last, self.units = "x", None       # the name of what the last layer gave, and its columns
+        self.shape = model._shape_of_rows()
+        self.units = math.prod(self.shape)      # columns of what the last layer gave
+        self.last = "x" if len(self.shape) == 1 else self.node("Flatten", "x", axis=1)      # its name; flat before all layers, as in Sequential
 
     def node(self, operator, *inputs, **attributes):
         """Adds a node; the name of its output."""
@@ -43,6 +50,10 @@ class Graph:
     def constant(self, number):
         """Adds a number; its name."""
         return self.weight(number, f"constant_{len(self.weights)}")
+
+    def then(self, operator, array, what):
+        """Adds last <- operator(last, array)."""
+        self.last = self.node(operator, self.last, self.weight(array, f"{what}_{len(self.nodes)}"))
 
     def activation(self, name, z):
         """Adds an activation of what is called z; the name of its output."""
@@ -60,12 +71,11 @@ class Graph:
         if self.last == "x":
             self.node("Identity", "x")
         self.nodes[-1].output[0] = "y"
-        shape = self.model._shape_of_rows()
         number = helper.np_dtype_to_tensor_dtype(self.dtype)
         graph = helper.make_graph(
             self.nodes, "nnfast",
-            [helper.make_tensor_value_info("x", number, ["rows", *shape])],
-            [helper.make_tensor_value_info("y", number, ["rows", self.units or int(np.prod(shape))])], self.weights)
+            [helper.make_tensor_value_info("x", number, ["rows", *self.shape])],
+            [helper.make_tensor_value_info("y", number, ["rows", self.units])], self.weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                                  producer_name="nnfast", producer_version=__version__).SerializeToString()
 
@@ -122,10 +132,6 @@ COMPOSED = {
 }
 
 
-def _flatten(graph, layer):
-    graph.last = graph.node("Flatten", graph.last, axis=1)
-
-
 def _dense(graph, layer, kernel, *bias):
     number = len(graph.nodes)                   # of the Gemm
     arrays = [graph.weight(array, f"{what}_{number}") for array, what in zip([kernel, *bias], ["kernel", "bias"])]
@@ -136,9 +142,39 @@ def _activation(graph, layer):
     graph.last = graph.activation(layer.activation, graph.last)
 
 
+def _scale(graph, layer, *arrays):
+    """(x - shift) factor + offset, without what does nothing."""
+    shift, factor, offset = shift_factor_offset(layer, arrays)
+    if shift.any():
+        graph.then("Sub", shift, "shift")
+    graph.then("Mul", factor, "factor")
+    if offset.any():
+        graph.then("Add", offset, "offset")
+
+
+def _layer_norm(graph, layer, *arrays):
+    """gamma (x - mean) / sqrt(mean of (x - mean)^2 + epsilon) + beta."""
+    gamma, beta, _ = gamma_and_beta(layer, arrays)
+    centred = graph.node("Sub", graph.last, graph.node("ReduceMean", graph.last, axes=[-1]))
+    variance = graph.node("ReduceMean", graph.node("Mul", centred, centred), axes=[-1])
+    graph.last = graph.node("Div", centred, graph.node("Sqrt", graph.node("Add", variance, graph.constant(layer.epsilon))))
+    if gamma is not None:
+        graph.then("Mul", gamma, "gamma")
+    if beta is not None:
+        graph.then("Add", beta, "beta")
+
+
+def _prelu(graph, layer, alpha):
+    """max(x, 0) + alpha min(x, 0): ONNX Runtime (1.31) has no PRelu of doubles."""
+    below = graph.node("Mul", graph.node("Min", graph.last, graph.constant(0)), graph.weight(alpha, f"alpha_{len(graph.nodes)}"))
+    graph.last = graph.node("Add", graph.node("Relu", graph.last), below)
+
+
 WRITERS = {
-    layers.Input: lambda graph, layer: None,
-    layers.Flatten: _flatten,
+    **dict.fromkeys([layers.Input, layers.Flatten, layers.Dropout, layers.GaussianNoise], lambda graph, layer: None),
     layers.Dense: _dense,
     layers.Activation: _activation,
+    **dict.fromkeys([layers.BatchNormalization, layers.Normalization, layers.Rescaling], _scale),
+    layers.LayerNormalization: _layer_norm,
+    layers.PReLU: _prelu,
 }

@@ -5,36 +5,35 @@ of a layer to a short function, so that a new layer is one entry in each; what h
 
     _onnx.WRITERS        nodes of the graph               SKLEARN_WRITERS      coefs_, intercepts_
     _c_source.WRITERS    steps of the C function          TORCH_WRITERS        entries of a state_dict
-    ARRAYS               arrays of get_weights()          KERAS_READERS, TORCH_READERS        layers of theirs to ours
+                                                          KERAS_READERS, TORCH_READERS        layers of theirs to ours
 
 Readers know the other tool's layers by the name of their class and by their public attributes: none of those tools is
-imported here.  Every option that changes predictions is compared with what nnfast computes (`_activation`).
-Carried are architecture and weights.  Training is not: optimizers, losses, regularizers, constraints and random states stay
-behind, and layers that act in training alone (Dropout) are left out.
+imported here.  Every option that changes predictions is compared with what nnfast computes (`_check_options`).
+Carried are architecture and weights, and with them the layers that act in training alone, Dropout and GaussianNoise; those
+of this kind that nnfast has not (AlphaDropout) are left out.  The rest of training stays behind: optimizers, losses,
+initializers, regularizers, constraints and random states.
 """
+import math
 import os
 import sys
+from numbers import Real
 
 import numpy as np
 
 from nnfast import activations, layers
 from nnfast._files import replaced
-from nnfast.models import Sequential
+from nnfast.models import BEFORE_FLATTEN, Sequential
 
 __all__ = ["export_c", "export_onnx", "from_keras", "from_sklearn", "from_torch", "sklearn_weights", "torch_weights"]
-
-ARRAYS = {                  # how many arrays of get_weights() are the layer's
-    layers.Input: lambda layer: 0,
-    layers.Flatten: lambda layer: 0,
-    layers.Dense: lambda layer: 1 + layer.use_bias,
-    layers.Activation: lambda layer: 0,
-}
 
 
 # -- out -------------------------------------------------------------------------------------------------------------
 
 def layers_and_arrays(model):
-    """[(layer, its arrays of get_weights())] of a model that is built and whose weights are finite."""
+    """[(layer, its arrays)] of a model that is built and whose weights are finite.
+
+    The arrays are those of get_weights(); of Rescaling and Normalization, which have none there, (shift, factor, offset).
+    """
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a nnfast.Sequential, got {type(model).__name__}. "
                         f"nnfast.from_sklearn, from_keras and from_torch make one of other tools' networks.")
@@ -43,11 +42,34 @@ def layers_and_arrays(model):
         if not np.isfinite(array).all():
             raise ValueError(f"weights must be finite to be passed on; get_weights()[{i}] holds NaN or infinity. "
                              f"Train again or use set_weights.")
-    left, pairs = iter(weights), []
+    left, width, pairs = iter(weights), math.prod(model._shape_of_rows()), []
     for layer in model.layers:
-        _look_up(ARRAYS, layer, "nnfast.interchange")
-        pairs.append((layer, [next(left) for _ in range(ARRAYS[type(layer)](layer))]))
+        own = [next(left) for _ in layer._shapes(width)]
+        if not layer._moves_state:
+            with np.errstate(over="ignore"):
+                own += [array.astype(model.dtype) for array in layer._first_state(width)]
+        pairs.append((layer, own))
+        width = layer._width(width)
     return pairs
+
+
+def gamma_and_beta(layer, arrays):
+    """gamma and beta of a normalisation, None where it has none, and the arrays behind them."""
+    left = list(arrays)
+    return left.pop(0) if layer.scale else None, left.pop(0) if layer.center else None, left
+
+
+def shift_factor_offset(layer, arrays):
+    """Three vectors with which (x - shift) factor + offset is what BatchNormalization, Normalization or Rescaling does in use."""
+    if isinstance(layer, layers.BatchNormalization):
+        gamma, beta, (mean, variance) = gamma_and_beta(layer, arrays)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = (1 if gamma is None else gamma) / np.sqrt(variance.astype(np.float64) + layer.epsilon)
+        arrays = mean, factor.astype(mean.dtype), np.zeros_like(mean) if beta is None else beta
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError(f"{layer!r} must have finite factors to be passed on; in {arrays[0].dtype} some are NaN or infinite. "
+                         f"Variance + epsilon must be positive, and no number beyond the largest of the dtype.")
+    return arrays
 
 
 def _look_up(table, layer, who):
@@ -181,7 +203,7 @@ def sklearn_weights(model):
     ----------
     model : Sequential
         Built, of Dense layers with one activation of scikit-learn's in all hidden layers (linear, sigmoid, tanh or relu) and
-        linear, sigmoid, softmax or exponential at the end.
+        linear, sigmoid, softmax or exponential at the end.  Dropout and GaussianNoise, which do nothing in use, are passed over.
 
     Returns
     -------
@@ -229,8 +251,7 @@ def _sklearn_activation(plan, layer):
 
 
 SKLEARN_WRITERS = {
-    layers.Input: lambda plan, layer: None,
-    layers.Flatten: lambda plan, layer: None,
+    **dict.fromkeys([layers.Input, layers.Flatten, layers.Dropout, layers.GaussianNoise], lambda plan, layer: None),
     layers.Dense: _sklearn_dense,
     layers.Activation: _sklearn_activation,
 }
@@ -247,17 +268,21 @@ def torch_weights(model):
     Returns
     -------
     dict of str to array
-        "0.weight" (n_out, n_in), "0.bias" (n_out,) and so on: the entries of a `torch.nn.Sequential` in which Flatten, Dense
-        and Activation are a module each, and an activation of Dense other than linear one behind its Linear.  A module of
-        other names, or with Dropout in between, takes the same arrays in its own order:
-        `dict(zip(module.state_dict(), torch_weights(model).values()))`.
+        "0.weight" (n_out, n_in), "0.bias" (n_out,) and so on: the entries of a `torch.nn.Sequential` in which each layer but
+        Input is a module, and an activation of Dense other than linear one behind its Linear.  GaussianNoise, which PyTorch
+        has not, counts as one without weights, such as Identity.  A module of other names takes the same arrays in its own
+        order: `dict(zip(module.state_dict(), torch_weights(model).values()))`.
+
+        BatchNormalization is a BatchNorm1d, LayerNormalization a LayerNorm, with eps = epsilon, momentum = 1 - momentum,
+        a bias if there is a beta, and a weight, of ones if there is a beta but no gamma; num_batches_tracked, which
+        PyTorch uses with momentum=None alone, is 0.  PReLU is one with a parameter for each column.
 
     Raises
     ------
     RuntimeError
         If the model is not built.
     ValueError
-        For a layer that has no form there.
+        For a layer that has no form there: Rescaling and Normalization.
 
     Examples
     --------
@@ -278,11 +303,20 @@ def _torch_dense(modules, layer, kernel, bias=None):
         modules.append({})
 
 
+def _torch_norm(modules, layer, *arrays):
+    gamma, beta, moments = gamma_and_beta(layer, arrays)
+    if gamma is None and beta is not None:              # PyTorch has no bias without a weight
+        gamma = np.ones_like(beta)
+    named = {"weight": gamma, "bias": beta, **dict(zip(["running_mean", "running_var"], moments))}
+    modules.append({name: array for name, array in named.items() if array is not None} | ({"num_batches_tracked": np.array(0)} if moments else {}))
+
+
 TORCH_WRITERS = {
     layers.Input: lambda modules, layer: None,
-    layers.Flatten: lambda modules, layer: modules.append({}),
+    **dict.fromkeys([layers.Flatten, layers.Activation, layers.Dropout, layers.GaussianNoise], lambda modules, layer: modules.append({})),
     layers.Dense: _torch_dense,
-    layers.Activation: lambda modules, layer: modules.append({}),
+    **dict.fromkeys([layers.BatchNormalization, layers.LayerNormalization], _torch_norm),
+    layers.PReLU: lambda modules, layer, alpha: modules.append({"weight": alpha}),
 }
 
 
@@ -290,19 +324,23 @@ TORCH_WRITERS = {
 
 def _assembled(shape, parts, who):
     """A built model of [(layer, its arrays)] for rows of a shape."""
-    arrays = [array for _, own in parts for array in own]
+    kept, arrays, width, flat = [], [], math.prod(shape), False
+    for layer, own in parts:
+        if isinstance(layer, layers.Flatten) and flat:
+            continue                                        # behind a layer whose arrays say how many columns there are it does nothing
+        if isinstance(layer, layers.PReLU) and own[0].shape == (1,):
+            own = [np.repeat(own[0], width)]                # PyTorch's one number for all columns
+        else:
+            flat = flat or bool(own)
+        if [array.shape for array in own] != layer._shapes(width):
+            raise ValueError(f"rows must be flat between layers: {type(layer).__name__} has weights of the shapes {[array.shape for array in own]}, "
+                             f"and rows of {width} numbers come to it. Flatten before the first of these layers.")
+        kept.append(layer)
+        arrays += own
+        width = layer._width(width)
     dtypes = {array.dtype.name for array in arrays}
     if len(dtypes) > 1 or dtypes - {"float32", "float64"}:
         raise ValueError(f"{who} reads weights of one dtype, float32 or float64; got {', '.join(sorted(dtypes))}. Convert them first.")
-    kept, width = [], None
-    for layer, own in parts:
-        if isinstance(layer, layers.Dense):
-            if width not in (None, len(own[0])):
-                raise ValueError(f"rows must be flat between layers: a layer of {len(own[0])} inputs follows one of {width} "
-                                 f"outputs. Flatten before the first of them.")
-            width = layer.units
-        if not isinstance(layer, layers.Flatten) or width is None:          # behind a Dense it does nothing
-            kept.append(layer)
     model = Sequential([layers.Input(shape), *kept], dtype=dtypes.pop() if dtypes else "float32")
     model.set_weights(arrays)
     return model
@@ -319,10 +357,10 @@ def from_sklearn(mlp):
     Returns
     -------
     Sequential
-        Built, in the dtype of `coefs_`, not compiled.  Its `predict` gives the outputs of the network, always 2-D: of
-        MLPRegressor `predict`; of MLPClassifier `predict_proba`, for two classes only its column of `classes_[1]`.  Labels are
-        not carried: `mlp.classes_[model.predict(x).argmax(axis=1)]`, for two classes
-        `mlp.classes_[(model.predict(x)[:, 0] > 0.5) * 1]`.  Of nnfast's losses.GaussianNLL it gives means and raw variances.
+        Built, in the dtype of `coefs_`, not compiled, with Dropout where the estimator, one of nnfast's, has it.  Its `predict`
+        gives the outputs of the network, always 2-D: of MLPRegressor `predict`; of MLPClassifier `predict_proba`, for two classes
+        only its column of `classes_[1]`.  Labels are not carried: `mlp.classes_[model.predict(x).argmax(axis=1)]`, for two
+        classes `mlp.classes_[(model.predict(x)[:, 0] > 0.5) * 1]`.  Of nnfast's losses.GaussianNLL it gives means and raw variances.
 
     Raises
     ------
@@ -349,9 +387,12 @@ def from_sklearn(mlp):
     hidden = len(mlp.coefs_) - 1
     given = [mlp.activation] * hidden if isinstance(mlp.activation, str) else list(mlp.activation)      # nnfast's take one per layer
     names = [activations.get(activations.SKLEARN_NAMES.get(name, name)) for name in [*given, mlp.out_activation_]]
-    parts = [(layers.Dense(len(bias), name), [kernel, bias])
-             for kernel, bias, name in zip(mlp.coefs_, mlp.intercepts_, names, strict=True)]
-    return _assembled(len(mlp.coefs_[0]), parts, "from_sklearn")
+    rates = getattr(mlp, "dropout", 0)                                                                  # nnfast's have it
+    rates = [*([rates] * hidden if isinstance(rates, Real) else rates), 0]
+    parts = []
+    for kernel, bias, name, rate in zip(mlp.coefs_, mlp.intercepts_, names, rates, strict=True):
+        parts += [(layers.Dense(len(bias), name), [kernel, bias]), *([(layers.Dropout(rate), [])] if rate else [])]
+    return _assembled((len(mlp.coefs_[0]),), parts, "from_sklearn")
 
 
 def _entry(readers, layer, who, package):
@@ -387,7 +428,7 @@ def _activation(name, **options):
 
 
 def _nothing(layer):
-    """A reader of a layer that does nothing to predictions."""
+    """A reader of a layer that does nothing to predictions and that nnfast has not."""
     return None, []
 
 
@@ -397,14 +438,16 @@ def from_keras(model):
     Parameters
     ----------
     model : keras.Sequential, or functional keras.Model whose layers are one chain
-        Built.  It may hold InputLayer, Flatten, Dense, Activation, ReLU, LeakyReLU, ELU, Softmax; and Identity, Dropout,
-        AlphaDropout, GaussianDropout, GaussianNoise, ActivityRegularization, which do nothing to predictions and are left out.
+        Built.  It may hold InputLayer, Flatten, Dense, Activation, ReLU, LeakyReLU, ELU, Softmax, PReLU, BatchNormalization,
+        LayerNormalization, Normalization, Rescaling, Dropout, GaussianNoise; and Identity, AlphaDropout, GaussianDropout,
+        ActivityRegularization, which do nothing to predictions and are left out.
 
     Returns
     -------
     Sequential
         Built, in the dtype of the weights, not compiled: initializers, regularizers, constraints, optimizer and loss are not
-        carried.  The way back is `keras_model.set_weights(model.get_weights())`, for the order and shapes are the same.
+        carried.  The way back is `keras_model.set_weights(model.get_weights())`, for the order and shapes are the same, but
+        for a Normalization that was adapted, whose numbers Keras counts as weights: there layer by layer.
 
     Raises
     ------
@@ -413,7 +456,8 @@ def from_keras(model):
     ValueError
         For a model that is not built, branches or has several inputs; for a layer, activation or option that changes
         predictions and that nnfast has not: another slope than 0.2 of LeakyReLU (Keras' default is 0.3; that of its function
-        leaky_relu 0.2), Dense on rows of several axes, mixed precision.
+        leaky_relu 0.2), another axis of a normalisation than the last, mixed precision, and on rows of several axes all but
+        Dropout, GaussianNoise and a Rescaling by one number.
 
     Examples
     --------
@@ -432,8 +476,8 @@ def from_keras(model):
     for each in chain:
         layer, arrays = _entry(KERAS_READERS, each, "from_keras", "keras")(each)
         if isinstance(layer, layers.Flatten):
-            shape = (int(np.prod(shape)),)
-        elif layer is not None and len(shape) > 1:
+            shape, layer = (math.prod(shape),), layer if len(shape) > 1 else None       # flat rows need none
+        elif layer is not None and len(shape) > 1 and not _same_for_all_columns(layer):
             raise ValueError(f"rows must be flat before {type(each).__name__}; they have the shape {shape}, "
                              f"on whose last axis alone Keras works. Flatten first.")
         computed = getattr(each, "compute_dtype", None)
@@ -443,6 +487,12 @@ def from_keras(model):
         if layer is not None:
             parts.append((layer, arrays))
     return _assembled(given, parts, "from_keras")
+
+
+def _same_for_all_columns(layer):
+    """Whether a layer computes the same on rows of several axes as on flat ones."""
+    by_column = isinstance(layer, layers.Rescaling) and any(isinstance(each, tuple) for each in (layer.scale, layer.offset))
+    return isinstance(layer, BEFORE_FLATTEN) and not by_column
 
 
 def _keras_chain(model):
@@ -477,12 +527,60 @@ def _keras_activation(layer):
     return name
 
 
-def _keras_dense(layer):
+def _keras_arrays(layer, *axes):
+    """The weights of a layer that has one of so many axes each, and no others, such as those of quantization, LoRA, renorm."""
     arrays = [np.asarray(array) for array in layer.get_weights()]
-    if [array.ndim for array in arrays] != [2, 1][:1 + layer.use_bias]:         # quantized, or with LoRA
-        raise ValueError(f"Dense must have a kernel{' and a bias' if layer.use_bias else ''} and no other weights; "
-                         f"got shapes {[array.shape for array in arrays]}.")
+    if [array.ndim for array in arrays] != list(axes):
+        raise ValueError(f"{type(layer).__name__} must have weights of {' and '.join(map(str, axes)) or 'no'} axes and no other weights; "
+                         f"got shapes {[array.shape for array in arrays]}. Replace that layer first.")
+    return arrays
+
+
+def _keras_dense(layer):
+    arrays = _keras_arrays(layer, *[2, 1][:1 + layer.use_bias])
     return layers.Dense(arrays[0].shape[1], _keras_activation(layer), use_bias=layer.use_bias), arrays
+
+
+LAST_AXIS = (-1, 1, [-1], [1])          # on flat rows; a list where Keras has built the layer
+
+
+def _keras_batch_norm(layer):
+    _check_options(layer, axis=LAST_AXIS)
+    options = {"epsilon": layer.epsilon, "center": layer.center, "scale": layer.scale}
+    return layers.BatchNormalization(momentum=layer.momentum, **options), _keras_arrays(layer, *[1] * (layer.center + layer.scale + 2))
+
+
+def _keras_layer_norm(layer):
+    _check_options(layer, axis=LAST_AXIS, **({"rms_scaling": (False,)} if hasattr(layer, "rms_scaling") else {}))      # deprecated there
+    options = {"epsilon": layer.epsilon, "center": layer.center, "scale": layer.scale}
+    return layers.LayerNormalization(**options), _keras_arrays(layer, *[1] * (layer.center + layer.scale))
+
+
+def _keras_prelu(layer):
+    _check_options(layer, shared_axes=(None, []))
+    return layers.PReLU(), _keras_arrays(layer, 1)
+
+
+def _keras_dropout(layer):
+    _check_options(layer, noise_shape=(None,))
+    return layers.Dropout(layer.rate), []
+
+
+def _keras_normalization(layer):
+    """mean and variance are (1, columns), or (1, 1) for all of them."""
+    _check_options(layer, axis=((-1,), (1,), ()))
+    mean, variance = (_number_or_vector(np.ravel(array)) for array in (layer.mean, layer.variance))
+    return layers.Normalization(mean, variance, invert=layer.invert), []
+
+
+def _keras_rescaling(layer):
+    return layers.Rescaling(_number_or_vector(layer.scale), _number_or_vector(layer.offset)), []
+
+
+def _number_or_vector(array):
+    """An array of one number as that number."""
+    array = np.asarray(array, np.float64)
+    return array.item() if array.size == 1 else array
 
 
 def _keras_flatten(layer):
@@ -500,7 +598,14 @@ KERAS_READERS = {
     "LeakyReLU": _activation("leaky_relu", negative_slope=(activations.LEAKY_SLOPE,)),
     "ELU": _activation("elu", alpha=(1,)),
     "Softmax": _activation("softmax", axis=(-1, 1)),
-    **dict.fromkeys(["ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Identity"], _nothing),
+    "PReLU": _keras_prelu,
+    "BatchNormalization": _keras_batch_norm,
+    "LayerNormalization": _keras_layer_norm,
+    "Normalization": _keras_normalization,
+    "Rescaling": _keras_rescaling,
+    "Dropout": _keras_dropout,
+    "GaussianNoise": lambda layer: (layers.GaussianNoise(layer.stddev), []),
+    **dict.fromkeys(["ActivityRegularization", "AlphaDropout", "GaussianDropout", "Identity"], _nothing),
 }
 
 
@@ -511,14 +616,16 @@ def from_torch(sequential):
     ----------
     sequential : torch.nn.Sequential
         Of Linear, Flatten, the activations Sigmoid, Tanh, ReLU, LeakyReLU, ELU, SELU, GELU, SiLU, Mish, Softplus, Softsign,
-        Hardsigmoid, Softmax, other such stacks; and Identity, Dropout and AlphaDropout, which do nothing to predictions and
-        are left out.  On any device.
+        Hardsigmoid, Softmax, PReLU, BatchNorm1d, LayerNorm, Dropout, other such stacks; and Identity and AlphaDropout, which
+        do nothing to predictions and are left out.  On any device.
 
     Returns
     -------
     Sequential
         Built, in the dtype of the weights, not compiled; kernels are transposed, `y = x W + b`.  Its predictions are those of
-        `sequential.eval()`.  `torch_weights` is the way back.
+        `sequential.eval()`.  A PReLU of one number gets it for each column.  The momentum of BatchNormalization is 1 - theirs;
+        going on, nnfast moves its variance by the biased one of a batch, PyTorch by the unbiased.  `torch_weights` is the
+        way back.
 
     Raises
     ------
@@ -527,7 +634,8 @@ def from_torch(sequential):
     ValueError
         For a module that nnfast has not (LogSoftmax: put Softmax there, whose logarithm it is), a forward hook, and options
         that change predictions: another negative_slope than 0.2 of LeakyReLU (PyTorch's default is 0.01), a Softplus of
-        another beta than 1 or a threshold below 20, Softmax over the rows.
+        another beta than 1 or a threshold below 20, Softmax over the rows, BatchNorm1d without running statistics or with
+        momentum=None, LayerNorm over several axes.
 
     Examples
     --------
@@ -545,7 +653,7 @@ def from_torch(sequential):
     kernels = [arrays[0] for layer, arrays in parts if isinstance(layer, layers.Dense)]
     if not kernels:
         raise ValueError("sequential must hold at least one Linear, which says how wide the rows are; got none.")
-    return _assembled(len(kernels[0]), parts, "from_torch")
+    return _assembled((len(kernels[0]),), parts, "from_torch")
 
 
 def _torch_parts(sequential):
@@ -572,6 +680,28 @@ def _torch_array(tensor):
 def _torch_linear(module):
     kernel, bias = _torch_array(module.weight).T, [] if module.bias is None else [_torch_array(module.bias)]
     return layers.Dense(kernel.shape[1], use_bias=bool(bias)), [kernel, *bias]
+
+
+def _torch_affine(module):
+    """Options and arrays of gamma and beta."""
+    scale, center = module.weight is not None, module.bias is not None
+    return {"epsilon": module.eps, "scale": scale, "center": center}, [_torch_array(each) for each in (module.weight, module.bias) if each is not None]
+
+
+def _torch_batch_norm(module):
+    _check_options(module, track_running_stats=(True,))
+    if module.momentum is None:
+        raise ValueError("BatchNorm1d must have a momentum: nnfast has no mean over all batches, momentum=None. Set it, to 0.1 for instance.")
+    options, arrays = _torch_affine(module)
+    moments = [_torch_array(module.running_mean), _torch_array(module.running_var)]
+    return layers.BatchNormalization(momentum=1 - module.momentum, **options), arrays + moments
+
+
+def _torch_layer_norm(module):
+    if len(module.normalized_shape) != 1:
+        raise ValueError(f"LayerNorm must be over one axis; got normalized_shape {tuple(module.normalized_shape)}. Flatten before it.")
+    options, arrays = _torch_affine(module)
+    return layers.LayerNormalization(**options), arrays
 
 
 def _torch_flatten(module):
@@ -607,5 +737,9 @@ TORCH_READERS = {
     "Softsign": _activation("softsign"),
     "Hardsigmoid": _activation("hard_sigmoid"),         # relu6(z + 3) / 6, as Keras 3
     "Softmax": _activation("softmax", dim=(-1, 1, None)),
-    **dict.fromkeys(["AlphaDropout", "Dropout", "Identity"], _nothing),
+    "PReLU": lambda module: (layers.PReLU(), [_torch_array(module.weight)]),
+    "BatchNorm1d": _torch_batch_norm,
+    "LayerNorm": _torch_layer_norm,
+    "Dropout": lambda module: (layers.Dropout(module.p), []),
+    **dict.fromkeys(["AlphaDropout", "Identity"], _nothing),
 }

@@ -151,7 +151,7 @@ class Dense(Layer):
     def __repr__(self):
         names = list(self.__dataclass_fields__)
         shown = names[:5] + [name for name in names[5:] if getattr(self, name) != getattr(Dense, name)]
-        return f"Dense({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def _native(self):
         return self.units, core.ACTIVATIONS[self.activation], self.use_bias

@@ -1,6 +1,7 @@
 """A network computes the same elsewhere: in ONNX's reference and runtime, compiled from C, in scikit-learn, PyTorch and Keras."""
 import builtins
 import ctypes
+import functools
 import itertools
 import re
 import shutil
@@ -16,7 +17,19 @@ from tolerances import assert_close
 import nnfast
 from nnfast import interchange, layers
 from nnfast._core import network as core
-from nnfast.layers import Activation, Dense, Flatten, Input
+from nnfast.layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    Input,
+    LayerNormalization,
+    Normalization,
+    PReLU,
+    Rescaling,
+)
 
 ACTIVATIONS, DTYPES = list(core.ACTIVATIONS), ["float32", "float64"]
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -32,26 +45,66 @@ def with_weights(stack, dtype="float32", scale=0.3, seed=0):
     return model
 
 
-def networks(dtype):
-    """Models by name: every activation inside and behind a Dense with and without a bias, and what the ends of a network may be."""
-    return {
-        **{name: with_weights([Input(6), Dense(9, name), Dense(5, use_bias=False), Activation(name), Dense(4, name)], dtype,
-                              0.1 if name == "exponential" else 0.3) for name in ACTIVATIONS},
-        **{f"only_{name}": with_weights([Input(7), Activation(name)], dtype) for name in ACTIVATIONS},
-        "images": with_weights([Input((4, 3)), Flatten(), Dense(5, "relu"), Dense(2)], dtype),
-        "flat": with_weights([Input(6), Flatten(), Dense(2, use_bias=False)], dtype),
-        "twice": with_weights([Input(6), Activation("tanh"), Activation("softsign"), Dense(3, "relu"), Activation("softmax"), Activation("elu")], dtype),
-        "narrow": with_weights([Input(1), Dense(1), Dense(7, "selu"), Dense(1)], dtype),
-    }
+def trained(stack, dtype="float32"):
+    """A model each of whose arrays, moving means and variances too, has left its first values."""
+    model, rng = nnfast.Sequential(stack, dtype=dtype, seed=0), np.random.default_rng(0)
+    first, n_outputs = model.get_weights(), model.predict(np.zeros((1, *stack[0].shape))).shape[1]
+    model.compile(nnfast.optimizers.Adam(0.05), "mse")
+    model.fit(1 + 2 * rng.standard_normal((96, *stack[0].shape)), rng.standard_normal((96, n_outputs)), batch_size=16, epochs=4, verbose=0)
+    assert all((before != after).any() for before, after in zip(first, model.get_weights(), strict=True))
+    return model
 
 
-every_network = pytest.mark.parametrize("name", networks("float32"))
+ONE_OF_EACH = [Rescaling(0.5, 0.1), Dropout(0.2), Flatten(), Normalization([1, 2, 3, 4, 5, 6.], [1, 4, 2, 0.5, 1, 2.]), Dense(9, use_bias=False),
+               BatchNormalization(), Activation("tanh"), GaussianNoise(0.1), Dense(7), PReLU(), LayerNormalization(), Dropout(0.1), Dense(5, "gelu_tanh"),
+               Rescaling([1, 2, 3, 4, 5.], offset=[0, 1, 0, 2, 0.]), Normalization(2., 3., invert=True), Dense(3), BatchNormalization(momentum=0.5)]
+# models by name: every activation and every layer, and what the ends of a network may be
+STACKS = {
+    **{name: [Input(6), Dense(9, name), Dense(5, use_bias=False), Activation(name), Dense(4, name)] for name in ACTIVATIONS},
+    **{f"only_{name}": [Input(7), Activation(name)] for name in ACTIVATIONS},
+    "images": [Input((4, 3)), Flatten(), Dense(5, "relu"), Dense(2)],
+    "flat": [Input(6), Flatten(), Dense(2, use_bias=False)],
+    "twice": [Input(6), Activation("tanh"), Activation("softsign"), Dense(3, "relu"), Activation("softmax"), Activation("elu")],
+    "narrow": [Input(1), Dense(1), Dense(7, "selu"), Dense(1)],
+    **{f"{prefix}_{'center' * center}_{'scale' * scale}": [Input(6), Dense(9), norm(center=center, scale=scale, epsilon=epsilon), Dense(3)]
+       for prefix, norm, epsilon in [("batch", BatchNormalization, 1e-3), ("layer", LayerNormalization, 1e-5)]
+       for center, scale in itertools.product([True, False], repeat=2)},
+    "only_batch": [Input(5), BatchNormalization()],
+    "only_layer": [Input(5), LayerNormalization()],
+    "only_prelu": [Input(5), PReLU(nnfast.initializers.Constant(0.25))],
+    "prelu": [Input(6), Dense(9), PReLU(), Dense(3)],
+    "years": [Input(2), Normalization([1950, 0.5], [100, 0.]), Dense(3)],           # a column that is constant, and digits to lose
+    "invert": [Input(2), Dense(2), Normalization([1950, 0.5], [100, 0.], invert=True)],
+    "only_normalization": [Input(3), Normalization(2., 9.)],
+    "only_rescaling": [Input(3), Rescaling(1 / 255)],
+    "offset": [Input(3), Dense(3, "relu"), Rescaling([1, 2, 0.], [0, -1, 5.])],
+    "pixels": [Input((2, 3)), Rescaling([1, 2, 3, 4, 5, 6.], offset=-0.5), Flatten()],
+    "noise": [Input((2, 3)), GaussianNoise(0.3), Flatten(), Dropout(0.5), Dense(3), Dropout(0.5), Dense(2), GaussianNoise(0.5)],
+    "only_dropout": [Input(3), Dropout(0.5)],
+    "one_of_each": [Input((2, 3)), *ONE_OF_EACH],
+    "backwards": [Input(6), PReLU(), LayerNormalization(), BatchNormalization(), PReLU(), Dense(9, "elu"), BatchNormalization(center=False),
+                  LayerNormalization(scale=False), Dense(4), Activation("softmax"), Rescaling(3)],
+}
+every_network = pytest.mark.parametrize("name", STACKS)
+
+
+@functools.cache
+def network(name, dtype="float32"):
+    learns = any(isinstance(layer, (BatchNormalization, LayerNormalization, PReLU)) for layer in STACKS[name])
+    return trained(STACKS[name], dtype) if learns else with_weights(STACKS[name], dtype, 0.1 if name == "exponential" else 0.3)
+
+
+def test_the_networks_have_every_layer():
+    used = {type(layer).__name__ for stack in STACKS.values() for layer in stack}
+    assert used == set(layers.__all__)
 
 
 def rows_for(model, count=1000):
     x = np.random.default_rng(1).standard_normal((count, *model.layers[0].shape)).astype(model.dtype)
     if not any(isinstance(layer, Dense) for layer in model.layers):
         x *= 20                                         # where activations saturate
+    if isinstance(model.layers[1], Normalization):
+        x = (x * 10 + 1950).astype(model.dtype)
     return x
 
 
@@ -62,7 +115,7 @@ def rows_for(model, count=1000):
 def test_onnx_computes_what_predict_does(name, dtype, tmp_path):
     onnx = pytest.importorskip("onnx")
     reference = pytest.importorskip("onnx.reference")
-    model = networks(dtype)[name]
+    model = network(name, dtype)
     nnfast.export_onnx(model, tmp_path / "net.onnx")
     onnx.checker.check_model(tmp_path / "net.onnx", full_check=True)
     proto = onnx.load(tmp_path / "net.onnx")
@@ -82,7 +135,7 @@ def test_onnx_computes_what_predict_does(name, dtype, tmp_path):
 def test_onnx_runtime_computes_what_predict_does(name, dtype, tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    model = networks(dtype)[name]
+    model = network(name, dtype)
     nnfast.export_onnx(model, tmp_path / "net.onnx")
     if dtype == "float64" and name in ("gelu", "only_gelu"):
         with pytest.raises(Exception, match="Erf"):     # it has none of doubles
@@ -98,7 +151,7 @@ def test_onnx_runtime_computes_what_predict_does(name, dtype, tmp_path):
 def test_a_missing_onnx_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'onnx, which is not installed: pip install "nnfast\[onnx\]"'):
-        nnfast.export_onnx(networks("float32")["flat"], tmp_path / "net.onnx")
+        nnfast.export_onnx(network("flat"), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -108,7 +161,7 @@ def test_a_model_beyond_the_size_of_a_protobuf_is_refused(tmp_path, monkeypatch)
 
     monkeypatch.setattr(_onnx, "LARGEST", 40)
     with pytest.raises(ValueError, match="up to 2 GB of weights; the model has 48 bytes"):
-        nnfast.export_onnx(networks("float32")["flat"], tmp_path / "net.onnx")
+        nnfast.export_onnx(network("flat"), tmp_path / "net.onnx")
 
 
 # -- C ---------------------------------------------------------------------------------------------------------------
@@ -116,7 +169,7 @@ def test_a_model_beyond_the_size_of_a_protobuf_is_refused(tmp_path, monkeypatch)
 @pytest.fixture(scope="module", params=DTYPES)
 def compiled(request, tmp_path_factory):
     """The dtype, models by name, and one library of the C files of all of them."""
-    folder, models = tmp_path_factory.mktemp("c"), networks(request.param)
+    folder, models = tmp_path_factory.mktemp("c"), {name: network(name, request.param) for name in STACKS}
     for name, model in models.items():
         nnfast.export_c(model, folder / f"{name}.c", name=name)
     subprocess.run([COMPILER, "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-shared", "-fPIC", "-o", "all.so",
@@ -143,7 +196,7 @@ def test_c_computes_what_predict_does(name, compiled):
 @needs_compiler
 def test_the_loop_of_the_c_file_runs(tmp_path):
     """The lines that its head shows, compiled as they stand."""
-    model = networks("float64")["images"]
+    model = network("images", "float64")
     nnfast.export_c(model, tmp_path / "net.c", name="net")
     loop = "\n".join(re.findall(r"^ \*( {5}for.*| {9}net_predict.*)$", (tmp_path / "net.c").read_text(), re.M))
     (tmp_path / "main.c").write_text(f"""
@@ -177,7 +230,7 @@ def test_the_weights_of_the_c_file_are_exact(dtype, tmp_path):
 @pytest.mark.parametrize("name", ["", "2net", "my-net", "_net", "nét", "net;", "net\n", None, 5])
 def test_a_name_that_is_none_in_c_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="name must be a letter"):
-        nnfast.export_c(networks("float32")["flat"], tmp_path / "net.c", name=name)
+        nnfast.export_c(network("flat"), tmp_path / "net.c", name=name)
     assert not list(tmp_path.iterdir())
 
 
@@ -209,8 +262,21 @@ def test_what_cannot_be_passed_on_is_refused(write, tmp_path):
     class Maxout(Dense):
         pass
 
-    with pytest.raises(ValueError, match="no form for the layer .*Maxout.* Activation, Dense, Flatten, Input"):
+    with pytest.raises(ValueError, match=rf"{write} has no form for the layer Maxout\(units=3.*it has one for Activation, "):
         written(write, nnfast.Sequential([Input(2), Maxout(3)]), path)
+    assert not list(tmp_path.iterdir())
+
+
+@every_export
+@pytest.mark.parametrize("layer", [Rescaling(1e300), BatchNormalization(epsilon=0)])
+def test_factors_that_are_not_finite_are_refused(export, layer, tmp_path):
+    model = nnfast.Sequential([Input(2), Dense(2), layer], seed=0)
+    with np.errstate(over="ignore"):
+        model.build((None, 2))
+    if isinstance(layer, BatchNormalization):
+        model.set_weights([*model.get_weights()[:-1], np.zeros(2)])
+    with pytest.raises(ValueError, match=f"{type(layer).__name__}.* must have finite factors.*in float32"):
+        export(model, tmp_path / "net")
     assert not list(tmp_path.iterdir())
 
 
@@ -223,13 +289,13 @@ def test_a_layer_that_a_format_has_not_is_refused_by_name(write, tmp_path, monke
     table = __import__(table, fromlist=["WRITERS"]).WRITERS if table else getattr(interchange, f"{write.split('_')[0].upper()}_WRITERS")
     monkeypatch.delitem(table, layers.Flatten)
     with pytest.raises(ValueError, match=rf"{write} has no form for the layer Flatten\(\)"):
-        written(write, networks("float32")["images"], tmp_path / "net")
+        written(write, network("images"), tmp_path / "net")
     assert not list(tmp_path.iterdir())
 
 
 @every_export
 def test_a_failed_export_leaves_the_old_file(export, tmp_path, monkeypatch):
-    path, model = tmp_path / "net", networks("float32")["flat"]
+    path, model = tmp_path / "net", network("flat")
     export(model, path)
     before = path.read_bytes()
 
@@ -238,16 +304,16 @@ def test_a_failed_export_leaves_the_old_file(export, tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        export(networks("float32")["relu"], str(path))
+        export(network("relu"), str(path))
     assert path.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["net"]
     monkeypatch.undo()
-    export(networks("float32")["relu"], str(path))
+    export(network("relu"), str(path))
     assert path.read_bytes() != before
 
 
 @every_export
 def test_a_place_that_is_none_is_refused(export, tmp_path):
-    model = networks("float32")["flat"]
+    model = network("flat")
     with pytest.raises(FileNotFoundError, match="folder that exists.*os.makedirs"):
         export(model, tmp_path / "missing" / "net")
     with pytest.raises(IsADirectoryError, match="must name a file"):
@@ -336,12 +402,26 @@ def test_weights_of_a_model_predict_the_same_in_scikit_learn():
     assert_close(mlp.predict_proba(x), model.predict(x), "interchange")
 
 
+def test_dropout_of_our_estimators_is_carried_and_passed_over_in_scikit_learn():
+    pytest.importorskip("sklearn", minversion="1.7")
+    x, y = sklearn_data("several numbers", "float64")
+    for dropout, rates in [(0.2, [(2, 0.2), (4, 0.2)]), ([0.0, 0.5], [(3, 0.5)]), (0, [])]:
+        mlp = nnfast.MLPRegressor(hidden_layer_sizes=(5, 4), dropout=dropout, random_state=0).partial_fit(x, y)
+        model = nnfast.from_sklearn(mlp)
+        assert [(i, layer.rate) for i, layer in enumerate(model.layers) if isinstance(layer, Dropout)] == rates
+        assert_close(model.predict(x), mlp.predict(x), "interchange")
+        coefs, intercepts = interchange.sklearn_weights(model)
+        assert all(ours.tobytes() == theirs.tobytes() for ours, theirs in zip([*coefs, *intercepts], [*mlp.coefs_, *mlp.intercepts_], strict=True))
+
+
 @pytest.mark.parametrize("stack, what", [
     ([Dense(3, "relu"), Dense(3, "tanh"), Dense(1)], r"one activation in all hidden.*\['relu', 'tanh'\]"),
     ([Dense(3, "gelu"), Dense(1)], r"linear, sigmoid, tanh or relu; got \['gelu'\]"),
     ([Dense(3, "relu"), Dense(1, "elu")], "end with .* got 'elu'"),
     ([Activation("relu"), Dense(1)], r"behind each Dense.*Activation\(activation='relu'\)"),
     ([Dense(3, "relu"), Activation("tanh"), Dense(1)], r"behind each Dense.*Activation\(activation='tanh'\)"),
+    ([BatchNormalization(), Dense(1)], r"sklearn_weights has no form for the layer BatchNormalization"),
+    ([Rescaling(2), Dense(1)], r"sklearn_weights has no form for the layer Rescaling"),
 ])
 def test_what_scikit_learn_has_not_is_refused(stack, what):
     with pytest.raises(ValueError, match=what):
@@ -408,6 +488,85 @@ def test_weights_of_a_model_predict_the_same_in_torch(name, dtype):
     assert name == "linear" or list(interchange.torch_weights(back)) == list(theirs.state_dict())      # Identity is left out
 
 
+def torch_stack(dtype):
+    """All modules that are layers of ours, and those layers; weights and running statistics moved from where they begin."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    theirs = nn.Sequential(
+        nn.Dropout(0.1), nn.Flatten(), nn.BatchNorm1d(6, eps=1e-4, momentum=0.25), nn.Linear(6, 9), nn.BatchNorm1d(9, affine=False), nn.PReLU(9),
+        nn.LayerNorm(9), nn.Linear(9, 5, bias=False), nn.LayerNorm(5, eps=1e-3, elementwise_affine=False), nn.Tanh(), nn.LayerNorm(5, bias=False),
+        nn.Dropout(0.5), nn.Linear(5, 3)).to(getattr(torch, dtype))
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        for _ in range(3):                              # in training, as modules begin: running statistics move
+            theirs(1 + 2 * torch.randn((20, 2, 3), dtype=getattr(torch, dtype)))
+    ours = [Input(6), Dropout(0.1), Flatten(), BatchNormalization(epsilon=1e-4, momentum=0.75), Dense(9),
+            BatchNormalization(epsilon=1e-5, momentum=0.9, center=False, scale=False), PReLU(), LayerNormalization(epsilon=1e-5),
+            Dense(5, use_bias=False), LayerNormalization(center=False, scale=False), Activation("tanh"),
+            LayerNormalization(epsilon=1e-5, center=False), Dropout(0.5), Dense(3)]
+    return theirs.eval(), ours
+
+
+@every_dtype
+def test_layers_from_torch_predict_the_same_and_go_back(dtype):
+    torch = pytest.importorskip("torch")
+    theirs, layers_of_ours = torch_stack(dtype)
+    assert int(theirs[2].num_batches_tracked) == 3
+    ours = nnfast.from_torch(theirs)
+    assert ours.layers == layers_of_ours
+    x = np.random.default_rng(0).standard_normal((1000, 2, 3)).astype(dtype)
+    with torch.no_grad():
+        assert_close(ours.predict(x), theirs(torch.from_numpy(x)).numpy(), "interchange", dtype)
+    back, state = interchange.torch_weights(ours), theirs.state_dict()
+    assert list(back) == list(state)
+    assert all(array.tobytes() == state[name].numpy().tobytes() for name, array in back.items() if not name.endswith("num_batches_tracked"))
+
+
+@every_dtype
+def test_layers_trained_here_predict_the_same_in_torch(dtype):
+    torch = pytest.importorskip("torch")
+    model = trained([Input(6), *torch_stack(dtype)[1][1:], GaussianNoise(0.1), BatchNormalization(scale=False), LayerNormalization(scale=False)], dtype)
+    theirs = torch.nn.Sequential(*torch_stack(dtype)[0], torch.nn.Identity(), torch.nn.BatchNorm1d(3, eps=1e-3), torch.nn.LayerNorm(3, eps=1e-3))
+    theirs = theirs.to(getattr(torch, dtype)).eval()
+    theirs.load_state_dict({key: torch.from_numpy(array) for key, array in interchange.torch_weights(model).items()})
+    x = np.random.default_rng(0).standard_normal((1000, 2, 3)).astype(dtype)
+    with torch.no_grad():
+        assert_close(theirs(torch.from_numpy(x)).numpy(), model.predict(x), "interchange", dtype)
+
+
+def test_moving_means_from_torch_move_on_as_there():
+    """In float64, on one batch; the variance but for its n / (n - 1)."""
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3, momentum=0.3)).double()
+    x = np.random.default_rng(0).standard_normal((50, 4))
+    ours = nnfast.from_torch(theirs)
+    ours.compile(nnfast.optimizers.SGD(0.0), "mse")
+    ours.train_on_batch(x, np.zeros((50, 3)))
+    theirs(torch.from_numpy(x))
+    mean, variance = ours.get_weights()[-2:]
+    assert_close(mean, theirs[1].running_mean.numpy(), "interchange")
+    assert_close(0.7 + (variance - 0.7) * 50 / 49, theirs[1].running_var.numpy(), "interchange")
+
+
+def test_one_alpha_of_torch_stands_for_all_columns():
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    x = np.random.default_rng(0).standard_normal((1000, 4)).astype("float32")
+    for theirs in (nn.Sequential(nn.PReLU(init=0.3), nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 1), nn.PReLU()), nn.Sequential(nn.PReLU(4), nn.Linear(4, 3))):
+        ours = nnfast.from_torch(theirs)
+        with torch.no_grad():
+            assert_close(ours.predict(x), theirs(torch.from_numpy(x)).numpy(), "interchange", "float32")
+
+
+@pytest.mark.parametrize("layer", [Rescaling(2), Normalization(0, 1)])
+def test_a_layer_that_torch_has_not_is_refused(layer):
+    with pytest.raises(ValueError, match=f"torch_weights has no form for the layer {type(layer).__name__}"):
+        interchange.torch_weights(nnfast.Sequential([Input(2), layer, Dense(1)]))
+
+
 def torch_refusals():
     from torch import nn
 
@@ -427,8 +586,14 @@ def torch_refusals():
         "softmax": (nn.Softmax(dim=0), "Softmax has another dim.*got 0"),
         "log_softmax": (nn.LogSoftmax(dim=1), "cannot read the layer LogSoftmax"),
         "relu6": (nn.ReLU6(), "cannot read the layer ReLU6"),
-        "prelu": (nn.PReLU(), "cannot read the layer PReLU"),
-        "norm": (nn.BatchNorm1d(4), "cannot read the layer BatchNorm1d"),
+        "instance norm": (nn.InstanceNorm1d(4), "cannot read the layer InstanceNorm1d"),
+        "batch": (nn.BatchNorm1d(4, track_running_stats=False), "BatchNorm1d has another track_running_stats.*must be True, got False"),
+        "mean of batches": (nn.BatchNorm1d(4, momentum=None), "must have a momentum"),
+        "axes": (nn.LayerNorm((2, 4)), r"LayerNorm must be over one axis; got normalized_shape \(2, 4\)"),
+        "channels": (nn.BatchNorm1d(2), r"BatchNormalization has weights of the shapes \[\(2,\), .* and rows of 4 numbers"),
+        "prelu of channels": (nn.PReLU(2), r"PReLU has weights of the shapes \[\(2,\)\], and rows of 4 numbers"),
+        "all dropped": (nn.Dropout(1.0), r"rate must be in \[0, 1\), got 1.0"),
+        "half norm": (nn.LayerNorm(4).half(), "float32 or float64; got torch.float16"),
         "own": (ReLU(), "cannot read the layer ReLU of"),
         "own stack": (Stack(nn.Tanh()), "cannot read the layer Stack of"),
         "flatten": (nn.Flatten(start_dim=0), "Flatten has another start_dim.*got 0"),
@@ -437,18 +602,24 @@ def torch_refusals():
         "weight_norm": (nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), "cannot read the layer ParametrizedLinear"),
         "half": (nn.Linear(4, 4).half(), "float32 or float64; got torch.float16"),
         "double": (nn.Linear(4, 4).double(), "weights of one dtype.*float32, float64"),
-        "last axis": (nn.Linear(12, 4), "inputs follows one of 4 outputs"),
+        "last axis": (nn.Linear(12, 4), r"Dense has weights of the shapes \[\(12, 4\), \(4,\)\], and rows of 4 numbers"),
     }
 
 
-@pytest.mark.parametrize("case", ["leaky", "elu", "softplus beta", "softplus threshold", "softmax", "log_softmax", "relu6", "prelu", "norm", "own",
-                                  "own stack", "flatten", "flatten end", "hook", "weight_norm", "half", "double", "last axis"])
-def test_what_differs_in_torch_is_refused(case):
+def test_what_differs_in_torch_is_refused():
     torch = pytest.importorskip("torch")
-    refusals = torch_refusals()
-    module, what = refusals[case]
-    with pytest.raises(ValueError, match=what):
-        nnfast.from_torch(torch.nn.Sequential(torch.nn.Linear(3, 4), module))
+    for module, what in torch_refusals().values():
+        with pytest.raises(ValueError, match=what):
+            nnfast.from_torch(torch.nn.Sequential(torch.nn.Linear(3, 4), module))
+
+
+def test_a_normalisation_before_flatten_is_refused():
+    """On rows of several axes PyTorch's are over channels, or the last axis."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    for module in (nn.BatchNorm1d(2), nn.LayerNorm(3), nn.LayerNorm(3, elementwise_affine=False), nn.PReLU(2), nn.Softmax(dim=1)):
+        with pytest.raises(ValueError, match="rows must be flat between|Flatten must stand before"):
+            nnfast.from_torch(nn.Sequential(module, nn.Flatten(), nn.Linear(6, 4)))
 
 
 def test_what_is_no_stack_of_torch_is_refused():
@@ -495,7 +666,15 @@ def keras_chain(*stack, shape=(6,)):
                     inputs=[tensors[0]], outputs=[tensors[-1]])
 
 
-LEFT_OUT = ["Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "ActivityRegularization", "Identity"]
+def keras_norm(kind, n, center=True, scale=True, axis=-1, more=(), **attributes):
+    """BatchNormalization if it gets a momentum."""
+    rng = np.random.default_rng(n)
+    count = center + scale + 2 * ("momentum" in attributes)
+    weights = [rng.uniform(0.5, 2, n).astype("float32") for _ in range(count)]
+    return stand_in(kind, [*weights, *more], center=center, scale=scale, axis=axis, **{"epsilon": 1e-3} | attributes)
+
+
+LEFT_OUT = ["AlphaDropout", "GaussianDropout", "ActivityRegularization", "Identity"]
 
 
 @every_dtype
@@ -507,6 +686,25 @@ def test_a_model_from_keras_has_its_layers_and_weights(form, dtype):
     assert model.layers == [Input((2, 3)), Flatten(), Dense(5, "gelu"), Dense(4, use_bias=False), Activation("softmax")]
     assert model.dtype == dtype
     assert all(ours.tobytes() == theirs.tobytes() for ours, theirs in zip(model.get_weights(), first.get_weights() + second.get_weights(), strict=True))
+
+
+def test_layers_from_keras_have_their_options_and_weights():
+    batch, bare = keras_norm("BatchNormalization", 5, momentum=0.9), keras_norm("BatchNormalization", 5, False, False, 1, momentum=0.5, epsilon=1e-2)
+    row, half = keras_norm("LayerNormalization", 5, axis=[-1], rms_scaling=False), keras_norm("LayerNormalization", 5, scale=False)
+    prelu = stand_in("PReLU", [np.arange(5, dtype="float32")], shared_axes=None)
+    model = nnfast.from_keras(keras_stack(
+        stand_in("Rescaling", scale=0.5, offset=-1), stand_in("Dropout", rate=0.2, noise_shape=None), stand_in("GaussianNoise", stddev=0.1),
+        stand_in("Flatten", data_format="channels_last"), keras_dense(6, 5), batch, bare, row, half, prelu,
+        stand_in("Normalization", axis=(-1,), mean=np.arange(5.).reshape(1, 5), variance=np.ones((1, 5)), invert=False),
+        stand_in("Flatten", data_format="channels_last"),
+        stand_in("Normalization", axis=(), mean=np.full((1, 1), 2.), variance=np.full((1, 1), 3.), invert=True),
+        stand_in("Rescaling", scale=[1, 2, 3, 4, 5], offset=np.array([0.5])), keras_dense(5, 4), shape=(2, 3)))
+    assert model.layers == [
+        Input((2, 3)), Rescaling(0.5, -1.), Dropout(0.2), GaussianNoise(0.1), Flatten(), Dense(5), BatchNormalization(momentum=0.9),
+        BatchNormalization(momentum=0.5, epsilon=1e-2, center=False, scale=False), LayerNormalization(), LayerNormalization(scale=False), PReLU(),
+        Normalization([0, 1, 2, 3, 4.], [1, 1, 1, 1, 1.]), Normalization(2., 3., invert=True), Rescaling([1, 2, 3, 4, 5.], 0.5), Dense(4)]
+    theirs = [array for layer in (batch, bare, row, half, prelu) for array in layer.get_weights()]
+    assert [array.tobytes() for array in model.get_weights()[2:-2]] == [array.tobytes() for array in theirs]
 
 
 def keras_refusals():
@@ -524,6 +722,15 @@ def keras_refusals():
         "mixed": (keras_dense(5, 4, compute_dtype="bfloat16"), "computes in bfloat16 with weights in float32"),
         "half": (keras_dense(5, 4, dtype="float16"), "one dtype, float32 or float64; got float16, float32"),
         "unknown": (stand_in("GroupNormalization"), "cannot read the layer GroupNormalization"),
+        "axis": (keras_norm("BatchNormalization", 5, axis=0, momentum=0.9), "BatchNormalization has another axis.*got 0"),
+        "axes": (keras_norm("LayerNormalization", 5, axis=[1, 2]), r"LayerNormalization has another axis.*got \[1, 2\]"),
+        "rms": (keras_norm("LayerNormalization", 5, center=False, rms_scaling=True), "LayerNormalization has another rms_scaling.*must be False, got True"),
+        "renorm": (keras_norm("BatchNormalization", 5, momentum=0.9, more=[np.ones(5, "f")] * 3), r"no other weights; got shapes \[\(5,\), .*\]"),
+        "mixed norm": (keras_norm("LayerNormalization", 5, compute_dtype="bfloat16"), "computes in bfloat16 with weights in float32"),
+        "shared": (stand_in("PReLU", [np.ones(1, "f")], shared_axes=[1]), r"PReLU has another shared_axes.*got \[1\]"),
+        "rows": (stand_in("Normalization", axis=(0,), mean=np.ones((5, 1)), variance=np.ones((5, 1)), invert=False), r"another axis.*got \(0,\)"),
+        "noise": (stand_in("Dropout", rate=0.5, noise_shape=(None, 1)), r"Dropout has another noise_shape.*got \(None, 1\)"),
+        "all dropped": (stand_in("Dropout", rate=1, noise_shape=None), r"rate must be in \[0, 1\), got 1"),
         "nested": (stand_in("Sequential"), "cannot read the layer Sequential"),
         "own": (stand_in("Dense", module="mine"), "cannot read the layer Dense of mine"),
     }
@@ -553,6 +760,9 @@ def test_models_of_keras_that_are_no_chain_are_refused():
         nnfast.from_keras(keras_stack(keras_dense(6, 5), shape=(None, 6)))
     with pytest.raises(ValueError, match=r"flat before Dense; they have the shape \(4, 6\)"):
         nnfast.from_keras(keras_stack(keras_dense(6, 5), shape=(4, 6)))
+    for layer in (keras_norm("LayerNormalization", 6), stand_in("Rescaling", scale=[1, 2, 3, 4, 5, 6], offset=0), stand_in("Softmax", axis=-1)):
+        with pytest.raises(ValueError, match=r"flat before (LayerNormalization|Rescaling|Softmax); they have the shape \(4, 6\)"):
+            nnfast.from_keras(keras_stack(layer, shape=(4, 6)))
     with pytest.raises(ValueError, match="Flatten has another data_format"):
         nnfast.from_keras(keras_stack(stand_in("Flatten", data_format="channels_first"), keras_dense(6, 5), shape=(2, 3)))
     model = keras_chain(keras_dense(6, 5), keras_dense(5, 4))
@@ -621,12 +831,44 @@ def test_layers_of_keras_that_are_activations_predict_the_same():
         theirs = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5), layer])
         assert_close(nnfast.from_keras(theirs).predict(x), theirs.predict(x, verbose=0), "interchange", "float32")
     for layer, what in [(keras.layers.ReLU(6), "max_value"), (keras.layers.LeakyReLU(), "negative_slope"), (keras.layers.ELU(0.5), "alpha"),
-                        (keras.layers.BatchNormalization(), "cannot read the layer BatchNormalization"), (keras.layers.PReLU(), "PReLU"),
+                        (keras.layers.GroupNormalization(1), "cannot read the layer GroupNormalization"), (keras.layers.PReLU(shared_axes=[1]), "shared_axes"),
+                        (keras.layers.BatchNormalization(renorm=True), "no other weights"), (keras.layers.Dropout(0.5, noise_shape=(None, 1)), "noise_shape"),
+                        (keras.layers.LayerNormalization(rms_scaling=True), "rms_scaling"),
                         (keras.layers.Dense(3, activation=lambda x: x), "<lambda>"), (keras.layers.Dense(3, activation="log_softmax"), "log_softmax"),
                         (keras.layers.Dense(3, activation=keras.layers.LeakyReLU()), "LeakyReLU"),
                         (keras.layers.Dense(3, dtype="mixed_bfloat16"), "bfloat16")]:
         with pytest.raises(ValueError, match=what):
             nnfast.from_keras(keras.Sequential([keras.Input((6,)), keras.layers.Dense(5), layer]))
+
+
+def test_layers_of_keras_trained_there_predict_the_same_there_and_back():
+    keras = pytest.importorskip("keras", minversion="3")
+    rng = np.random.default_rng(0)
+    adapted = keras.layers.Normalization()
+    adapted.adapt(5 + 2 * rng.standard_normal((100, 6)))
+    stack = [keras.layers.Rescaling(2, offset=1), keras.layers.GaussianNoise(0.1), keras.layers.Dropout(0.1), keras.layers.Flatten(), adapted,
+             keras.layers.Dense(9, use_bias=False), keras.layers.BatchNormalization(), keras.layers.PReLU("ones"), keras.layers.LayerNormalization(),
+             keras.layers.BatchNormalization(axis=1, center=False, epsilon=1e-2), keras.layers.LayerNormalization(scale=False, epsilon=1e-5),
+             keras.layers.Normalization(axis=None, mean=1.5, variance=4.0, invert=True), keras.layers.Dropout(0.2), keras.layers.Dense(5),
+             keras.layers.Normalization(mean=[1, 2, 3, 4, 5.], variance=[1, 2, 0, 4, 5.], invert=True), keras.layers.Rescaling([1, 2, 3, 4, 5.]),
+             keras.layers.PReLU(), keras.layers.BatchNormalization(center=False, scale=False)]
+    theirs = keras.Sequential([keras.Input((2, 3)), *stack])
+    x = 2 + 3 * rng.standard_normal((1000, 2, 3)).astype("float32")
+    first = [array for layer in stack if layer is not adapted for array in layer.get_weights()]
+    theirs.compile("adam", "mse")
+    theirs.fit(x[:100], rng.standard_normal((100, 5)), epochs=2, verbose=0)
+    weights = [array for layer in stack if layer is not adapted for array in layer.get_weights()]
+    assert all((before != after).any() for before, after in zip(first, weights, strict=True))
+    ours = nnfast.from_keras(theirs)
+    assert [type(layer).__name__ for layer in ours.layers[1:]] == [type(layer).__name__ for layer in stack]
+    assert_close(ours.predict(x), theirs.predict(x, verbose=0), "interchange", "float32")
+    ours = trained(ours.layers)
+    left = iter(ours.get_weights())
+    for layer in stack:
+        if layer is not adapted:
+            layer.set_weights([next(left) for _ in layer.get_weights()])
+    assert_close(theirs.predict(x, verbose=0), ours.predict(x), "interchange", "float32")
+    assert next(left, None) is None
 
 
 def test_functional_models_of_keras_that_branch_are_refused():
