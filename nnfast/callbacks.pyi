@@ -47,10 +47,13 @@ class EarlyStopping(Callback):
 
 class ModelCheckpoint(Callback):
     filepath: str
+    save_best_only: bool
+    save_weights_only: bool
     best: float | None
     def __init__(
         self, filepath: str | PathLike[str], monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
-        mode: _Mode = "auto", save_freq: Literal["epoch"] | int = "epoch", initial_value_threshold: float | None = None
+        save_weights_only: bool = False, mode: _Mode = "auto", save_freq: Literal["epoch"] | int = "epoch",
+        initial_value_threshold: float | None = None
     ) -> None: ...
 
 class ReduceLROnPlateau(Callback):

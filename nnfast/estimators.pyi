@@ -4,14 +4,18 @@ from typing import Any, Literal, TypeAlias
 from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 
+from nnfast.callbacks import Callback
 from nnfast.losses import Loss
+from nnfast.schedules import Schedule
 
 __all__ = ["Ensemble", "MLPClassifier", "MLPRegressor"]
 
 # scikit-learn has no types of its own: what its base classes give is named here
 _Matrix: TypeAlias = Any                # an array or a sparse matrix
 _Activation: TypeAlias = str | Sequence[str]
-_Rate: TypeAlias = Literal["constant", "invscaling", "adaptive"]
+_Rate: TypeAlias = Literal["constant", "invscaling", "adaptive"] | Schedule | Callable[[int], float]
+_Dropout: TypeAlias = float | Sequence[float]
+_Callbacks: TypeAlias = Callback | Sequence[Callback] | None
 _Solver: TypeAlias = Literal["lbfgs", "sgd", "adam"]
 _Loss: TypeAlias = str | Loss | type[Loss] | Callable[..., Any]
 _Seed: TypeAlias = int | RandomState | None
@@ -44,7 +48,8 @@ class MLPClassifier(_Estimator):
         tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, momentum: float = 0.9, nesterovs_momentum: bool = True,
         early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
         n_iter_no_change: int = 10, max_fun: int = 15000, loss: _Loss = "log_loss",
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None, n_threads: int | None = None, max_seconds: float | None = None
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None, dropout: _Dropout = 0.0, callbacks: _Callbacks = None,
+        n_threads: int | None = None, max_seconds: float | None = None
     ) -> None: ...
     def fit(
         self, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None, validation_data: tuple[Any, ...] | None = None
@@ -62,7 +67,8 @@ class MLPRegressor(_Estimator):
         learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True, random_state: _Seed = None,
         tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, momentum: float = 0.9, nesterovs_momentum: bool = True,
         early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
-        n_iter_no_change: int = 10, max_fun: int = 15000, n_threads: int | None = None, max_seconds: float | None = None
+        n_iter_no_change: int = 10, max_fun: int = 15000, dropout: _Dropout = 0.0, callbacks: _Callbacks = None,
+        n_threads: int | None = None, max_seconds: float | None = None
     ) -> None: ...
     def fit(
         self, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None, validation_data: tuple[Any, ...] | None = None

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,7 +32,8 @@ from nnfast.losses import (
 )
 
 __all__ = [
-    "dense_forward", "dense_backward", "sgd_step", "adam_step", "mean_squared_error", "mean_absolute_error",
+    "dense_forward", "dense_backward", "sgd_step", "rmsprop_step", "adam_step", "adagrad_step", "adadelta_step", "adamax_step",
+    "nadam_step", "lion_step", "radam_step", "mean_squared_error", "mean_absolute_error",
     "mean_absolute_percentage_error", "mean_squared_logarithmic_error", "huber", "smooth_l1", "log_cosh", "quantile", "expectile",
     "cosine_similarity", "kl_divergence", "poisson", "gaussian_nll", "gamma", "tweedie", "hinge", "squared_hinge",
     "categorical_hinge", "binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy",
@@ -49,6 +50,7 @@ __all__ = [
     "mish_gradient", "hard_sigmoid_gradient", "exponential_gradient",
 ]
 
+_Array: TypeAlias = NDArray[Any]
 _Out: TypeAlias = NDArray[Any] | None
 
 def dense_forward(
@@ -58,12 +60,40 @@ def dense_backward(
     x: ArrayLike, kernel: ArrayLike, delta: ArrayLike, out: Sequence[NDArray[Any] | None] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]: ...
 def sgd_step(
-    params: NDArray[Any], grads: ArrayLike, velocity: NDArray[Any] | None = None, *, learning_rate: float = 0.01, momentum: float = 0.0,
-    nesterov: bool = False
+    params: _Array, grads: ArrayLike, velocity: _Array | None = None, *, learning_rate: float = 0.01, momentum: float = 0.0,
+    nesterov: bool = False, weight_decay: float = 0.0
+) -> None: ...
+def rmsprop_step(
+    params: _Array, grads: ArrayLike, v: _Array, mean: _Array | None = None, velocity: _Array | None = None, *,
+    learning_rate: float = 0.001, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-07, weight_decay: float = 0.0
 ) -> None: ...
 def adam_step(
-    params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], v: NDArray[Any], step: int, *, learning_rate: float = 0.001,
-    beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-07
+    params: _Array, grads: ArrayLike, m: _Array, v: _Array, step: int, largest: _Array | None = None, *, learning_rate: float = 0.001,
+    beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-07, epsilon_form: Literal["keras", "pytorch"] = "keras",
+    weight_decay: float = 0.0
+) -> None: ...
+def adagrad_step(
+    params: _Array, grads: ArrayLike, total: _Array, *, learning_rate: float = 0.001, epsilon: float = 1e-07, weight_decay: float = 0.0
+) -> None: ...
+def adadelta_step(
+    params: _Array, grads: ArrayLike, v: _Array, d: _Array, *, learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-07,
+    weight_decay: float = 0.0
+) -> None: ...
+def adamax_step(
+    params: _Array, grads: ArrayLike, m: _Array, u: _Array, step: int, *, learning_rate: float = 0.001, beta_1: float = 0.9,
+    beta_2: float = 0.999, epsilon: float = 1e-07, weight_decay: float = 0.0
+) -> None: ...
+def nadam_step(
+    params: _Array, grads: ArrayLike, m: _Array, v: _Array, step: int, *, learning_rate: float = 0.001, beta_1: float = 0.9,
+    beta_2: float = 0.999, epsilon: float = 1e-07, weight_decay: float = 0.0
+) -> None: ...
+def lion_step(
+    params: _Array, grads: ArrayLike, m: _Array, *, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.99,
+    weight_decay: float = 0.0
+) -> None: ...
+def radam_step(
+    params: _Array, grads: ArrayLike, m: _Array, v: _Array, step: int, *, learning_rate: float = 0.001, beta_1: float = 0.9,
+    beta_2: float = 0.999, epsilon: float = 1e-08, weight_decay: float = 0.0
 ) -> None: ...
 def mean_squared_error_gradient(y_true: ArrayLike, y_pred: ArrayLike, out: _Out = None, **options: Any) -> NDArray[Any]: ...
 def mean_absolute_error_gradient(y_true: ArrayLike, y_pred: ArrayLike, out: _Out = None, **options: Any) -> NDArray[Any]: ...
