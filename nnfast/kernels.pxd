@@ -15,11 +15,15 @@ of the dtype), and what stands behind the n-th has no meaning.  x needs no paddi
     pack, packed_size rows first..last of B of any strides into panels, and the numbers these take
     activate, activation_gradient      a <- f(z); delta <- delta f'(z), of z or of a (`keeps_input` says where z is read)
     loss_rows         value of each row in double, and scale times its gradient; labels (rows,) instead of y for sparse losses
-    begin_step, optimizer_step         the numbers of step t = 1, 2, ...; w and its slots by one step.  The Step is all
-                      zeros before the first
+    begin_step, optimizer_step         the numbers of step t = 1, 2, ...; w and its state by one step.  The Step is all zeros
+                      before the first.  The state is three pointers, the slots of the kernel in the order of its arguments
+                      and NULL for the rest: for Adam m, v, NULL.  Slots are zeros before the first step (Keras' Adagrad: 0.1)
 
 The settings of a loss and of an optimizer are the hyper-parameters in the order of the kernel's arguments, which stands
 in `_core/losses.pxd` and `_core/optimizers.pxd`: for Adam beta_1, beta_2, epsilon, and 0 or, for PyTorch's epsilon, 1.
+
+Not here: layers without a product, such as dropout and normalisations.  Most of their kernels, in `_core/layers.pxd`, use the
+padding of nnfast's own workspace, and who cimports one name of this file compiles them all.
 """
 from nnfast._core.matmul cimport pack, packed_size, padded, panel_width, product
 from nnfast._core.activations cimport (

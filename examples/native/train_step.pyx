@@ -28,4 +28,5 @@ def step(const floating[:, ::1] x, const floating[:, ::1] y, floating[:, ::1] w,
         loss_rows(&loss, &y[0, 0], width, NULL, &z[0, 0], width, &delta[0, 0], &values[0], rows, n_out, 1. / rows)  # delta = d loss / d z
         product(&x[0, 0], 1, n_in, &delta[0, 0], width, panel, &gradient[0, 0], width, n_in, width, rows, False)    # gradient = x^T delta
         begin_step(&numbers, ADAM, settings, 0., learning_rate, t)
-        optimizer_step(ADAM, &w[0, 0], &gradient[0, 0], &slots[0, 0, 0], size, size, settings, &numbers)
+        # m and v; Adam has no third slot
+        optimizer_step(ADAM, &w[0, 0], &gradient[0, 0], &slots[0, 0, 0], &slots[1, 0, 0], <floating*>NULL, size, settings, &numbers)
