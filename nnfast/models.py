@@ -929,7 +929,18 @@ class Sequential:
         saving.save(self, path)
 
     def save_weights(self, path):
-        """Saves the arrays of `get_weights` alone; path and errors as for `save`."""
+        """Saves the arrays of `get_weights` alone; path and errors as for `save`.
+
+        Examples
+        --------
+        >>> import os, tempfile, numpy as np, nnfast
+        >>> model = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(2)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_weights(os.path.join(folder, "weights.npz"))
+        ...     with np.load(os.path.join(folder, "weights.npz")) as file:
+        ...         [np.array_equal(file[f"weights.{i}"], array) for i, array in enumerate(model.get_weights())]
+        [True, True]
+        """
         from nnfast import saving
 
         saving.save_weights(self, path)

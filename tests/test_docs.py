@@ -19,9 +19,9 @@ import pytest
 import nnfast
 
 ROOT = Path(__file__).parent.parent
-NEEDS = {"nnfast.plotting": "matplotlib", "nnfast.estimators": "sklearn", "nnfast._onnx": "onnx",        # modules, and functions with examples
-         "nnfast.interchange.export_onnx": "onnx", "nnfast.interchange.from_keras": "keras", "nnfast.interchange.from_sklearn": "sklearn",
-         "nnfast.interchange.from_torch": "torch", "nnfast.interchange.sklearn_weights": "sklearn", "nnfast.interchange.torch_weights": "torch"}
+NEEDS = {"nnfast.plotting": "matplotlib", "nnfast.estimators": "sklearn", "nnfast._onnx": "onnx",                # modules
+         "export_onnx": "onnx", "from_keras": "keras", "from_sklearn": "sklearn", "from_torch": "torch",         # functions with examples
+         "sklearn_weights": "sklearn", "torch_weights": "torch"}
 MODULES = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_modules(nnfast.__path__) if module.name not in ("_core", "__main__"))]
 
 
@@ -49,7 +49,7 @@ def test_examples_of_docstrings_run(name, monkeypatch):
             tests.update({test.name: test for test in examples_of(thing, f"{name}.{each}")})
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in tests.values():
-        if find_spec(NEEDS.get(test.name, "nnfast")):
+        if find_spec(NEEDS.get(test.name.rpartition(".")[2], "nnfast")):
             runner.run(test)
     assert runner.failures == 0
     if "matplotlib.pyplot" in sys.modules:
