@@ -21,6 +21,7 @@ html_theme = "furo"
 html_title = f"nnfast {release}"
 html_static_path, html_css_files = ["static"], ["wide.css"]
 default_role = "code"
+smartquotes = False             # "auto" is written with these quotes
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 # scikit-learn writes those methods into its estimators; their docstrings point into its own pages

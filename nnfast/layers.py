@@ -1,8 +1,4 @@
-"""Layers: frozen descriptions of a network, without any arithmetic.
-
-A description says how the core is to make the layer (`_native`), with which first values (`_first_weights`, `_first_state`)
-and what holds for its weights (`_penalties`, `_constraints`, `_multiplier`).
-"""
+"""Layers: frozen descriptions of a network, without any arithmetic."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +14,11 @@ BLOCK_ROWS = 8192               # rows that adapt reads at once
 
 
 class Layer:
-    """What all layers have; not for use on its own."""
+    """What all layers have; not for use on its own.
+
+    A description says how the core is to make the layer (`_native`), with which first values (`_first_weights`, `_first_state`)
+    and what holds for its weights (`_penalties`, `_constraints`, `_multiplier`).
+    """
 
     _activation = "linear"
     _multiplier = 1.0

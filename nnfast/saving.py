@@ -9,9 +9,9 @@
 
 Both hold what `Sequential.__getstate__` gives, so a loaded model is a pickled one that came another way.
 
-An object in the document is {"class": "optimizers.Adam", "learning_rate": 0.001, ...}: a name of the table below, which holds
-classes of nnfast alone, and the arguments of its constructor, which checks them as those of a caller.  A function of the user
-is {"custom": its name}; the user gives it to `load`.  So a file can name nothing that runs.
+An object in the document is `{"class": "optimizers.Adam", "learning_rate": 0.001, ...}`: a name of the table `CLASSES`, which
+holds classes of nnfast alone, and the arguments of its constructor, which checks them as those of a caller.  A function of the
+user is `{"custom": its name}`; the user gives it to `load`.  So a file can name nothing that runs.
 
 A file is read whole, and judged before anything is made of it: the checksum finds what was cut off or flipped, and against
 files that were forged sizes are compared with that of the file, and the shapes of the weights with the layers.  Arrays
