@@ -97,6 +97,16 @@ def test_reference_is_built_without_a_warning_and_has_every_public_name(tmp_path
     assert own and own <= {name.removeprefix("nnfast.") for name in known}
 
 
+def test_pages_include_single_sections_of_the_readme():
+    headings = re.findall("^## .*$", (ROOT / "README.md").read_text(), re.M)
+    pages = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    parts = re.findall('^:start-after: "(.*)"\n:end-before: "(.*)"$', pages, re.M)
+    assert len(parts) > 4
+    for start, end in parts:
+        first = [heading.startswith(start) for heading in headings].index(True)
+        assert headings[first + 1].startswith(end), f"the section {start!r} ends at {headings[first + 1]!r}"
+
+
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
 def test_examples_of_the_pages_run(page):
     if page in ("many.md", "tools.md"):
