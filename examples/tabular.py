@@ -14,12 +14,13 @@ columns have no trained scale; and the best epoch is that of the smallest loss.
 Five seeds, each library on one thread of a machine with other work, so the seconds tell the order only:
 
                                                    RealMLP, nnfast              MLP, scikit-learn              gradient boosting
-wine, accuracy             178 x 13        0.9778 ± 0.0208   0.7 s        0.9778 ± 0.0208   0.3 s        0.9556 ± 0.0222   0.2 s
-breast_cancer, accuracy    569 x 30        0.9561 ± 0.0229   2.4 s        0.9719 ± 0.0086   1.1 s        0.9596 ± 0.0089   0.5 s
-digits, accuracy          1797 x 64        0.9828 ± 0.0073   3.4 s        0.9767 ± 0.0080   1.3 s        0.9667 ± 0.0115   3.6 s
-diabetes, R2               442 x 10        0.3283 ± 0.0599   1.6 s        0.3322 ± 0.0976   0.4 s        0.2549 ± 0.0487   0.1 s
+wine, accuracy             178 x 13        0.9778 ± 0.0208   0.2 s        0.9778 ± 0.0208   0.1 s        0.9556 ± 0.0222   0.1 s
+breast_cancer, accuracy    569 x 30        0.9632 ± 0.0231   0.5 s        0.9719 ± 0.0086   0.4 s        0.9596 ± 0.0089   0.6 s
+digits, accuracy          1797 x 64        0.9828 ± 0.0064   2.3 s        0.9767 ± 0.0080   6.1 s        0.9667 ± 0.0115  25.5 s
+diabetes, R2               442 x 10        0.3731 ± 0.0391   0.9 s        0.3322 ± 0.0976   0.2 s        0.2549 ± 0.0487   0.4 s
+diamonds, R2             53940 x 26        0.9807 ± 0.0006  61.8 s        0.9695 ± 0.0154   3.9 s        0.9804 ± 0.0007  10.1 s
 
-The diamonds, one seed, 64 epochs: 0.9811 in 31 s, 0.9786 in 11 s, 0.9806 in 1.6 s.  No model wins everywhere.
+No model wins everywhere.
 """
 import argparse
 import time
