@@ -168,8 +168,8 @@ def test_callbacks_that_write_and_print_work(tmp_path, capfd):
     pattern = str(tmp_path / "{epoch}.npz")
     ours = net(ModelCheckpoint(pattern, save_weights_only=True), CSVLogger(tmp_path / "log.csv"), ProgressBar()).fit(X, Y, validation_data=(X, Y))
     with np.load(tmp_path / "4.npz") as file:
-        for saved, array in zip([file[f"weights.{i}"] for i in range(4)], [ours.coefs_[0], ours.intercepts_[0], ours.coefs_[1], ours.intercepts_[1]], strict=True):
-            np.testing.assert_array_equal(saved, array)
+        for i, array in enumerate([ours.coefs_[0], ours.intercepts_[0], ours.coefs_[1], ours.intercepts_[1]]):
+            np.testing.assert_array_equal(file[f"weights.{i}"], array)
     lines = (tmp_path / "log.csv").read_text().split()
     assert lines[0] == "epoch,loss,val_score" and lines[4] == f"3,{ours.loss_},{ours.validation_scores_[-1]}" and len(lines) == 5
     assert "4/4" in capfd.readouterr().err
