@@ -251,7 +251,7 @@ cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* 
                         j += 1
                     r = 0
                     while r < high:
-                        left = (<vec*>(line + r * a_row))[0]
+                        left = (<vec*>(line + r * step))[0]
                         j = 0
                         while j < n:
                             own[r * n + j] = own[r * n + j] + left * right[j]
@@ -266,7 +266,7 @@ cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* 
                         j += 1
                     r = 0
                     while r < high:
-                        left = first_lanes((<vec*>(line + r * a_row))[0], k - p)
+                        left = first_lanes((<vec*>(line + r * step))[0], k - p)
                         j = 0
                         while j < n:
                             own[r * n + j] = own[r * n + j] + left * right[j]
