@@ -365,6 +365,33 @@ def test_constraints_hold_after_every_step(dtype, n_threads, options):
     assert_close(model.predict(x), forward(model, [w.astype(float) for w in model.get_weights()], x.astype(float))[0], "gradient", dtype)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_constraints_hold_after_every_batch_of_an_accumulated_step(n_threads):
+    (x, y), (rows, rate, count) = data(96), (16, 0.1, 4)
+    limits = {0: MaxNorm(0.5), 1: "non_neg", 2: "non_neg", 3: MaxNorm(0.01)}
+    constrained = [Dense(37, "tanh", kernel_constraint=limits[0], bias_constraint=limits[1], bias_initializer="random_normal"),
+                   Dense(20, "tanh", kernel_constraint=limits[2], bias_constraint=limits[3], bias_initializer="random_normal"), Dense(3)]
+    model = model_of(constrained, optimizer=nnfast.optimizers.SGD(rate, gradient_accumulation_steps=count))
+    free = model_of([Dense(37, "tanh"), Dense(20, "tanh"), Dense(3)])
+    expected, total = model.get_weights(), 0
+    model.fit(x, y, batch_size=rows, shuffle=False, verbose=0, n_threads=n_threads)
+    for batch in range(6):                  # a step behind the fourth, two batches without one behind it
+        part = slice(batch * rows, (batch + 1) * rows)
+        free.set_weights(expected)
+        gradients = free.loss_and_gradients(x[part], y[part])[1]
+        total = [old + new for old, new in zip(total or [0] * 6, gradients)]
+        if (batch + 1) % count == 0:
+            expected, total = [w - rate * g / count for w, g in zip(expected, total)], 0
+        for place, limit in limits.items():
+            if isinstance(limit, MaxNorm):
+                norms = np.linalg.norm(expected[place], axis=0)
+                expected[place] = expected[place] * (np.minimum(norms, limit.max_value) / (1e-7 + norms))
+            else:
+                expected[place] = np.maximum(expected[place], 0)
+    for now, wanted in zip(model.get_weights(), expected, strict=True):
+        assert_close(now, wanted, "training")
+
+
 @pytest.mark.parametrize("optimizer", [nnfast.optimizers.SGD(0.1), nnfast.optimizers.Adam(0.01, weight_decay=0.1)])
 def test_a_layer_has_its_share_of_the_learning_rate(optimizer):
     x, y = data(64)

@@ -833,6 +833,15 @@ cdef inline void keep_positive(floating* w, Py_ssize_t size) noexcept nogil:
         w[i] = 0 if w[i] <= 0 else w[i]
 
 
+cdef inline void constrain_rows(const Layer* layer, floating* w, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Rows first..last of [W; b], at w, without what is below 0 where that must not be."""
+    cdef Py_ssize_t size = max(<Py_ssize_t>0, min(last, layer.of_kernel) - first) * layer.n_out
+    if layer.constraint[0] == NON_NEGATIVE:
+        keep_positive(w, size)
+    if layer.constraint[1] == NON_NEGATIVE and last > layer.of_kernel:
+        keep_positive(w + size, layer.n_out)
+
+
 cdef inline void bound_norms(floating* w, Py_ssize_t rows, Py_ssize_t row, Py_ssize_t first, Py_ssize_t last, double bound) noexcept nogil:
     """Columns first..last of w scaled to a Euclidean norm of at most `bound`, as Keras does: by min(norm, bound) / (1e-7 + norm)."""
     cdef double squares_[GROUP_ROWS]
@@ -908,11 +917,7 @@ cdef inline void step_rows(Plan* p, Layer* layer, floating* gradient, Py_ssize_t
         average_weights(w, <floating*>p.slots + p.average + offset, size, p.ema_now, p.overwriting)
     if p.check and not all_finite(w, size):     # as every step of a bad gradient leaves them
         spoil(p, thread)
-    size = max(<Py_ssize_t>0, min(last, layer.of_kernel) - first) * layer.n_out
-    if layer.constraint[0] == NON_NEGATIVE:
-        keep_positive(w, size)
-    if layer.constraint[1] == NON_NEGATIVE and last > layer.of_kernel:
-        keep_positive(w + size, layer.n_out)
+    constrain_rows(layer, w, first, last)
     repack(p, layer, first, last, gradient)
 
 
@@ -920,6 +925,7 @@ cdef inline void hold_rows(Plan* p, Layer* layer, const floating* gradient, Py_s
     """The gradient of rows first..last of [W; b] where the step on the whole will find it."""
     cdef Py_ssize_t offset = layer.kernel + first * layer.n_out, size = (last - first) * layer.n_out, i
     cdef floating* kept = held_gradient(p, gradient) + offset
+    cdef floating* w = <floating*>p.params + offset
     if p.check and not all_finite(gradient, size):
         spoil(p, thread)
     if p.accumulator < 0:
@@ -927,10 +933,13 @@ cdef inline void hold_rows(Plan* p, Layer* layer, const floating* gradient, Py_s
         return
     for i in range(size):
         kept[i] = kept[i] + gradient[i]
-    if not p.stepping and p.average >= 0:       # Keras' mean counts batches, not steps
-        average_weights(<floating*>p.params + offset, <floating*>p.slots + p.average + offset, size, p.ema_now, p.overwriting)
-        if p.overwriting:
-            repack(p, layer, first, last, gradient)
+    if p.stepping:
+        return
+    if p.average >= 0:                          # Keras' mean and constraints count batches, not steps
+        average_weights(w, <floating*>p.slots + p.average + offset, size, p.ema_now, p.overwriting)
+    if (p.average >= 0 and p.overwriting) or layer.constraint[0] == NON_NEGATIVE or layer.constraint[1] == NON_NEGATIVE:
+        constrain_rows(layer, w, first, last)
+        repack(p, layer, first, last, gradient)
 
 
 cdef inline void measure_gradient(Plan* p, const floating* tag) noexcept nogil:
@@ -1261,7 +1270,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
             barrier(&p.team, size)
             if failed(p.weights_status, size):
                 return
-        if p.bounded and p.update and (stepping or not p.held):
+        if p.bounded and p.update:
             bound_layers(p, thread, size, tag)
             barrier(&p.team, size)
         if thread == 0:
