@@ -5,6 +5,7 @@ import numpy as np
 
 from nnfast import _threads
 from nnfast._core import network as core
+from nnfast.layers import Layer
 
 
 class Over(Exception):
@@ -24,6 +25,8 @@ def fit(model, data, rows, order, epochs, team, run):
     network, options = model._network, model.optimizer
     if network.random or network.state.size and any(layer._moves_state for layer in model._owners):
         raise ValueError("LBFGS needs a loss that is a function of the weights alone: leave out Dropout, GaussianNoise and BatchNormalization.")
+    if any(layer._constraints != Layer._constraints or layer._multiplier != 1 for layer in model._owners):
+        raise ValueError("LBFGS moves all weights freely and has no learning rate: leave out constraints and learning_rate_multiplier.")
     kept = network.params.copy()                # the weights of the last iteration: those tried in a line search are not yet good
     coming, last = iter(epochs), {"epoch": None, "point": None, "logs": None}
 

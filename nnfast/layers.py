@@ -443,10 +443,11 @@ class Normalization(Layer):
             raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {x.shape}. A single column is x.reshape(-1, 1).")
         check.at_least_one_row(x, "x")
         parts = [slice(first, first + BLOCK_ROWS) for first in range(0, len(x), BLOCK_ROWS)]
-        total = sum(x[part].sum(axis=0, dtype=np.float64) for part in parts) / len(x)
-        squares = sum(((x[part].astype(np.float64) - total) ** 2).sum(axis=0) for part in parts) / len(x)
-        if not np.isfinite(total).all():
-            raise ValueError("x must be finite; it holds NaN or infinity.")
+        with np.errstate(all="ignore"):
+            total = sum(x[part].sum(axis=0, dtype=np.float64) for part in parts) / len(x)
+            squares = sum(((x[part].astype(np.float64) - total) ** 2).sum(axis=0) for part in parts) / len(x)
+        if not np.isfinite(squares).all():      # nor is that of what is not finite
+            raise ValueError("x must be finite, and its variance too: it holds NaN or infinity, or numbers whose squares exceed the range of float64.")
         self._set(mean=tuple(total.ravel().tolist()), variance=tuple(squares.ravel().tolist()))
 
     def _native(self):

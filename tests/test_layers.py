@@ -449,7 +449,7 @@ def test_normalization_adapts_to_columns_and_pixels():
     (lambda: Normalization(mean=1.0), "mean and variance"), (lambda: Normalization(0.0, -1.0), "variance must be at least 0"),
     (lambda: Rescaling([[1.0]]), "vector of one for each column"), (lambda: Rescaling(np.inf), "finite"),
     (lambda: Normalization().adapt(np.zeros(3)), "2-D"), (lambda: Normalization().adapt(np.zeros((0, 3))), "row"),
-    (lambda: Normalization().adapt([[np.nan]]), "finite"),
+    (lambda: Normalization().adapt([[np.nan]]), "finite"), (lambda: Normalization().adapt([[1e200], [-1e200]]), "its variance too"),
     (lambda: nnfast.Sequential([Input(3), Normalization()]).params, "adapt"),
     (lambda: nnfast.Sequential([Input(3), Rescaling([1.0, 2.0])]).params, "each of the 3 columns, got 2"),
     (lambda: nnfast.Sequential([LayerNormalization(), layers.Flatten()]), "Flatten must stand before"),
@@ -468,6 +468,13 @@ def test_lbfgs_refuses_what_is_no_function_of_the_weights():
         with pytest.raises(ValueError, match="LBFGS needs"):
             model_of(stack, optimizer=nnfast.optimizers.LBFGS()).fit(x, y, epochs=3, verbose=0)
     model_of("layer normalisation", optimizer=nnfast.optimizers.LBFGS()).fit(x, y, epochs=3, verbose=0)
+
+
+@pytest.mark.parametrize("options", [{"kernel_constraint": "max_norm"}, {"bias_constraint": "non_neg"}, {"learning_rate_multiplier": 0}])
+def test_lbfgs_refuses_what_it_would_not_keep(options):
+    model = model_of([Dense(5, **options), Dense(3)], optimizer=nnfast.optimizers.LBFGS())
+    with pytest.raises(ValueError, match="leave out constraints and learning_rate_multiplier"):
+        model.fit(*data(), epochs=3, verbose=0)
 
 
 def test_summary_counts_what_is_trained_and_what_moves(capsys):
