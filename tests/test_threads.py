@@ -385,6 +385,7 @@ SIGNAL = """
     import os, signal, threading, time
     import numpy as np, nnfast
     from nnfast.layers import Dense
+    signal.signal(signal.SIGINT, signal.default_int_handler)        # a shell ignores it in what runs in its background
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal(({rows}, 64)).astype("f4"), rng.integers(0, 3, {rows})
     model = nnfast.Sequential([Dense({width}, "tanh"), Dense(3, "softmax")], seed=0)
