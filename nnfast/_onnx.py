@@ -34,7 +34,7 @@ class Graph:
         self.nodes, self.weights = [], []
         self.shape = model._shape_of_rows()
         self.units = math.prod(self.shape)      # columns of what the last layer gave
-        self.last = "x" if len(self.shape) == 1 else self.node("Flatten", "x", axis=1)      # its name; flat before all layers, as in Sequential
+        self.last = "x" if len(self.shape) == 1 else self.node("Flatten", "x", axis=1)      # its name; flat from the start
 
     def node(self, operator, *inputs, **attributes):
         """Adds a node; the name of its output."""

@@ -308,7 +308,9 @@ def _torch_norm(modules, layer, *arrays):
     if gamma is None and beta is not None:              # PyTorch has no bias without a weight
         gamma = np.ones_like(beta)
     named = {"weight": gamma, "bias": beta, **dict(zip(["running_mean", "running_var"], moments))}
-    modules.append({name: array for name, array in named.items() if array is not None} | ({"num_batches_tracked": np.array(0)} if moments else {}))
+    if moments:
+        named["num_batches_tracked"] = np.array(0)
+    modules.append({name: array for name, array in named.items() if array is not None})
 
 
 TORCH_WRITERS = {
@@ -333,8 +335,8 @@ def _assembled(shape, parts, who):
         else:
             flat = flat or bool(own)
         if [array.shape for array in own] != layer._shapes(width):
-            raise ValueError(f"rows must be flat between layers: {type(layer).__name__} has weights of the shapes {[array.shape for array in own]}, "
-                             f"and rows of {width} numbers come to it. Flatten before the first of these layers.")
+            raise ValueError(f"rows must be flat between layers: {type(layer).__name__} has weights of the shapes "
+                             f"{[array.shape for array in own]}, and rows of {width} numbers come to it. Flatten before the first of these layers.")
         kept.append(layer)
         arrays += own
         width = layer._width(width)
@@ -684,14 +686,15 @@ def _torch_linear(module):
 
 def _torch_affine(module):
     """Options and arrays of gamma and beta."""
-    scale, center = module.weight is not None, module.bias is not None
-    return {"epsilon": module.eps, "scale": scale, "center": center}, [_torch_array(each) for each in (module.weight, module.bias) if each is not None]
+    options = {"epsilon": module.eps, "scale": module.weight is not None, "center": module.bias is not None}
+    return options, [_torch_array(each) for each in (module.weight, module.bias) if each is not None]
 
 
 def _torch_batch_norm(module):
     _check_options(module, track_running_stats=(True,))
     if module.momentum is None:
-        raise ValueError("BatchNorm1d must have a momentum: nnfast has no mean over all batches, momentum=None. Set it, to 0.1 for instance.")
+        raise ValueError("BatchNorm1d must have a momentum: nnfast has no mean over all batches, momentum=None. "
+                         "Set it, to 0.1 for instance.")
     options, arrays = _torch_affine(module)
     moments = [_torch_array(module.running_mean), _torch_array(module.running_var)]
     return layers.BatchNormalization(momentum=1 - module.momentum, **options), arrays + moments
