@@ -1956,7 +1956,7 @@ cdef class Network:
         check : bool
             Stop at a loss or gradient that is not finite and put back the weights of the start of the range.
         size : int
-            Threads; more than one only between `start_team` and `stop_team`.
+            Threads; for more than one the others must be in `help`, where `_threads.Team.grow` sends them: the call waits for them.
         outputs : array (n_rows, n_outputs) of the dtype of the network, or None
             Written to: the outputs of the last layer at each place of the order, before the step on its batch.
         ignores : bool
