@@ -7,8 +7,8 @@
                                                                    gamma and beta of a normalisation are such a
                                                                    matrix of two rows, the alpha of PReLU of one
     slots      state of the optimizer, each slot in the layout of params
-    state      what layers know and no optimizer moves: moving means and variances
     grads      the same layout; written only when something asks for the whole gradient
+    state      what layers know and no optimizer moves: moving means and variances, the numbers of Normalization
     packed     panels of W^T, and of W where rows of W are far apart
     workspace  | x | z1 a1 | z2 a2 | ... | delta of the last layer | its targets | delta of the layer before | ...
                each block `capacity` rows; a row is padded (`padded_row`) and holds a 1 after its last number
