@@ -38,6 +38,13 @@ class Layer:
         """What it knows about its n columns before training."""
         return []
 
+    def _penalty(self, arrays):
+        """The penalty on its arrays of weights."""
+        return 0.0
+
+    def _taken(self):
+        """A model is built with it."""
+
     def _width(self, n):
         """Columns of its output for n columns."""
         return n
@@ -161,6 +168,10 @@ class Dense(Layer):
 
     def _shapes(self, n):
         return [(n, self.units), (self.units,)][:1 + self.use_bias]
+
+    def _penalty(self, arrays):
+        given = zip((self.kernel_regularizer, self.bias_regularizer), arrays)
+        return sum(regularizer(array) for regularizer, array in given if regularizer is not None)
 
     def _first_weights(self):
         return {"kernel": self.kernel_initializer, **({"bias": self.bias_initializer} if self.use_bias else {})}
@@ -412,7 +423,7 @@ class Normalization(Layer):
     mean: float = None
     variance: float = None
     invert: bool = False
-    _taken = False                                  # by a model
+    _in_use = False                                 # by a model, which has taken the numbers
 
     def __post_init__(self):
         if (self.mean is None) != (self.variance is None):
@@ -435,7 +446,7 @@ class Normalization(Layer):
         ValueError
             If x holds no row, or NaN or infinity; or if a model with this layer is built, which has taken its numbers.
         """
-        if self._taken:
+        if self._in_use:
             raise ValueError("adapt must come before a model with this layer is built: that has taken the numbers of before. "
                              "Make a new layer and a new model.")
         x = check.numeric(x, "x")
@@ -455,8 +466,10 @@ class Normalization(Layer):
             raise ValueError("Normalization must know its data before the model is built: call its adapt(x) first, or give mean and variance.")
         return ("scale",)
 
+    def _taken(self):
+        self._set(_in_use=True)
+
     def _first_state(self, n):
-        self._set(_taken=True)
         mean, deviation = _over(self.mean, n, "mean of Normalization"), _over(np.maximum(np.sqrt(self.variance), EPSILON), n, "variance of Normalization")
         return [np.zeros(n), deviation, mean] if self.invert else [mean, 1 / deviation, np.zeros(n)]
 

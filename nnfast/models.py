@@ -10,6 +10,7 @@ Names, shapes, defaults, checks and progress live here; arithmetic lives in `_co
 """
 import contextlib
 import copy
+import math
 import threading
 import time
 
@@ -211,7 +212,7 @@ class Sequential:
                 plan.append(entry)
                 owners.append(layer)
             last_activation = layer._activation
-            check.size(width * (layer._width(width) + 1) * 64, "the size of a layer")
+            check.size(64 * sum(map(math.prod, layer._shapes(width))), "the size of a layer", 0)
             width = layer._width(width)
         if not plan:
             raise ValueError("the model must have at least one layer that makes numbers, such as Dense; add one.")
@@ -235,6 +236,8 @@ class Sequential:
         self._n_inputs, self._units, self._flatten, self._last_activation = n_inputs, width, flatten, last_activation
         self._work = 2.0 * sum(n_in * n_out for n_in, n_out, _, _ in network.shapes)     # of a forward pass, per row
         self._owners, self._network = owners, network
+        for layer in owners:
+            layer._taken()
 
     def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None):
         """Chooses how to train; the state of an optimizer before is dropped.
@@ -616,8 +619,11 @@ class Sequential:
             divisor = 1
         else:
             divisor = loss._divisor(data.y, data.weights, rows)
-        penalty = self._network.penalty() + sums[-1] / rows if tally.penalized else 0.
-        return tally.results((sums[0] / divisor if divisor else 0.) + penalty, sums, tally.counted(data, rows), others)
+        value = sums[0] / divisor if divisor else 0.
+        if tally.penalized:
+            value += sums[-1] / rows + sum(layer._penalty([_view(self.params, *array) for array in arrays])
+                                           for layer, arrays in zip(self._owners, self._network.arrays))
+        return tally.results(value, sums, tally.counted(data, rows), others)
 
     def _slices(self, rows):
         """Slices of rows that take about 0.1 s, so that Ctrl-C is seen between them."""
@@ -850,11 +856,8 @@ class Sequential:
         Total params: 15 (0.06 KB)
         """
         self._build_from_input()
-        network = self._network
-        rows, seen, width, trained, moved = [], {}, None, 0, 0
-        if network is not None:
-            width, entries = self._n_inputs, iter(zip(self._owners, network.arrays, network.states))
-            owner = next(entries, None)
+        built = self._network is not None
+        rows, seen, trained, moved, width = [], {}, 0, 0, self._n_inputs if built else None
         for layer in self.layers:
             if isinstance(layer, layers.Input):
                 continue
@@ -862,13 +865,10 @@ class Sequential:
             number = seen.get(kind, 0)
             seen[kind] = number + 1
             name = kind.lower() + (f"_{number}" if number else "")
-            width = width and layer._width(width)
-            count = "?" if layer._first_weights() or layer._moves_state else "0"
-            if network is not None and owner is not None and owner[0] is layer:
-                sizes = [int(np.prod(shape)) for _, shape in owner[1]], [int(np.prod(shape)) for _, shape in owner[2] if layer._moves_state]
-                trained, moved, count = trained + sum(sizes[0]), moved + sum(sizes[1]), f"{sum(map(sum, sizes)):,}"
-                owner = next(entries, None)
-            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", count))
+            sizes = list(map(math.prod, layer._shapes(width if built else 1)))
+            weights = sum(sizes[:len(layer._first_weights())])
+            trained, moved, width = trained + weights, moved + sum(sizes) - weights, layer._width(width)
+            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", f"{sum(sizes):,}" if built or not sizes else "?"))
         header = ("Layer (type)", "Output Shape", "Param #")
         widths = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(3)]
         rule = "-" * sum(widths)
@@ -878,7 +878,7 @@ class Sequential:
             if row is header:
                 print("=" * sum(widths))
         print(rule)
-        if network is None:
+        if not built:
             print("Total params: known once built")
             return
         print(f"Total params: {trained + moved:,} ({(trained + moved) * self.dtype.itemsize / 1024:,.2f} KB)")
@@ -1009,7 +1009,7 @@ class Sequential:
 
 def _view(vector, start, shape):
     """An array of a vector."""
-    return vector[start:start + int(np.prod(shape))].reshape(shape)
+    return vector[start:start + math.prod(shape)].reshape(shape)
 
 
 class _Claim:

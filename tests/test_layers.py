@@ -483,3 +483,9 @@ def test_summary_counts_what_is_trained_and_what_moves(capsys):
     out = capsys.readouterr().out
     assert "Total params: 27" in out and "Trainable params: 21" in out and "Non-trainable params: 6" in out
     assert model.count_params() == 27 and len(model.params) == 21
+
+
+def test_summary_before_it_is_built_says_what_is_known(capsys):
+    nnfast.Sequential([Dropout(0.1), Dense(3), BatchNormalization()]).summary()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[0] in ("dropout", "dense", "batchnormalization")]
+    assert [line[2:] for line in lines] == [["?", "0"], ["(None,", "3)", "?"], ["(None,", "3)", "?"]]

@@ -1831,20 +1831,6 @@ cdef class Network:
         p.penalized = any(any(numbers[:4]) for numbers in penalties)
         p.active = any(any(numbers[4:]) for numbers in penalties)
 
-    def penalty(self):
-        """The penalties on all weights as they are; without `by_rows`."""
-        cdef Plan* p = self.plan
-        cdef Layer* layer
-        cdef double total = 0
-        for index, arrays in enumerate(self.arrays):
-            layer = p.layers + <Py_ssize_t>index
-            for i, (start, shape) in enumerate(arrays):
-                w = np.asarray(self.params[start:start + int(np.prod(shape))], np.float64)
-                of_bias = layer.of_kernel == 0 or i == 1
-                l1, l2 = (layer.bias_l1, layer.bias_l2) if of_bias else (layer.l1, layer.l2)
-                total += (l1 * np.abs(w).sum() if l1 else 0) + (l2 * (w @ w) if l2 else 0)
-        return total
-
     def set_constraints(self, list constraints):
         """What holds for weights after every step, for each layer: ((name, bound) of the kernel, (name, bound) of the bias).
 
