@@ -1,5 +1,6 @@
 """python -m nnfast demo | bench | info"""
 import argparse
+import copy
 import sys
 import time
 import warnings
@@ -32,7 +33,7 @@ def train_nnfast(train_x, test_x, train_y, test_y):
     model.fit(train_x, train_y, batch_size=BATCH_SIZE, epochs=EPOCHS, verbose=1, validation_data=(test_x, test_y))
     model.summary()
 
-    silent = nnfast.Sequential(model.layers, seed=0)        # the same training again, timed without bar and validation
+    silent = nnfast.Sequential(map(copy.copy, model.layers), seed=0)        # the same training again, timed without bar and validation
     silent.compile(optimizer="adam", loss=SparseCategoricalCrossentropy())
     silent.build((None, 28, 28))
     begin = time.perf_counter()

@@ -82,14 +82,14 @@ class Tally:
         """How many of the first rows, or of those of an order, count in metrics: those that the loss does not ignore."""
         return int((data.y[slice(rows) if order is None else order] >= 0).sum()) if self.loss._ignores else rows
 
-    def try_out(self, data, outputs):
+    def try_out(self, data, rows, outputs):
         """Meets what the other metrics can not do with a few rows before anything is trained."""
-        y = data.truth[:len(outputs)]
+        y = data.truth[rows]
         shown = self.loss._shown(outputs).shape[1]
         if self.others() and y.ndim == 2 and y.shape[1] != shown and not all(isinstance(metric, MeanMetricWrapper) for _, metric, _, _ in self.metrics):
             raise ValueError(f"metrics need targets like the outputs; y has {y.shape[1]} column(s), the model {shown} outputs. "
                              f"Give a function of y_true and y_pred as metric.")
-        self.add(self.others(), data, slice(len(outputs)), outputs)
+        self.add(self.others(), data, rows, outputs)
 
     def results(self, loss, sums, rows, others):
         """{name: value}, the loss first."""

@@ -275,10 +275,10 @@ def broadcast_weights(values, shape):
         raise ValueError(f"sample_weight must have shape {shape}, a number for each sample, or broadcast to it; got {given}.") from None
 
 
-def class_weights(weight, classes, sparse, y):
+def class_weights(weight, classes, sparse, y, sample_weight=None):
     """Weights of rows from a dict class -> weight, or "balanced"; a class that is missing counts 1."""
     if isinstance(weight, str) and weight == "balanced":
-        return _balanced(_classes(y, classes, sparse))
+        return _balanced(_classes(y, classes, sparse), sample_weight)
     if not hasattr(weight, "items"):
         raise TypeError(f'class_weight must be a dict from class to weight, or "balanced"; got {weight!r}.')
     table = np.ones(classes if classes > 1 else 2)
@@ -310,13 +310,30 @@ def _classes(y, classes, sparse):
     return (column > 0).astype(np.int64)
 
 
-def _balanced(classes):
-    """rows / (classes present * rows of the class)."""
-    counted = classes[classes >= 0]
-    present, place, counts = np.unique(counted, return_inverse=True, return_counts=True)
+def _balanced(classes, sample_weight):
+    """rows / (classes present * rows of the class), each row counted with its weight; 1 where the class is below 0."""
+    counted = classes >= 0
+    _, place, rows = np.unique(classes[counted], return_inverse=True, return_counts=True)
+    if sample_weight is not None:
+        if (sample_weight < 0).any():
+            raise ValueError("class_weight='balanced' needs a sample_weight of at least 0 in every row, for it counts rows by "
+                             "their weights. Give class_weight as a dict.")
+        rows = np.bincount(place, sample_weight[counted], len(rows))
     weights = np.ones(len(classes))
-    weights[classes >= 0] = (len(counted) / (len(present) * counts))[place]
+    with np.errstate(divide="ignore"):          # a class whose rows all have weight 0
+        weights[counted] = np.where(rows > 0, rows.sum() / (np.count_nonzero(rows) * rows), 1)[place]
     return weights
+
+
+def generator(seed):
+    """A random generator of its own: that of a seed, or one that is seeded by drawing from the generator given."""
+    if isinstance(seed, np.random.BitGenerator):
+        seed = np.random.Generator(seed)
+    if isinstance(seed, np.random.RandomState):
+        seed = seed.randint(2**32, size=4, dtype=np.uint32)
+    elif isinstance(seed, np.random.Generator):
+        seed = seed.integers(2**32, size=4, dtype=np.uint32)
+    return np.random.default_rng(seed)
 
 
 def c_signature(signature):

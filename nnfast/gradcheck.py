@@ -310,7 +310,7 @@ def _twin(model):
         state = {name: item for name, item in model.__dict__.items() if name not in ("_network", "_lock", "_pace", "_layout", "_owners")}
         if model._network is not None:
             state["weights"] = model.get_weights()
-        state.update(dtype=np.dtype("float64"), _rng=copy.deepcopy(model._rng), _metrics=[])
+        state.update(dtype=np.dtype("float64"), layers=copy.deepcopy(model.layers), _rng=copy.deepcopy(model._rng), _metrics=[])
     if state["_loss"] is not None:
         state["optimizer"] = optimizers.SGD()
     twin = type(model).__new__(type(model))

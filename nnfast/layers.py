@@ -25,6 +25,10 @@ class Layer:
     _penalties = (0.0,) * 6                         # l1, l2 of kernel, bias and outputs
     _constraints = ((None, 0.0), (None, 0.0))       # of kernel and bias
     _moves_state = False                            # whether training changes what it knows: then it belongs to the weights
+    _model = None                                   # weak reference to the model that is built with it; a copy belongs to none
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_model"}
 
     def _native(self):
         """The layer as `Network` takes it, or None if it makes no numbers."""
@@ -41,9 +45,6 @@ class Layer:
     def _penalty(self, arrays):
         """The penalty on its arrays of weights."""
         return 0.0
-
-    def _taken(self):
-        """A model is built with it."""
 
     def _width(self, n):
         """Columns of its output for n columns."""
@@ -117,7 +118,7 @@ class Dense(Layer):
     kernel_constraint, bias_constraint : str or constraint, optional
     learning_rate_multiplier : float
         Of the optimizer's learning rate, for this layer (Keras has no such option; PyTorch's parameter groups do).
-        0 keeps the layer as it is.
+        0 keeps the layer as it is: constraints and the running mean of `use_ema` leave it alone, too.
 
     Examples
     --------
@@ -423,7 +424,6 @@ class Normalization(Layer):
     mean: float = None
     variance: float = None
     invert: bool = False
-    _in_use = False                                 # by a model, which has taken the numbers
 
     def __post_init__(self):
         if (self.mean is None) != (self.variance is None):
@@ -446,7 +446,7 @@ class Normalization(Layer):
         ValueError
             If x holds no row, or NaN or infinity; or if a model with this layer is built, which has taken its numbers.
         """
-        if self._in_use:
+        if self._model is not None:
             raise ValueError("adapt must come before a model with this layer is built: that has taken the numbers of before. "
                              "Make a new layer and a new model.")
         x = check.numeric(x, "x")
@@ -465,9 +465,6 @@ class Normalization(Layer):
         if self.mean is None:
             raise ValueError("Normalization must know its data before the model is built: call its adapt(x) first, or give mean and variance.")
         return ("scale",)
-
-    def _taken(self):
-        self._set(_in_use=True)
 
     def _first_state(self, n):
         mean, deviation = _over(self.mean, n, "mean of Normalization"), _over(np.maximum(np.sqrt(self.variance), EPSILON), n, "variance of Normalization")

@@ -97,7 +97,7 @@ class Loss:
         sample_weight : array that broadcasts to the samples, or a number, optional
         class_weight : dict from class to weight, or "balanced", optional
             Multiplied with `sample_weight`; a class that is missing counts 1.  "balanced" is samples / (classes
-            present * samples of the class), as in scikit-learn.
+            present * samples of the class), each sample counted with its `sample_weight`, as in scikit-learn.
 
         Returns
         -------
@@ -155,10 +155,10 @@ class Loss:
     def _reduced(self, values, reduction, y, p, sample_weight, class_weight):
         """Weighted values as `reduction` has them, and what the gradient of each value is multiplied with."""
         weights = np.ones(values.shape)
-        if class_weight is not None:
-            weights *= self._class_weights(class_weight, y, p.shape[-1])
         if sample_weight is not None:
             weights = weights * check.broadcast_weights(sample_weight, values.shape)
+        if class_weight is not None:
+            weights = weights * self._class_weights(class_weight, y, p.shape[-1], weights)
         weighted = values * weights
         if reduction in ("none", None):
             return weighted if weighted.ndim else float(weighted), weights
@@ -169,13 +169,13 @@ class Loss:
             factor = factor.sum()
         return float(weighted.sum() * scale), factor
 
-    def _class_weights(self, class_weight, y, n):
+    def _class_weights(self, class_weight, y, n, sample_weight):
         """A weight for each sample from its class."""
         if self.axis is None or isinstance(self.axis, tuple) or self.axis == 0:
             raise ValueError(f"class_weight needs a class for each sample, which {self!r} does not keep apart. Choose the last axis.")
-        if self._sparse:
-            return check.class_weights(class_weight, n, True, np.ravel(y)).reshape(y.shape)
-        return check.class_weights(class_weight, y.shape[-1], False, y.reshape(-1, y.shape[-1])).reshape(y.shape[:-1])
+        samples = y.shape if self._sparse else y.shape[:-1]
+        n, y = (n, np.ravel(y)) if self._sparse else (y.shape[-1], y.reshape(-1, y.shape[-1]))
+        return check.class_weights(class_weight, n, self._sparse, y, np.ravel(sample_weight)).reshape(samples)
 
     def _fit_shapes(self, y_true, p):
         """y_true as an array that belongs to p: labels, or numbers of p's dtype."""

@@ -13,6 +13,7 @@ import copy
 import math
 import threading
 import time
+import weakref
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from nnfast.callbacks import CallbackList, History, TerminateOnNaN
 
 __all__ = ["Sequential"]
 
+TRIED_ROWS = 8                  # on which losses and metrics of the user's own are tried before the first step
 EVALUATE_ROWS = 65536           # rows whose losses are kept at once
 SLICE_WORK = 1e10               # floating-point operations of a native call of evaluate and predict, 0.1 s
 BEFORE_FLATTEN = (layers.Input, layers.Flatten, layers.Rescaling, layers.Dropout, layers.GaussianNoise)
@@ -31,7 +33,7 @@ BEFORE_FLATTEN = (layers.Input, layers.Flatten, layers.Rescaling, layers.Dropout
 class _Data:
     """x, y and weights of a fit or an evaluation, checked and in the form the core reads."""
 
-    def __init__(self, model, x, y, sample_weight=None, class_weight=None, of=""):
+    def __init__(self, model, x, y, sample_weight=None, of=""):
         loss, units = model._loss, model._units
         self.of, self.first = of, 0
         self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
@@ -43,12 +45,22 @@ class _Data:
         check.same_length(self.x, self.y, f"x{of}", f"y{of}")
         check.at_least_one_row(self.x, f"x{of}")
         self.x_source = check.source(self.x)
-        if loss._whole and loss.axis is not None and (sample_weight is not None or class_weight is not None):
-            raise ValueError(f"weights of rows need a loss that keeps rows apart; {loss!r} reduces them. Use axis=-1 or axis=None.")
+        if sample_weight is not None:
+            self._keeps_rows_apart(loss)
         self.sample_weights = self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{of}")
-        if class_weight is not None:
-            rows = check.class_weights(class_weight, units, loss._sparse, self.y)
-            self.weights = rows if self.weights is None else self.weights * rows
+
+    @staticmethod
+    def _keeps_rows_apart(loss):
+        if loss._whole and loss.axis is not None:
+            raise ValueError(f"weights of rows need a loss that keeps rows apart; {loss!r} reduces them. Use axis=-1 or axis=None.")
+
+    def weigh_classes(self, model, class_weight, rows):
+        """Multiplies the weights of these rows, a slice or row numbers, with those of their classes."""
+        self._keeps_rows_apart(model._loss)
+        given = None if self.sample_weights is None else self.sample_weights[rows]
+        of_classes = check.class_weights(class_weight, model._units, model._loss._sparse, self.y[rows], given)
+        self.weights = np.ones(len(self)) if given is None else self.sample_weights.copy()
+        self.weights[rows] = of_classes if given is None else given * of_classes
 
     def __len__(self):
         return len(self.x)
@@ -77,6 +89,7 @@ class Sequential:
         Of the weights and of all arithmetic; sums of losses are always float64.
     seed : int, optional
         Of the first weights and of shuffling.  With a seed every run gives the same bits, for every number of threads.
+        From a NumPy generator a seed is drawn: models never share one.
 
     Attributes
     ----------
@@ -105,7 +118,7 @@ class Sequential:
         self.optimizer = None
         self.history = None         # of the last fit
         self.epoch = 0
-        self._rng = np.random.default_rng(seed)
+        self._rng = check.generator(seed)
         self._loss = None
         self._metrics = []          # (name, metric, whether it is weighted)
         self._tally = None
@@ -143,7 +156,18 @@ class Sequential:
             raise ValueError("Input must be the first layer.")
         if isinstance(layer, layers.Flatten) and not all(isinstance(other, BEFORE_FLATTEN) for other in self.layers):
             raise ValueError("Flatten must stand before layers that work on columns, such as Dense: their output is flat.")
+        if layer._first_weights() and any(layer is other for other in self.layers):
+            raise ValueError(f"a layer with weights can stand in a model once, for each place has weights of its own; got the same object twice: "
+                             f"{layer!r}. Make a new layer, for instance with copy.copy(layer).")
+        self._check_unused(layer)
         self.layers.append(layer)
+
+    def _check_unused(self, layer):
+        """ValueError for a layer whose weights are in another model."""
+        if layer._model is not None and layer._model() is not self and layer._first_weights():
+            raise ValueError(f"a layer with weights belongs to one model, which holds them: here it would begin with new ones. {layer!r} belongs to "
+                             f"another model. Make a new layer, for instance with copy.copy(layer), and carry weights over with get_weights and "
+                             f"set_weights.")
 
     @property
     def built(self):
@@ -181,6 +205,21 @@ class Sequential:
         with self._claim("build"):
             self._build(shape)
 
+    @contextlib.contextmanager
+    def _unbuilt_on_error(self):
+        """Takes a build back if what follows fails: data that do not fit must not decide on the shape of a model."""
+        if self._network is not None:
+            yield
+            return
+        rng, owners = copy.deepcopy(self._rng), [layer._model for layer in self.layers]
+        try:
+            yield
+        except BaseException:
+            self._network, self._rng = None, rng
+            for layer, owner in zip(self.layers, owners):
+                layer._set(_model=owner)
+            raise
+
     def _build_from_input(self):
         if self._network is None and self.layers and isinstance(self.layers[0], layers.Input) and len(self.layers) > 1:
             self._build(self.layers[0].shape)
@@ -202,6 +241,7 @@ class Sequential:
             n_inputs = check.size(n_inputs * entry, "the width of x")
         plan, owners, width, last_activation = [], [], n_inputs, None           # an entry of the network, the layer it is made of
         for layer in self.layers:
+            self._check_unused(layer)
             entry = layer._native()
             if entry is None:
                 continue
@@ -236,8 +276,8 @@ class Sequential:
         self._n_inputs, self._units, self._flatten, self._last_activation = n_inputs, width, flatten, last_activation
         self._work = 2.0 * sum(n_in * n_out for n_in, n_out, _, _ in network.shapes)     # of a forward pass, per row
         self._owners, self._network = owners, network
-        for layer in owners:
-            layer._taken()
+        for layer in self.layers:
+            layer._set(_model=weakref.ref(self))
 
     def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None):
         """Chooses how to train; the state of an optimizer before is dropped.
@@ -245,7 +285,8 @@ class Sequential:
         Parameters
         ----------
         optimizer : str or optimizer
-            Keras' default is "rmsprop"; ours is "adam".
+            Keras' default is "rmsprop"; ours is "adam".  An object belongs to the first model that is compiled with it: a
+            learning rate that one model changes must not change in another.
         loss : str, loss, or a loss of your own (see `losses.Custom`)
         metrics : str, metric, function (y_true, y_pred), or list of them, optional
         weighted_metrics : the same, optional
@@ -254,7 +295,8 @@ class Sequential:
         Raises
         ------
         ValueError
-            For a name that is not known, a metric that does not fit the loss, or no loss; the model stays as it was.
+            For a name that is not known, a metric that does not fit the loss, no loss, or the optimizer of another model;
+            the model stays as it was.
 
         Examples
         --------
@@ -267,11 +309,18 @@ class Sequential:
         if loss is None:
             raise ValueError("loss must be given: a name such as 'mse', or one of nnfast.losses.")
         optimizer, loss, chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics, weighted_metrics)
+        if optimizer._model is not None and optimizer._model() is not self:
+            raise ValueError(f"an optimizer belongs to one model, for its learning rate may change in a fit; {optimizer!r} belongs to another "
+                             f"model. Give each model its own, for instance copy.copy(optimizer).")
         with self._claim("compile"):
             self._build_from_input()
             if self._network is not None:
                 self._configure(self._network, optimizer, loss, chosen, self._units, self._last_activation)
+            self._own(optimizer)
             self.optimizer, self._loss, self._metrics = optimizer, loss, chosen
+
+    def _own(self, optimizer):
+        object.__setattr__(optimizer, "_model", weakref.ref(self))
 
     def _configure(self, network, optimizer, loss, chosen, units, last_activation):
         """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
@@ -298,28 +347,44 @@ class Sequential:
 
     def _data(self, x, y, sample_weight=None, class_weight=None):
         """The data, checked; builds the model for x if it is not built, and takes that back if the data do not fit."""
-        before = self._network, copy.deepcopy(self._rng) if self._network is None else None
-        try:
+        with self._unbuilt_on_error():
             self._ready(x)
-            data = _Data(self, x, y, sample_weight, class_weight)
-            self._try_out(data)
+            data = _Data(self, x, y, sample_weight)
+            if class_weight is not None:
+                data.weigh_classes(self, class_weight, slice(None))
+            self._try_out(data, slice(TRIED_ROWS))
             return data
-        except BaseException:
-            if before[0] is None:
-                self._network, self._rng = before
-            raise
 
-    def _try_out(self, data):
+    def _data_of_fit(self, x, y, sample_weight, class_weight, chosen, split, validation_data):
+        """The data, the numbers of the rows chosen or None, how many rows are trained on, and the data to evaluate or None.
+
+        What is taken from the data, such as the weights of balanced classes, is taken from the rows that are trained on.
+        """
+        with self._unbuilt_on_error():
+            self._ready(x)
+            data = _Data(self, x, y, sample_weight)
+            chosen = None if chosen is None else check.rows(chosen, len(data))
+            if chosen is not None and split:
+                raise ValueError("validation_split must be 0 with rows: give the other rows as validation_data.")
+            validation = self._validation(data, split, validation_data)
+            count = len(data) if chosen is None else len(chosen)
+            if split and validation_data is None:
+                count -= len(validation)
+            if class_weight is not None:
+                data.weigh_classes(self, class_weight, slice(count) if chosen is None else chosen)
+            self._try_out(data, slice(min(count, TRIED_ROWS)) if chosen is None else chosen[:TRIED_ROWS])
+            return data, chosen, count, validation
+
+    def _try_out(self, data, rows):
         """The first use of a loss of your own, whose gradient is compared with differences, and of metrics: on a few rows."""
         if self._tried:
             return
-        few = min(8, len(data))
-        outputs = np.empty((few, self._units), self.dtype)
-        y = np.asarray(data.y[:few], self.dtype)
-        if self._network.predict_rows(data.x, data.x_source, 0, few, outputs) < 0 and np.isfinite(y).all() and np.isfinite(outputs).all():
+        x, y = data.x[rows], np.asarray(data.y[rows], self.dtype)
+        outputs = np.empty((len(x), self._units), self.dtype)
+        if self._network.predict_rows(x, data.x_source, 0, len(x), outputs) < 0 and np.isfinite(y).all() and np.isfinite(outputs).all():
             if self._loss._needs_check:
                 self._loss._called(y, outputs)
-            self._tally.try_out(data, outputs)
+            self._tally.try_out(data, rows, outputs)
             self._tried = True
 
     def _ready(self, x):
@@ -359,7 +424,8 @@ class Sequential:
         shuffle : bool
             New order of rows in every epoch.
         class_weight : dict or "balanced", optional
-            From class to weight, 1 where a class is missing; "balanced" is rows / (classes present * rows of the class).
+            From class to weight, 1 where a class is missing; "balanced" is rows / (classes present * rows of the class),
+            each of the rows that are trained on counted with its `sample_weight`, as in scikit-learn.
             With `sample_weight` both are multiplied (Keras refuses).
         sample_weight : array (n,), optional
             The loss of a batch is sum(weight * loss) / rows, as in Keras, or what the `reduction` of the loss makes of it.
@@ -418,14 +484,7 @@ class Sequential:
             full = isinstance(self.optimizer, optimizers.LBFGS)
             if full and given_batch_size:
                 raise ValueError("LBFGS takes all rows in every step: leave batch_size out.")
-            data = self._data(x, y, sample_weight, class_weight)
-            chosen = None if rows is None else check.rows(rows, len(data))
-            if chosen is not None and validation_split:
-                raise ValueError("validation_split must be 0 with rows: give the other rows as validation_data.")
-            validation = self._validation(data, validation_split, validation_data)
-            rows = len(data) if chosen is None else len(chosen)
-            if validation_split and validation_data is None:
-                rows = len(data) - len(validation)
+            data, chosen, rows, validation = self._data_of_fit(x, y, sample_weight, class_weight, rows, validation_split, validation_data)
             batch_size = rows if full else min(batch_size, rows)
             batches = -(-rows // batch_size)
             self.stop_training = False
@@ -992,6 +1051,8 @@ class Sequential:
         weights, slots, steps = state.pop("weights", None), state.pop("slots", None), state.pop("steps", None)
         self.__dict__.update(state)
         self._network, self._tally, self._lock, self._pace, self._open_to = None, None, threading.Lock(), _threads.Pace(), None
+        if self.optimizer is not None:
+            self._own(self.optimizer)
         if weights is not None:
             self._build(self._shape_of_rows(), initialize=False)
             for view, array in zip(self._weights(), weights):
@@ -1001,6 +1062,9 @@ class Sequential:
                     raise ValueError(f"the state of {self.optimizer!r} must be of shape {self._network.slots.shape}, got {slots.shape}.")
                 self._network.slots[...] = slots
                 self._network.steps = steps
+
+    def __copy__(self):
+        return copy.deepcopy(self)      # models share neither an optimizer nor a random generator
 
     def _shape_of_rows(self):
         first = self.layers[0]

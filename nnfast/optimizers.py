@@ -36,6 +36,11 @@ _CHECKS = {
 class _Options:
     """Fields that are checked when they are set, and shown so that they can be given again."""
 
+    _model = None           # weak reference to the model it is compiled into; a copy belongs to none
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_model"}
+
     def __setattr__(self, name, value):
         known = [field.name for field in fields(self)]
         if name not in known:

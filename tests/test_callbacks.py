@@ -338,9 +338,8 @@ def test_a_scheduler_sets_the_rate_of_epochs(schedule):
 
 
 def test_rates_that_can_not_be_set_are_an_error():
-    scheduled = optimizers.SGD(schedules.ExponentialDecay(0.1, 10, 0.5))
     for callback in (ReduceLROnPlateau("loss"), LearningRateScheduler(lambda epoch: 0.1)):
-        for optimizer in (scheduled, "lbfgs"):
+        for optimizer in (optimizers.SGD(schedules.ExponentialDecay(0.1, 10, 0.5)), "lbfgs"):
             with pytest.raises(ValueError, match="sets the learning rate, so the optimizer must have a number"):
                 model_of(optimizer).fit(*problem(), verbose=0, callbacks=[callback])
     for wrong in (lambda epoch: NAN, lambda epoch: -1.0):

@@ -1,5 +1,6 @@
 """A network computes the same elsewhere: in ONNX's reference and runtime, compiled from C, in scikit-learn, PyTorch and Keras."""
 import builtins
+import copy
 import ctypes
 import functools
 import itertools
@@ -40,14 +41,14 @@ needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler
 
 def with_weights(stack, dtype="float32", scale=0.3, seed=0):
     """A model with random weights, biases too."""
-    model, rng = nnfast.Sequential(stack, dtype=dtype, seed=seed), np.random.default_rng(seed)
+    model, rng = nnfast.Sequential(map(copy.copy, stack), dtype=dtype, seed=seed), np.random.default_rng(seed)
     model.set_weights([rng.normal(0, scale, array.shape) for array in model.get_weights()])
     return model
 
 
 def trained(stack, dtype="float32"):
     """A model each of whose arrays, moving means and variances too, has left its first values."""
-    model, rng = nnfast.Sequential(stack, dtype=dtype, seed=0), np.random.default_rng(0)
+    model, rng = nnfast.Sequential(map(copy.copy, stack), dtype=dtype, seed=0), np.random.default_rng(0)
     first, n_outputs = model.get_weights(), model.predict(np.zeros((1, *stack[0].shape))).shape[1]
     model.compile(nnfast.optimizers.Adam(0.05), "mse")
     model.fit(1 + 2 * rng.standard_normal((96, *stack[0].shape)), rng.standard_normal((96, n_outputs)), batch_size=16, epochs=4, verbose=0)
@@ -270,7 +271,7 @@ def test_what_cannot_be_passed_on_is_refused(write, tmp_path):
 @every_export
 @pytest.mark.parametrize("layer", [Rescaling(1e300), BatchNormalization(epsilon=0)])
 def test_factors_that_are_not_finite_are_refused(export, layer, tmp_path):
-    model = nnfast.Sequential([Input(2), Dense(2), layer], seed=0)
+    model = nnfast.Sequential([Input(2), Dense(2), copy.copy(layer)], seed=0)
     with np.errstate(over="ignore"):
         model.build((None, 2))
     if isinstance(layer, BatchNormalization):

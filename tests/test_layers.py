@@ -46,7 +46,7 @@ def data(rows=50, outputs=3):
 
 
 def model_of(stack, dtype="float64", optimizer="sgd", loss="mse"):
-    model = nnfast.Sequential([Input(7), *(STACKS[stack] if isinstance(stack, str) else stack)], dtype=dtype, seed=3)
+    model = nnfast.Sequential([Input(7), *map(copy.copy, STACKS[stack] if isinstance(stack, str) else stack)], dtype=dtype, seed=3)
     model.compile(optimizer, loss)
     return model
 
@@ -489,3 +489,21 @@ def test_summary_before_it_is_built_says_what_is_known(capsys):
     nnfast.Sequential([Dropout(0.1), Dense(3), BatchNormalization()]).summary()
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[0] in ("dropout", "dense", "batchnormalization")]
     assert [line[2:] for line in lines] == [["?", "0"], ["(None,", "3)", "?"], ["(None,", "3)", "?"]]
+
+
+@pytest.mark.parametrize("constraint", ["non_neg", "max_norm"])
+@pytest.mark.parametrize("options", [{}, {"use_ema": True, "ema_momentum": 0.9}, {"use_ema": True, "ema_overwrite_frequency": 2},
+                                     {"gradient_accumulation_steps": 2, "use_ema": True}, {"clipnorm": 0.1}, {"clipvalue": 0.1}, {"weight_decay": 0.1}],
+                         ids=repr)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_multiplier_of_zero_keeps_the_layer_as_it_is(constraint, options, n_threads):
+    x, y = data()
+    free = [nnfast.optimizers.SGD(1e-3, momentum=0.9, **options), nnfast.optimizers.Adam(0.1, **options)]
+    for optimizer in free:
+        model = nnfast.Sequential([Input(7), Dense(300, kernel_initializer=nnfast.initializers.RandomNormal(0, 3), kernel_constraint=constraint,
+                                                   bias_constraint=constraint, bias_initializer=SOME, learning_rate_multiplier=0), Dense(3)], seed=0)
+        before = model.get_weights()
+        model.compile(optimizer, "mse")
+        model.fit(x, y, batch_size=16, epochs=3, verbose=0, n_threads=n_threads)
+        after = model.get_weights()
+        assert all(map(np.array_equal, before[:2], after[:2])) and not any(map(np.array_equal, before[2:], after[2:]))

@@ -1,5 +1,6 @@
 """Files of models: what comes back is what was saved, and no file does harm."""
 import contextlib
+import copy
 import errno
 import json
 import os
@@ -43,7 +44,7 @@ EVERY = [layers.Rescaling(0.5, (0.1, 0.2, 0.3, 0.4)), layers.Normalization((0.0,
 
 
 def model_of(optimizer="adam", dtype="float32", loss="mse", stack=PLAIN, **more):
-    model = nnfast.Sequential(stack, dtype=dtype, seed=3)
+    model = nnfast.Sequential(map(copy.copy, stack), dtype=dtype, seed=3)
     model.compile(optimizer, loss, **more)
     return model
 
@@ -238,7 +239,7 @@ def test_a_loaded_model_is_the_model(tmp_path, ending, dtype, optimizer):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_any_kind_of_model_is_saved_built_or_not(tmp_path, ending, kept, compiled):
     path, x = tmp_path / f"model{ending}", np.random.default_rng(10).standard_normal((20, 6))
-    model = nnfast.Sequential(kept, seed=0)
+    model = nnfast.Sequential(map(copy.copy, kept), seed=0)
     if compiled:
         model.compile("adam", "sparse_categorical_crossentropy")
     model.save(path)

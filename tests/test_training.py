@@ -384,7 +384,7 @@ def test_class_weight_multiplies_sample_weight():
     both.fit(x, y, epochs=2, verbose=0, class_weight={0: 3, 2: 0.5}, sample_weight=weights)
     product.fit(x, y, epochs=2, verbose=0, sample_weight=weights * np.array([3, 1, 0.5, 1])[y])
     assert bits(both) == bits(product)
-    one_hot = nnfast.Sequential(both.layers, dtype="float64", seed=0)
+    one_hot = nnfast.Sequential(map(copy.copy, both.layers), dtype="float64", seed=0)
     one_hot.compile("adam", "categorical_crossentropy")
     one_hot.fit(x, np.eye(4)[y], epochs=2, verbose=0, class_weight={0: 3, 2: 0.5}, sample_weight=weights)
     assert_close(one_hot.params, both.params, "training")
@@ -626,3 +626,174 @@ def test_a_worker_process_trains_the_same_bits():
     for other in there:
         assert np.array_equal(other.params, here.params)
         assert np.array_equal(other.predict(x), here.predict(x))
+
+
+# -- which rows count --------------------------------------------------------------------------------------------------
+
+def unbalanced():
+    x, y = classes()
+    y = np.where(np.arange(len(y)) < len(y) // 2, 0, y)            # the first half is one class
+    return x, y
+
+
+def balanced(y, n_classes=4, weights=None):
+    """Weights of rows: sum of weights / (classes present * the sum of the class)."""
+    weights = np.ones(len(y)) if weights is None else weights
+    sums = np.bincount(y, weights, n_classes)
+    return weights.sum() / (np.count_nonzero(sums) * sums[y])
+
+
+def test_balanced_classes_count_the_rows_that_are_trained_on():
+    x, y = unbalanced()
+    half = len(x) // 2
+    for options, rows in (({"validation_split": 0.5}, np.arange(half)), ({"rows": np.arange(half, len(x))}, np.arange(half, len(x))),
+                          ({"rows": [0, 0, half, half + 1]}, np.array([0, 0, half, half + 1]))):
+        model, other = classifier(), classifier()
+        model.fit(x, y, epochs=2, verbose=0, class_weight="balanced", shuffle=False, **options)
+        other.fit(x[rows], y[rows], epochs=2, verbose=0, sample_weight=balanced(y[rows]), shuffle=False)
+        assert bits(model) == bits(other)
+
+
+def test_balanced_classes_count_rows_by_their_weights():
+    x, y = unbalanced()
+    weights = np.where(np.arange(len(x)) % 3 == 0, 0.0, 1.5)
+    model, other = classifier(), classifier()
+    model.fit(x, y, epochs=2, verbose=0, class_weight="balanced", sample_weight=weights)
+    expected = np.where(weights > 0, balanced(y, weights=weights), 1)
+    other.fit(x, y, epochs=2, verbose=0, sample_weight=weights * expected)
+    assert bits(model) == bits(other)
+    loss, p = nnfast.losses.SparseCategoricalCrossentropy(), model.predict(x)
+    kept = weights > 0
+    assert loss(y, p, weights, class_weight="balanced") * len(x) == pytest.approx(
+        loss(y[kept], p[kept], 1.5 * balanced(y[kept])) * kept.sum(), rel=1e-12)
+
+
+def test_balanced_classes_need_weights_of_at_least_zero():
+    x, y = unbalanced()
+    with pytest.raises(ValueError, match="sample_weight of at least 0"):
+        classifier().fit(x, y, verbose=0, class_weight="balanced", sample_weight=-np.ones(len(x)))
+
+
+def test_class_weights_look_at_no_row_that_is_not_trained_on():
+    x, y = regression(n_outputs=1)
+    labels = (y > 0).astype(float)
+    labels[-1] = 0.5                                                # no class: refused if it were looked at
+    for options in ({"validation_split": 0.1}, {"rows": np.arange(len(x) - 1)}):
+        model = nnfast.Sequential([Dense(1, "sigmoid")], seed=0)
+        model.compile("adam", "bce")
+        model.fit(x, labels, verbose=0, class_weight={1: 2.0}, **options)
+
+
+def test_a_loss_of_your_own_is_tried_on_rows_that_are_trained_on():
+    x, y = regression(n_outputs=1)
+    y[:20] = 1e6
+    seen = []
+
+    def loss(y_true, y_pred):
+        seen.append(y_true.max())
+        return ((y_pred - y_true) ** 2).mean(axis=1), 2 * (y_pred - y_true)
+
+    model = nnfast.Sequential([Dense(1)], dtype="float64", seed=0)
+    model.compile("sgd", loss)
+    model.fit(x, y, verbose=0, rows=np.arange(20, len(x)))
+    assert max(seen) < 1e6
+
+
+# -- what belongs to one model -----------------------------------------------------------------------------------------
+
+def test_an_optimizer_belongs_to_one_model():
+    optimizer = nnfast.optimizers.SGD(0.1)
+    model, other = classifier(), classifier()
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"copy\.copy\(optimizer\)"):
+        other.compile(optimizer, "mse")
+    assert other.optimizer is not optimizer
+    model.compile(optimizer, "sparse_categorical_crossentropy")     # again: its own
+    other.compile(copy.copy(optimizer), "sparse_categorical_crossentropy")
+    other.optimizer.learning_rate = 0.5
+    assert model.optimizer.learning_rate == 0.1
+    del model
+    with pytest.raises(ValueError, match="belongs to another model"):
+        other.compile(optimizer, "sparse_categorical_crossentropy")     # a fit may have changed its rate
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_share_nothing_that_training_changes(copied):
+    x, y = classes()
+    model = classifier()
+    model.fit(x, y, verbose=0)
+    other = copied(model)
+    before = bits(other)
+    model.optimizer.learning_rate = 10.0
+    model.fit(x, y, verbose=0)
+    assert bits(other) == before and other.optimizer.learning_rate != 10.0
+    with pytest.raises(ValueError, match="belongs to another model"):
+        model.compile(other.optimizer, "sparse_categorical_crossentropy")
+
+
+def test_models_do_not_share_a_generator_of_random_numbers():
+    for generator in (np.random.default_rng(0), np.random.PCG64(0), np.random.RandomState(0)):
+        models = [nnfast.Sequential([nnfast.Input(3), Dense(4)], seed=generator) for _ in range(2)]
+        assert models[0]._rng is not models[1]._rng and models[0]._rng.bit_generator is not models[1]._rng.bit_generator
+        assert bits(models[0]) != bits(models[1])
+    assert bits(nnfast.Sequential([nnfast.Input(3), Dense(4)], seed=np.random.default_rng(5))) == \
+        bits(nnfast.Sequential([nnfast.Input(3), Dense(4)], seed=np.random.default_rng(5)))
+
+
+def test_layers_of_a_model_that_has_weights_are_refused_in_another():
+    x, y = classes()
+    model = classifier()
+    model.fit(x, y, verbose=0)
+    for again in (lambda: nnfast.Sequential(model.layers[:-1]), lambda: nnfast.Sequential().add(model.layers[0])):
+        with pytest.raises(ValueError, match=r"belongs to another model.*copy\.copy\(layer\)"):
+            again()
+    kept = model.layers
+    del model
+    with pytest.raises(ValueError, match="belongs to another model"):
+        nnfast.Sequential(kept)
+    assert nnfast.Sequential(map(copy.copy, kept)).layers == kept
+
+
+def test_a_layer_is_built_into_one_of_two_models():
+    layer = Dense(4)
+    first, second = nnfast.Sequential([nnfast.Input(3), layer]), nnfast.Sequential([nnfast.Input(3), layer])
+    assert first.built
+    with pytest.raises(ValueError, match="belongs to another model"):
+        second.get_weights()
+
+
+def test_a_layer_with_weights_stands_in_a_model_once():
+    layer = Dense(4)
+    with pytest.raises(ValueError, match="once.*same object twice"):
+        nnfast.Sequential([layer, layer])
+    model = nnfast.Sequential([layer])
+    with pytest.raises(ValueError, match="same object twice"):
+        model.add(layer)
+    assert model.layers == [layer]
+    dropout = nnfast.layers.Dropout(0.1)
+    nnfast.Sequential([dropout, Dense(4), dropout, Dense(4)])           # equal descriptions, no weights: as before
+
+
+def test_layers_without_weights_may_be_used_again():
+    x = np.random.default_rng(0).normal(3, 2, (20, 3))
+    normalization = nnfast.layers.Normalization()
+    normalization.adapt(x)
+    models = [nnfast.Sequential([nnfast.Input(3), normalization]) for _ in range(2)]
+    assert np.array_equal(models[0].predict(x), models[1].predict(x))
+    with pytest.raises(ValueError, match="adapt must come before"):
+        normalization.adapt(x)
+    copy.copy(normalization).adapt(x)
+
+
+def test_a_refused_fit_leaves_the_layers_free():
+    x = np.random.default_rng(0).normal(3, 2, (20, 3))
+    normalization = nnfast.layers.Normalization(0.0, 1.0)
+    model = nnfast.Sequential([normalization, Dense(1)])
+    model.compile("adam", "mse")
+    for wrong in ({"y": np.zeros(19)}, {"y": np.zeros(20), "validation_split": 0.99}, {"y": np.zeros(20), "rows": [20]},
+                  {"y": np.zeros(20), "validation_data": (x, np.zeros(3))}):
+        with pytest.raises(ValueError):
+            model.fit(x, verbose=0, **wrong)
+        assert not model.built
+    normalization.adapt(x)
+    model.fit(x[:, :2].repeat(2, axis=1)[:, :3], np.zeros(20), verbose=0)

@@ -204,6 +204,7 @@ cdef struct Layer:
     int constraint[2]           # of W and of b
     double bound[2]
     int rate                    # place of its learning rate among the steps
+    bint frozen                 # its multiplier of the learning rate is 0: nothing moves its weights
 
 
 cdef struct Rows:               # a matrix of the caller's, read where it lies
@@ -873,6 +874,8 @@ cdef inline void bound_layers(Plan* p, int thread, int size, const floating* tag
     cdef int index
     for index in range(p.n_layers):
         layer = p.layers + index
+        if layer.frozen:
+            continue
         w = <floating*>p.params + layer.kernel
         groups = (layer.n_out + GROUP_ROWS - 1) // GROUP_ROWS
         if layer.constraint[0] == MAX_NORM:
@@ -903,11 +906,20 @@ cdef inline void move_moments(Plan* p, const floating* tag) noexcept nogil:
                 state[i] = multiply_add(state[i], kept, moments[i] * (<floating>1 - kept))
 
 
+cdef inline void keep_rows(Plan* p, const floating* w, Py_ssize_t offset, Py_ssize_t size) noexcept nogil:
+    """The running mean of frozen weights is the weights: no sum that could round."""
+    if p.average >= 0:
+        memcpy(<floating*>p.slots + p.average + offset, w, size * sizeof(floating))
+
+
 cdef inline void step_rows(Plan* p, Layer* layer, floating* gradient, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     """The optimizer's step on rows first..last of [W; b] by their gradient, which is clipped in place."""
     cdef Py_ssize_t offset = layer.kernel + first * layer.n_out, size = (last - first) * layer.n_out
     cdef floating* w = <floating*>p.params + offset
     cdef floating* slots = <floating*>p.slots + offset
+    if layer.frozen:
+        keep_rows(p, w, offset, size)
+        return
     if p.clipvalue > 0:
         if p.check and not all_finite(gradient, size):          # it would be hidden
             spoil(p, thread)
@@ -934,6 +946,9 @@ cdef inline void hold_rows(Plan* p, Layer* layer, const floating* gradient, Py_s
     for i in range(size):
         kept[i] = kept[i] + gradient[i]
     if p.stepping:
+        return
+    if layer.frozen:
+        keep_rows(p, w, offset, size)
         return
     if p.average >= 0:                          # Keras' mean and constraints count batches, not steps
         average_weights(w, <floating*>p.slots + p.average + offset, size, p.ema_now, p.overwriting)
@@ -1852,6 +1867,7 @@ cdef class Network:
             self.plan.multipliers[<int>i] = multiplier
         for i, multiplier in enumerate(multipliers):
             self.plan.layers[<int>i].rate = different.index(multiplier)
+            self.plan.layers[<int>i].frozen = multiplier == 0
 
     cdef int prepare(self, Py_ssize_t rows, int size, bint whole_gradient, bint backup) except -1:
         """Memory for batches of `rows` rows: made at first need, kept after."""
