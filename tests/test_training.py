@@ -744,10 +744,10 @@ def test_layers_of_a_model_that_has_weights_are_refused_in_another():
     x, y = classes()
     model = classifier()
     model.fit(x, y, verbose=0)
-    for again in (lambda: nnfast.Sequential(model.layers[:-1]), lambda: nnfast.Sequential().add(model.layers[0])):
+    kept = model.layers
+    for again in (lambda: nnfast.Sequential(kept[:-1]), lambda: nnfast.Sequential().add(kept[0])):
         with pytest.raises(ValueError, match=r"belongs to another model.*copy\.copy\(layer\)"):
             again()
-    kept = model.layers
     del model
     with pytest.raises(ValueError, match="belongs to another model"):
         nnfast.Sequential(kept)
