@@ -34,8 +34,8 @@ class Callback:
     with batch hooks calls native code for each batch, which costs some microseconds a batch; one without is as fast as
     without callbacks.
 
-    `sklearn.base.clone`, and so grid searches and `nnfast.cross_validate`, construct callbacks anew from copies of the
-    arguments that they were constructed with: what a fit has left in them is not carried along.  `copy.deepcopy` carries it.
+    `sklearn.base.clone`, and so grid searches and `nnfast.cross_validate`, construct a callback anew from copies of the
+    arguments that it was constructed with, without what fits have left in it.  `copy.deepcopy` copies that, too.
 
     Attributes
     ----------

@@ -93,7 +93,7 @@ class _Attached:
             plan.append((len(bias), core.ACTIVATIONS[NAMES.get(name, name)], True))
             if rate:
                 plan.append(("dropout", rate))
-        self.made_of = names, rates                             # activations of all layers, dropout behind each hidden layer
+        self.made_of = names, rates                             # activations of all layers, dropout of the hidden ones
         self.network = core.Network(len(coefs[0]), plan, coefs[0].dtype.name, sparse)
         self.coefs, self.intercepts = self.split(self.network.params)
         self.work = 2.0 * sum(coef.size for coef in coefs)      # of a forward pass, per row
@@ -142,8 +142,9 @@ class _Versioned:
             warnings.warn(InconsistentVersionWarning(estimator_name=name, current_sklearn_version=sklearn.__version__,
                                                      original_sklearn_version=theirs), stacklevel=2)
         if ours != __version__:
-            warnings.warn(f"this {name} was pickled by nnfast {ours} and is read by nnfast {__version__}, where it may fail or predict other "
-                          f"values. Fit it again, or read it with the version that wrote it.", UserWarning, stacklevel=2)
+            warnings.warn(f"this {name} was pickled by nnfast {ours} and is read by nnfast {__version__}, where it may "
+                          f"fail or predict other values. Fit it again, or read it with the version that wrote it.",
+                          UserWarning, stacklevel=2)
         super().__setstate__(state)
 
 
@@ -177,7 +178,8 @@ class _Native(_Versioned):
     def _link(self):
         """The activation of the outputs that the loss of a regressor asks for."""
         loss = self._own_loss()
-        return "exp" if (self.loss == "poisson" if loss is None else getattr(loss, "_kernel", None) in LOG_LINK) else "identity"
+        logarithmic = self.loss == "poisson" if loss is None else getattr(loss, "_kernel", None) in LOG_LINK
+        return "exp" if logarithmic else "identity"
 
     def _initialize(self, y, layer_units, dtype):
         loss, targets = self._own_loss(), layer_units[-1]
@@ -192,13 +194,15 @@ class _Native(_Versioned):
     def _check_layers(self, layer_units):
         """The weights that a warm start or partial_fit goes on with are those that parameters and data ask for."""
         loss = self._own_loss()
-        shapes, last = self._attached.network.shapes, self.out_activation_ if is_classifier(self) else self._link()
+        shapes = self._attached.network.shapes
+        last = self.out_activation_ if is_classifier(self) else self._link()
         there = [shapes[0][0], *(n_out for _, n_out, _, _ in shapes)]
         wanted = [*layer_units[:-1], self.n_outputs_ if loss is None else self._units_of(loss, self.n_outputs_)]
         if (there, self.out_activation_) != (wanted, last):
-            raise ValueError(f"hidden_layer_sizes, loss and the columns of y must stay as they were where warm_start or partial_fit goes on: "
-                             f"the weights are those of layers of the widths {there} with the output {self.out_activation_!r}; "
-                             f"asked for are {wanted} with {last!r}. Set them back, or begin anew with sklearn.base.clone(estimator).")
+            raise ValueError(f"hidden_layer_sizes, loss and the columns of y must stay as they were where warm_start "
+                             f"or partial_fit goes on: the weights are those of layers of the widths {there} with the "
+                             f"output {self.out_activation_!r}; asked for are {wanted} with {last!r}. Set them back, or "
+                             f"begin anew with sklearn.base.clone(estimator).")
 
     def _units_of(self, loss, targets):
         """Outputs of the network for a loss of nnfast."""
@@ -261,7 +265,8 @@ class _Native(_Versioned):
             yield
         except BaseException:
             if not self._begun:
-                vars(self).clear()
+                for name in vars(self).keys() - before.keys():
+                    del vars(self)[name]
                 vars(self).update(before)
             raise
         finally:
@@ -314,7 +319,8 @@ class _Native(_Versioned):
         names = X.names if reset else known
         if names is not None:
             if X.names is not None and list(names) != list(X.names):
-                raise ValueError(f"The feature names should match those that were passed during fit: {list(names)}; got {list(X.names)}.")
+                raise ValueError(f"The feature names should match those that were passed during fit: {list(names)}; "
+                                 f"got {list(X.names)}.")
             self.feature_names_in_ = names
         if X.rows is not None:
             every = np.zeros((y.shape[0], *targets.shape[1:]), targets.dtype)
@@ -350,7 +356,8 @@ class _Native(_Versioned):
         if sample_weight is not None and not (sample_weight if rows is None else sample_weight[rows]).any():
             raise ValueError("Sample weights must contain at least one non-zero number, among the rows to train on.")
         if getattr(self, "class_weight", None) is not None:
-            sample_weight = self._class_weights(y, sample_weight, rows) * (1 if sample_weight is None else sample_weight)
+            of_classes = self._class_weights(y, sample_weight, rows)
+            sample_weight = of_classes if sample_weight is None else of_classes * sample_weight
         if loss is not None:
             if loss._sparse:
                 y = y.argmax(axis=1)
@@ -371,7 +378,8 @@ class _Native(_Versioned):
         places = y[:, 0].astype(int) if y.shape[1] == 1 else y.argmax(axis=1)
         if isinstance(self.class_weight, str):
             chosen = slice(None) if rows is None else rows
-            counts = np.bincount(places[chosen], None if sample_weight is None else sample_weight[chosen], len(self.classes_))
+            weights = None if sample_weight is None else sample_weight[chosen]
+            counts = np.bincount(places[chosen], weights, len(self.classes_))
             present, table = counts > 0, np.ones(len(counts))
             table[present] = counts[present].sum() / (present.sum() * counts[present])
         else:
@@ -390,7 +398,7 @@ class _Native(_Versioned):
         """All batches of an order, in ranges; the rows trained on, which a `run` may cut short.  Without a run no step is taken."""
         network, batch, trained = self._attached.network, 0, 0
         batches = -(-data.count // batch_size)
-        # an integer random_state draws the same number in every partial_fit and warm start: the rows trained on tell them apart
+        # an integer random_state draws the same number in every partial_fit: the rows trained on tell them apart
         seed = (int(self._random_state.randint(2**31)) + (self.t_ << 31)) % 2**64 if network.random else 0
         while batch < batches:
             size, count, trial = team.next_range()
@@ -439,25 +447,25 @@ class _Native(_Versioned):
         return float(loss + sums[1] / count)
 
     def _start_optimizer(self, incremental):
-        """scikit-learn's optimizer, its state in the slots of the network; partial_fit takes over parameters that have changed."""
+        """scikit-learn's optimizer, its state in the slots of the network; partial_fit follows changed parameters."""
         attached, before = self._attached, vars(self).get("_optimizer")
-        made_of = self.solver, self.learning_rate_init, *(
-            (None if callable(self.learning_rate) else self.learning_rate, self.momentum, self.nesterovs_momentum, self.power_t)
-            if self.solver == "sgd" else (self.beta_1, self.beta_2, self.epsilon))
+        if self.solver == "sgd":
+            rates = "constant" if callable(self.learning_rate) else self.learning_rate
+            kind, options = SGDOptimizer, (rates, self.momentum, self.nesterovs_momentum, self.power_t)
+        else:
+            kind, options = AdamOptimizer, (self.beta_1, self.beta_2, self.epsilon)
+        made_of = self.solver, self.learning_rate_init, *options
         if before is None or not incremental or made_of != vars(self).get("_optimizer_of"):
-            optimizer = self._optimizer = (
-                SGDOptimizer([], self.learning_rate_init, "constant" if callable(self.learning_rate) else self.learning_rate, self.momentum,
-                             self.nesterovs_momentum, self.power_t)
-                if self.solver == "sgd" else AdamOptimizer([], self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon))
+            optimizer = self._optimizer = kind([], self.learning_rate_init, *options)
             goes_on = incremental and type(before) is type(optimizer)
             optimizer.t, self._optimizer_of = before.t if goes_on else 0, made_of
         else:
             optimizer, goes_on = before, True
         if attached.optimizer is not optimizer:
             adam = isinstance(optimizer, AdamOptimizer)
-            kind = "adam" if adam else "nesterov" if optimizer.nesterov else "momentum"
+            name = "adam" if adam else "nesterov" if optimizer.nesterov else "momentum"
             settings = [optimizer.beta_1, optimizer.beta_2, optimizer.epsilon] if adam else [optimizer.momentum]
-            attached.network.set_optimizer(*core.OPTIMIZERS[kind], settings)
+            attached.network.set_optimizer(*core.OPTIMIZERS[name], settings)
             for name in ("ms", "vs") if adam else ("velocities",):
                 coefs, intercepts = attached.split(attached.network.slots[STATES[name]])
                 views = [*coefs, *intercepts]
@@ -469,7 +477,7 @@ class _Native(_Versioned):
             attached.optimizer = optimizer
 
     def _held_out(self, rows, X, y, sample_weight):
-        """Of these rows, or all for None, those to train on; and X, y, weights of those that are scored after each epoch, or None."""
+        """Of these rows, or all for None, those to train on; and X, y, weights to score after each epoch, or None."""
         given = vars(self).get("_validation_data")
         if given is not None:
             return rows, self._given_validation(given)
@@ -489,7 +497,7 @@ class _Native(_Versioned):
         """validation_data, validated: X, y, weights or None."""
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True, y_numeric=not is_classifier(self),
+        X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
                              dtype=(np.float64, np.float32), reset=False)
         weights = _check_sample_weight(given[2], X) if len(given) == 3 and given[2] is not None else None
         if not is_classifier(self):
@@ -499,18 +507,19 @@ class _Native(_Versioned):
         if columns != wanted:
             raise ValueError(f"y of validation_data must have as many columns as y, {wanted}; got {columns}.")
         if X.shape[0] < 2 and not is_classifier(self) and not self._scored_by_loss(self._own_loss()):
-            raise ValueError("The validation set is too small: R^2 needs at least two rows of validation_data; got one.")
+            raise ValueError("The validation set is too small: R^2 needs at least two rows of validation_data; got 1.")
         return X, y, weights
 
     def _continue_records(self):
-        """What earlier fits recorded, begun anew where they watched something else: loss and score stop fits by different rules."""
-        if not hasattr(self, "loss_curve_"):            # solver "lbfgs" records nothing
-            self.loss_curve_, self._no_improvement_count, self.best_loss_ = [], 0, None if self.early_stopping else np.inf
-            self.validation_scores_, self.best_validation_score_ = ([], -np.inf) if self.early_stopping else (None, None)
-        if self.early_stopping and self.best_loss_ is not None:
-            self._no_improvement_count, self.best_loss_, self.validation_scores_, self.best_validation_score_ = 0, None, [], -np.inf
-        if not self.early_stopping and self.best_loss_ is None:
-            self._no_improvement_count, self.best_loss_, self.validation_scores_, self.best_validation_score_ = 0, np.inf, None, None
+        """What earlier fits recorded, begun anew if they watched something else: the loss or the score."""
+        first = not hasattr(self, "loss_curve_")            # solver "lbfgs" records nothing
+        if first:
+            self.loss_curve_ = []
+        if first or self.early_stopping != (self.best_loss_ is None):
+            self._no_improvement_count = 0
+            self.best_loss_ = None if self.early_stopping else np.inf
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
 
     def _fit_stochastic(self, X, y, sample_weight, *rest):
         layer_units, incremental = rest[-2:]
@@ -641,7 +650,8 @@ class _Native(_Versioned):
                 raise ValueError(f"{name} must be left at its default with solver='lbfgs', which has no epochs and searches its steps on one function; "
                                  f"got {getattr(self, name)!r}. Use solver='adam' or 'sgd'.")
         self._configure(network)
-        data, began, iterations, reached = self._data(X, y, sample_weight, vars(self).pop("_rows", None)), time.perf_counter(), 0, None
+        data = self._data(X, y, sample_weight, vars(self).pop("_rows", None))
+        began, iterations, reached = time.perf_counter(), 0, None
         self._begin()
 
         def end_iteration(point):
@@ -725,9 +735,10 @@ class _Native(_Versioned):
         return outputs if loss is None else loss._shown(outputs)
 
     def _scored_by_loss(self, loss):
-        """Whether predictions have other columns than y, several quantiles of one target, so that R^2 can not compare them."""
-        units = self._attached.network.shapes[-1][1]
-        return not is_classifier(self) and loss is not None and loss._shown(np.empty((0, units))).shape[1] != self.n_outputs_
+        """Whether R^2 can not compare predictions with y: they have other columns, as several quantiles do."""
+        if is_classifier(self) or loss is None:
+            return False
+        return loss._shown(np.empty((0, len(self.intercepts_[-1])))).shape[1] != self.n_outputs_
 
     def _score(self, X, y, sample_weight=None):
         loss = self._own_loss(fitted=True)
@@ -878,8 +889,9 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
             For what `fit` refuses, for early_stopping=True and for class_weight="balanced".
         """
         if isinstance(self.class_weight, str):
-            raise ValueError(f"class_weight={self.class_weight!r} must not be used with partial_fit, which sees one batch. Give a dict, for "
-                             f"instance the weights of sklearn.utils.compute_class_weight('balanced', classes=classes, y=y) for a large y.")
+            raise ValueError(f"class_weight={self.class_weight!r} must not be used with partial_fit, which sees one "
+                             f"batch. Give a dict, for instance with the weights of sklearn.utils.compute_class_weight("
+                             f"'balanced', classes=classes, y=y) for a large y.")
         with self._call():
             return super().partial_fit(X, y, sample_weight, classes)
 
@@ -929,9 +941,10 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
         self.max_seconds = max_seconds
 
     def _validate_params(self):
-        if not isinstance(self.loss, str) and np.iterable(self.loss) or isinstance(self.loss, Integral):
-            raise InvalidParameterError(f"The 'loss' parameter of MLPRegressor must be the name, class or instance of a loss; got {self.loss!r}. "
-                                        f"loss comes first, as in scikit-learn: give sizes of layers as hidden_layer_sizes={self.loss!r}.")
+        if isinstance(self.loss, (Integral, list, np.ndarray)) or type(self.loss) is tuple:
+            raise InvalidParameterError(
+                f"The 'loss' parameter of MLPRegressor must be the name, class or instance of a loss; got "
+                f"{self.loss!r}. loss comes first, as in scikit-learn: give sizes of layers as hidden_layer_sizes={self.loss!r}.")
         super()._validate_params()
 
     @available_if(lambda self: self._check_solver())
@@ -958,7 +971,6 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
         float
         """
         check_is_fitted(self)
-        self._attach()
         loss = self._own_loss(fitted=True)
         if self._scored_by_loss(loss):
             return _minus_loss(loss, y, self.predict(X), sample_weight)
@@ -1073,7 +1085,7 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
         return deviation[:, 0] if deviation.shape[1] == 1 else deviation
 
     def score(self, X, y, sample_weight=None):
-        """Accuracy of a classifier, else what the `score` of an MLPRegressor is: R^2, or minus the loss of several quantiles."""
+        """Accuracy of a classifier, else R^2, or for several quantiles of one target minus the loss, as of members."""
         predicted, member = self.predict(X), self.members_[0]
         loss = member._own_loss(fitted=True)
         if member._scored_by_loss(loss):

@@ -201,7 +201,8 @@ def _seeds(models):
         state = None if isinstance(model, Sequential) else model.random_state
         if not isinstance(model, Sequential) and not isinstance(state, (int, np.integer)):
             if state is not None and not hasattr(state, "randint"):
-                raise ValueError(f"random_state must be an integer, a numpy.random.RandomState or None; that of models[{index}] is {state!r}.")
+                raise ValueError(f"random_state must be an integer, a numpy.random.RandomState or None; that of "
+                                 f"models[{index}] is {state!r}.")
             seeds[index] = int((np.random if state is None else state).randint(2**31 - 1))     # noqa: NPY002
     return seeds
 
@@ -283,7 +284,8 @@ def cross_validate(model, x, y, folds=5, *, sample_weight=None, fit_options=None
     part = _share(model, x, y, sample_weight)
     pairs = _pairs(folds, part.y.shape[0], seed)
     models = [copy.deepcopy(model) if isinstance(model, Sequential) else model._unfitted() for _ in pairs]
-    fit_many(models, part, part.y, folds=[train for train, _ in pairs], fit_options=fit_options, n_jobs=n_jobs, verbose=verbose)
+    fit_many(models, part, part.y, folds=[train for train, _ in pairs], fit_options=fit_options, n_jobs=n_jobs,
+             verbose=verbose)
     results = {"models": models}
     for fitted, (_, scored) in zip(models, pairs):
         x, y, weights = part.x[scored], part.y[scored], None if part.weights is None else part.weights[scored]
