@@ -888,10 +888,10 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
         ValueError
             For what `fit` refuses, for early_stopping=True and for class_weight="balanced".
         """
-        if isinstance(self.class_weight, str):
-            raise ValueError(f"class_weight={self.class_weight!r} must not be used with partial_fit, which sees one "
-                             f"batch. Give a dict, for instance with the weights of sklearn.utils.compute_class_weight("
-                             f"'balanced', classes=classes, y=y) for a large y.")
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' must not be used with partial_fit, which sees one "
+                             "batch. Give a dict, for instance with the weights of sklearn.utils.compute_class_weight("
+                             "'balanced', classes=classes, y=y) for a large y.")
         with self._call():
             return super().partial_fit(X, y, sample_weight, classes)
 

@@ -113,8 +113,8 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
         raise ValueError("models must be different objects, since each is fitted in place. Make copies, for instance with copy.deepcopy.")
     folds = _one_for_each(folds, count, "folds") if folds is not None else [None] * count
     options = fit_options if isinstance(fit_options, (list, tuple)) else [fit_options] * count
-    options = [option or {} for option in _one_for_each(options, count, "fit_options")]
-    n_jobs, seeds = _jobs(n_jobs), _seeds(models)
+    options = [{**(option or {})} for option in _one_for_each(options, count, "fit_options")]
+    n_jobs = _jobs(n_jobs)
     _apart([_callbacks(model, option) for model, option in zip(models, options)])
     shared = {}
     for model in models:
@@ -123,6 +123,7 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
     parts = [shared[_kind(model)] for model in models]
     parts = [part.of(None if rows is None else check.rows(rows, part.y.shape[0], f"folds[{index}]"))
              for index, (part, rows) in enumerate(zip(parts, folds))]
+    seeds = _seeds(models)
 
     def fit(index):
         model, part, given = models[index], parts[index], {"sample_weight": parts[index].weights, **options[index]}
@@ -270,6 +271,13 @@ def cross_validate(model, x, y, folds=5, *, sample_weight=None, fit_options=None
     dict
         "models", the fitted copies; and arrays with an entry for each fold: "score" of an estimator, "loss" and metrics of a
         Sequential.
+
+    Raises
+    ------
+    FitErrors
+        As `fit_many`.
+    ValueError, TypeError
+        For a model, data or folds that do not fit, before anything is trained.
 
     Examples
     --------
