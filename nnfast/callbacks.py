@@ -11,6 +11,7 @@ A hook may use its model as it likes, but for fit, compile and build: no step is
 and reaches its caller; the model keeps the weights of the last step.  Of Keras' hooks those of single batches of
 evaluation and prediction are absent, as these are not done by batches.
 """
+import copy
 import os
 import warnings
 
@@ -32,6 +33,9 @@ class Callback:
     Setting `self.model.stop_training = True` ends the fit after the epoch, or in a batch hook after the batch.  A fit
     with batch hooks calls native code for each batch, which costs some microseconds a batch; one without is as fast as
     without callbacks.
+
+    `sklearn.base.clone`, and so grid searches and `nnfast.cross_validate`, construct a callback anew from copies of the
+    arguments that it was constructed with, without what fits have left in it.  `copy.deepcopy` copies that, too.
 
     Attributes
     ----------
@@ -57,6 +61,15 @@ class Callback:
 
     model = None
     params = None
+
+    def __new__(cls, *args, **kwargs):
+        callback = super().__new__(cls)
+        callback._arguments = args, kwargs
+        return callback
+
+    def __sklearn_clone__(self):
+        args, kwargs = copy.deepcopy(self._arguments)
+        return type(self)(*args, **kwargs)
 
     def set_params(self, params):
         """Called first, with `params`."""

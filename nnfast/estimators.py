@@ -17,29 +17,32 @@ targets are partly float64 there).
 
 This is the only module that imports scikit-learn.
 """
+import contextlib
 import time
 import warnings
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
+import sklearn
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, issparse
 from scipy.special import xlogy
 from sklearn import neural_network
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from sklearn.utils import check_random_state, compute_class_weight, get_tags
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nnfast import _lbfgs, _threads, _validation as check, activations, callbacks as hooked, losses, many, schedules
 from nnfast._core import network as core
+from nnfast._version import __version__
 from nnfast._watched import Watched
 from nnfast.activations import SKLEARN_NAMES as NAMES
 
@@ -50,6 +53,7 @@ THEIRS = ("log_loss", "squared_error", "poisson")                               
 LOG_LINK = ("poisson_log", "gamma", "tweedie")                                  # kernels that take log predictions
 STATES = {"velocities": 0, "ms": 0, "vs": 1}                                    # of scikit-learn's optimizers: slot
 SLICE_WORK = 1e10               # floating-point operations of a native call of predict, 0.1 s
+VERSIONS = {"_nnfast_version": __version__, "_sklearn_version": sklearn.__version__}    # in pickles
 
 
 def _read(X, sparse):
@@ -80,13 +84,6 @@ class _Data:
         self.constants = None                           # what the loss of each row leaves out
 
 
-class _Part:
-    """Data that stand for X in the fit of one of many estimators: validated, and the rows to train on, or None for all."""
-
-    def __init__(self, x, y, rows, names):
-        self.x, self.y, self.rows, self.names = x, y, rows, names
-
-
 class _Attached:
     """The network under an estimator: not pickled, made again from the weights where it is missing."""
 
@@ -96,7 +93,7 @@ class _Attached:
             plan.append((len(bias), core.ACTIVATIONS[NAMES.get(name, name)], True))
             if rate:
                 plan.append(("dropout", rate))
-        self.rates = rates                                      # of dropout, behind each hidden layer
+        self.made_of = names, rates                             # activations of all layers, dropout of the hidden ones
         self.network = core.Network(len(coefs[0]), plan, coefs[0].dtype.name, sparse)
         self.coefs, self.intercepts = self.split(self.network.params)
         self.work = 2.0 * sum(coef.size for coef in coefs)      # of a forward pass, per row
@@ -132,7 +129,26 @@ class _Run:
         self.failed = True
 
 
-class _Native:
+class _Versioned:
+    """Pickles hold the versions that wrote them; others warn where they read them."""
+
+    def __getstate__(self):
+        return {**super().__getstate__(), **VERSIONS}
+
+    def __setstate__(self, state):
+        state, name = dict(state), type(self).__name__
+        ours, theirs = (state.pop(key, "of an unknown version") for key in VERSIONS)
+        if theirs != sklearn.__version__:
+            warnings.warn(InconsistentVersionWarning(estimator_name=name, current_sklearn_version=sklearn.__version__,
+                                                     original_sklearn_version=theirs), stacklevel=2)
+        if ours != __version__:
+            warnings.warn(f"this {name} was pickled by nnfast {ours} and is read by nnfast {__version__}, where it may "
+                          f"fail or predict other values. Fit it again, or read it with the version that wrote it.",
+                          UserWarning, stacklevel=2)
+        super().__setstate__(state)
+
+
+class _Native(_Versioned):
     """What both estimators replace of scikit-learn's."""
 
     _attached = None
@@ -154,19 +170,39 @@ class _Native:
             raise ValueError(f"dropout must be a rate, or one for each of the {hidden} hidden layers; got {self.dropout!r}.")
         return [check.number(rate, "dropout", 0, 1, open_high=True) for rate in given]
 
-    def _own_loss(self):
-        """The loss if it is one of nnfast's, or None."""
-        return None if isinstance(self.loss, str) and self.loss in THEIRS else losses.get(self.loss)
+    def _own_loss(self, fitted=False):
+        """The loss if it is one of nnfast's, or None; with `fitted` the one that the weights were last trained with."""
+        loss = getattr(self, "_fitted_loss", self.loss) if fitted else self.loss
+        return None if isinstance(loss, str) and loss in THEIRS else losses.get(loss)
+
+    def _link(self):
+        """The activation of the outputs that the loss of a regressor asks for."""
+        loss = self._own_loss()
+        logarithmic = self.loss == "poisson" if loss is None else getattr(loss, "_kernel", None) in LOG_LINK
+        return "exp" if logarithmic else "identity"
 
     def _initialize(self, y, layer_units, dtype):
         loss, targets = self._own_loss(), layer_units[-1]
         if loss is not None:
             layer_units[-1] = self._units_of(loss, targets)
         super()._initialize(y, layer_units, dtype)
-        if loss is not None and not is_classifier(self) and loss._kernel in LOG_LINK:
-            self.out_activation_ = "exp"
+        if not is_classifier(self):
+            self.out_activation_ = self._link()
         self._attached = None
         self._attach()
+
+    def _check_layers(self, layer_units):
+        """The weights that a warm start or partial_fit goes on with are those that parameters and data ask for."""
+        loss = self._own_loss()
+        shapes = self._attached.network.shapes
+        last = self.out_activation_ if is_classifier(self) else self._link()
+        there = [shapes[0][0], *(n_out for _, n_out, _, _ in shapes)]
+        wanted = [*layer_units[:-1], self.n_outputs_ if loss is None else self._units_of(loss, self.n_outputs_)]
+        if (there, self.out_activation_) != (wanted, last):
+            raise ValueError(f"hidden_layer_sizes, loss and the columns of y must stay as they were where warm_start "
+                             f"or partial_fit goes on: the weights are those of layers of the widths {there} with the "
+                             f"output {self.out_activation_!r}; asked for are {wanted} with {last!r}. Set them back, or "
+                             f"begin anew with sklearn.base.clone(estimator).")
 
     def _units_of(self, loss, targets):
         """Outputs of the network for a loss of nnfast."""
@@ -191,10 +227,16 @@ class _Native:
     def _attach(self):
         """The network that holds coefs_ and intercepts_; arrays that the user put there are taken over."""
         attached, hidden = self._attached, len(self.coefs_) - 1
-        rates = self._rates_of_dropout(hidden)
-        if attached is None or attached.rates != rates:
-            names = [*self._names_of_activations(hidden), self.out_activation_]
-            attached = _Attached(self.coefs_, self.intercepts_, names, rates, self._sparse)
+        made_of = [*self._names_of_activations(hidden), self.out_activation_], self._rates_of_dropout(hidden)
+        if attached is None or attached.made_of != made_of:
+            if attached is not None:
+                self._take_over(attached)
+            attached = _Attached(self.coefs_, self.intercepts_, *made_of, self._sparse)
+        self._take_over(attached)
+        return attached
+
+    def _take_over(self, attached):
+        """The weights move into the vector of a network, and coefs_ and intercepts_ become its views."""
         given, views = [*self.coefs_, *self.intercepts_], [*attached.coefs, *attached.intercepts]
         if any(array is not view for array, view in zip(given, views, strict=True)):
             if [np.shape(array) for array in given] != [view.shape for view in views]:
@@ -204,12 +246,36 @@ class _Native:
                 view[...] = array
             self.coefs_, self.intercepts_ = list(attached.coefs), list(attached.intercepts)
             self._attached = attached
-        return attached
 
     def __getstate__(self):
-        state = dict(super().__getstate__())
+        if self._attached is not None:
+            self._take_over(self._attached)         # weights that the user put there, as predict would take them
+        state = super().__getstate__()
         state.pop("_attached", None)
         return state
+
+    # -- calls that train --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _call(self, validation_data=None):
+        """Of fit or partial_fit: an estimator that refuses it before its first step stays as it was."""
+        before = dict(vars(self))
+        self._validation_data, self._begun = validation_data, False
+        try:
+            yield
+        except BaseException:
+            if not self._begun:
+                for name in vars(self).keys() - before.keys():
+                    del vars(self)[name]
+                vars(self).update(before)
+            raise
+        finally:
+            for name in ("_validation_data", "_begun", "_rows"):
+                vars(self).pop(name, None)
+
+    def _begin(self):
+        """From here on the weights change."""
+        self._begun, self._fitted_loss = True, self.loss
 
     # -- many at once: see nnfast/many.py ----------------------------------------------------------------------------
 
@@ -220,40 +286,44 @@ class _Native:
     def _unfitted(self):
         return clone(self)
 
-    def _share(self, X, y):
-        """X and y, validated once for all estimators of this kind."""
-        if isinstance(X, _Part):
-            return X
+    def _share(self, X, y, sample_weight):
+        """X, y and weights, validated once for all estimators of this kind."""
         known = clone(self)
-        x, y = validate_data(known, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=not is_classifier(self),
+        x, y = validate_data(known, X, y, accept_sparse="csr", multi_output=True, y_numeric=not is_classifier(self),
                              dtype=(np.float64, np.float32))
-        return _Part(x, y, None, getattr(known, "feature_names_in_", None))
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, x)
+        return many.Part(x, y, weights, names=getattr(known, "feature_names_in_", None))
 
-    def _fit_part(self, shared, rows, seed, **options):
+    def _fit_part(self, part, seed, **options):
         """`fit` on rows of shared data, with the seed given if there is one."""
-        part, given = _Part(shared.x, shared.y, rows, shared.names), self.random_state
+        given = self.random_state
         if seed is not None:
             self.random_state = seed
         try:
-            return self.fit(part, shared.y, **options)
+            return self.fit(part, part.y, **options)
         finally:
             self.random_state = given
 
     def _validate_input(self, X, y, incremental, reset):
-        if not isinstance(X, _Part):
+        if not isinstance(X, many.Part):
             X, y = super()._validate_input(X, y, incremental, reset)
             if reset:
                 self._sparse = issparse(X)
             return X, y
-        rows = np.arange(len(y)) if X.rows is None else X.rows
+        known = None if reset else vars(self).pop("feature_names_in_", None)    # the stand-in has no names
+        rows = np.arange(y.shape[0]) if X.rows is None else X.rows
         stand_in = csr_matrix((len(rows), X.x.shape[1]), dtype=X.x.dtype)       # X is checked already
         _, targets = super()._validate_input(stand_in, y[rows], incremental, reset)
         if reset:
             self._sparse = issparse(X.x)
-        if X.names is not None:
-            self.feature_names_in_ = X.names
+        names = X.names if reset else known
+        if names is not None:
+            if X.names is not None and list(names) != list(X.names):
+                raise ValueError(f"The feature names should match those that were passed during fit: {list(names)}; "
+                                 f"got {list(X.names)}.")
+            self.feature_names_in_ = names
         if X.rows is not None:
-            every = np.zeros((len(y), *targets.shape[1:]), targets.dtype)
+            every = np.zeros((y.shape[0], *targets.shape[1:]), targets.dtype)
             every[rows] = targets
             targets = every
             self._rows = X.rows
@@ -280,13 +350,14 @@ class _Native:
             network.set_loss(core.LossKernel(core.LOSSES[kernel], settings, summed=True), self.out_activation_ != "identity", [], reduction)
         network.set_penalties([(0, self.alpha / 2 if arrays else 0) for arrays in network.arrays], True)
 
-    def _data(self, X, y, sample_weight):
-        """X and y, validated, and weights in the form the core reads."""
-        rows, loss = self.__dict__.pop("_rows", None), self._own_loss()
-        class_weight = getattr(self, "class_weight", None)
-        if class_weight is not None:
-            sample_weight = self._class_weights(class_weight, y, rows) * (1 if sample_weight is None else sample_weight)
-        constants = None
+    def _data(self, X, y, sample_weight, rows=None):
+        """X, y and weights, validated, in the form the core reads, of the rows to train on, or of all for None."""
+        loss, constants = self._own_loss(), None
+        if sample_weight is not None and not (sample_weight if rows is None else sample_weight[rows]).any():
+            raise ValueError("Sample weights must contain at least one non-zero number, among the rows to train on.")
+        if getattr(self, "class_weight", None) is not None:
+            of_classes = self._class_weights(y, sample_weight, rows)
+            sample_weight = of_classes if sample_weight is None else of_classes * sample_weight
         if loss is not None:
             if loss._sparse:
                 y = y.argmax(axis=1)
@@ -300,16 +371,20 @@ class _Native:
         data.constants = constants
         return data
 
-    def _class_weights(self, class_weight, y, rows):
-        """A weight for each row from its class."""
+    def _class_weights(self, y, sample_weight, rows):
+        """A weight for each row from its class; "balanced" counts the rows to train on, each with its weight."""
         if self._label_binarizer.y_type_.startswith("multilabel"):
             raise ValueError("class_weight must be None for multilabel y, whose rows have no one class. Use sample_weight.")
         places = y[:, 0].astype(int) if y.shape[1] == 1 else y.argmax(axis=1)
-        present = self.classes_[places if rows is None else places[rows]]
-        known = np.unique(present)              # "balanced" needs a row of each class; a class that is missing has no rows
-        weights = np.ones(len(self.classes_))
-        weights[np.searchsorted(self.classes_, known)] = compute_class_weight(class_weight, classes=known, y=present)
-        return weights[places]
+        if isinstance(self.class_weight, str):
+            chosen = slice(None) if rows is None else rows
+            weights = None if sample_weight is None else sample_weight[chosen]
+            counts = np.bincount(places[chosen], weights, len(self.classes_))
+            present, table = counts > 0, np.ones(len(counts))
+            table[present] = counts[present].sum() / (present.sum() * counts[present])
+        else:
+            table = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+        return table[places]
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -323,7 +398,8 @@ class _Native:
         """All batches of an order, in ranges; the rows trained on, which a `run` may cut short.  Without a run no step is taken."""
         network, batch, trained = self._attached.network, 0, 0
         batches = -(-data.count // batch_size)
-        seed = int(self._random_state.randint(2**31)) if network.random else 0
+        # an integer random_state draws the same number in every partial_fit: the rows trained on tell them apart
+        seed = (int(self._random_state.randint(2**31)) + (self.t_ << 31)) % 2**64 if network.random else 0
         while batch < batches:
             size, count, trial = team.next_range()
             if run is not None and run.hooks.by_batch:
@@ -371,42 +447,43 @@ class _Native:
         return float(loss + sums[1] / count)
 
     def _start_optimizer(self, incremental):
-        """scikit-learn's optimizer, its state in the slots of the network."""
-        attached, optimizer = self._attached, self.__dict__.get("_optimizer")
-        fresh = optimizer is None or not incremental
-        if fresh:
-            optimizer = self._optimizer = (
-                SGDOptimizer([], self.learning_rate_init, "constant" if callable(self.learning_rate) else self.learning_rate, self.momentum,
-                             self.nesterovs_momentum, self.power_t)
-                if self.solver == "sgd" else AdamOptimizer([], self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon))
-            optimizer.t = 0
-        adam = isinstance(optimizer, AdamOptimizer)
-        if fresh or attached.optimizer is not optimizer:
-            kind = "adam" if adam else "nesterov" if optimizer.nesterov else "momentum"
+        """scikit-learn's optimizer, its state in the slots of the network; partial_fit follows changed parameters."""
+        attached, before = self._attached, vars(self).get("_optimizer")
+        if self.solver == "sgd":
+            rates = "constant" if callable(self.learning_rate) else self.learning_rate
+            kind, options = SGDOptimizer, (rates, self.momentum, self.nesterovs_momentum, self.power_t)
+        else:
+            kind, options = AdamOptimizer, (self.beta_1, self.beta_2, self.epsilon)
+        made_of = self.solver, self.learning_rate_init, *options
+        if before is None or not incremental or made_of != vars(self).get("_optimizer_of"):
+            optimizer = self._optimizer = kind([], self.learning_rate_init, *options)
+            goes_on = incremental and type(before) is type(optimizer)
+            optimizer.t, self._optimizer_of = before.t if goes_on else 0, made_of
+        else:
+            optimizer, goes_on = before, True
+        if attached.optimizer is not optimizer:
+            adam = isinstance(optimizer, AdamOptimizer)
+            name = "adam" if adam else "nesterov" if optimizer.nesterov else "momentum"
             settings = [optimizer.beta_1, optimizer.beta_2, optimizer.epsilon] if adam else [optimizer.momentum]
-            attached.network.set_optimizer(*core.OPTIMIZERS[kind], settings)
+            attached.network.set_optimizer(*core.OPTIMIZERS[name], settings)
             for name in ("ms", "vs") if adam else ("velocities",):
                 coefs, intercepts = attached.split(attached.network.slots[STATES[name]])
                 views = [*coefs, *intercepts]
-                if not fresh:
-                    for view, array in zip(views, getattr(optimizer, name), strict=True):
+                if goes_on:
+                    for view, array in zip(views, getattr(before, name), strict=True):
                         view[...] = array
                 setattr(optimizer, name, views)
             attached.network.steps = optimizer.t
             attached.optimizer = optimizer
 
-    def _held_out(self, data, X, y, sample_weight):
-        """Rows to train on, and X, y, weights of those that are scored after each epoch, or None."""
-        given = self.__dict__.get("_validation_data")
+    def _held_out(self, rows, X, y, sample_weight):
+        """Of these rows, or all for None, those to train on; and X, y, weights to score after each epoch, or None."""
+        given = vars(self).get("_validation_data")
         if given is not None:
-            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-                raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-            X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
-                                 dtype=(np.float64, np.float32), reset=False)
-            return data.rows, (X, y, given[2] if len(given) == 3 else None)
+            return rows, self._given_validation(given)
         if not self.early_stopping:
-            return data.rows, None
-        rows = np.arange(len(y)) if data.rows is None else data.rows
+            return rows, None
+        rows = np.arange(len(y)) if rows is None else rows
         stratify = y[rows] if is_classifier(self) and self.n_outputs_ == 1 else None
         train, held_out = train_test_split(rows, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify)
         if len(held_out) < 2:
@@ -416,17 +493,45 @@ class _Native:
         return train, (X[held_out], self._label_binarizer.inverse_transform(y) if is_classifier(self) else y,
                        None if sample_weight is None else sample_weight[held_out])
 
+    def _given_validation(self, given):
+        """validation_data, validated: X, y, weights or None."""
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
+        X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
+                             dtype=(np.float64, np.float32), reset=False)
+        weights = _check_sample_weight(given[2], X) if len(given) == 3 and given[2] is not None else None
+        if not is_classifier(self):
+            y = check.numeric(y, "y of validation_data")
+        classes = is_classifier(self) and not self._label_binarizer.y_type_.startswith("multilabel")
+        wanted, columns = 1 if classes else self.n_outputs_, y.shape[1] if y.ndim == 2 else 1
+        if columns != wanted:
+            raise ValueError(f"y of validation_data must have as many columns as y, {wanted}; got {columns}.")
+        if X.shape[0] < 2 and not is_classifier(self) and not self._scored_by_loss(self._own_loss()):
+            raise ValueError("The validation set is too small: R^2 needs at least two rows of validation_data; got 1.")
+        return X, y, weights
+
+    def _continue_records(self):
+        """What earlier fits recorded, begun anew if they watched something else: the loss or the score."""
+        first = not hasattr(self, "loss_curve_")            # solver "lbfgs" records nothing
+        if first:
+            self.loss_curve_ = []
+        if first or self.early_stopping != (self.best_loss_ is None):
+            self._no_improvement_count = 0
+            self.best_loss_ = None if self.early_stopping else np.inf
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+
     def _fit_stochastic(self, X, y, sample_weight, *rest):
-        incremental, network = rest[-1], self._attach().network
-        self._start_optimizer(incremental)
+        layer_units, incremental = rest[-2:]
+        network = self._attach().network
+        self._check_layers(layer_units)
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         self._configure(network)
-        data = self._data(X, y, sample_weight)
-        data.rows, held_out = self._held_out(data, X, y, sample_weight)
-        if data.rows is not None:
-            data.rows = np.ascontiguousarray(data.rows, np.int64)
-            data.count = len(data.rows)
+        rows, held_out = self._held_out(vars(self).pop("_rows", None), X, y, sample_weight)
+        data = self._data(X, y, sample_weight, None if rows is None else np.ascontiguousarray(rows, np.int64))
+        self._start_optimizer(incremental)
+        self._continue_records()
         count = data.count
         if self.batch_size == "auto":
             batch_size = min(200, count)
@@ -437,8 +542,9 @@ class _Native:
             batch_size = int(np.clip(self.batch_size, 1, count))
         run = _Run(self, [] if incremental else self.callbacks, -(-count // batch_size))
         try:
+            self._begin()
             self._epochs(data, batch_size, held_out, incremental, run)
-            if self.early_stopping:
+            if self.early_stopping and np.isfinite(self.best_validation_score_):        # else no epoch had a score
                 for view, best in zip([*self.coefs_, *self.intercepts_], [*self._best_coefs, *self._best_intercepts]):
                     view[...] = best
             run.hooks.call("on_train_end", run.logs)
@@ -483,6 +589,12 @@ class _Native:
             warnings.warn("Training interrupted by user.", stacklevel=3)
         finally:
             optimizer.t = network.steps
+
+    def _update_no_improvement_count(self, early_stopping, *held_out):
+        count = self._no_improvement_count
+        super()._update_no_improvement_count(early_stopping, *held_out)
+        if early_stopping and np.isnan(self.validation_scores_[-1]):
+            self._no_improvement_count = count + 1
 
     def _ended(self, optimizer, held_out, incremental, began, run):
         """What follows an epoch: scores, callbacks, the learning rate, and whether it was the last."""
@@ -529,12 +641,18 @@ class _Native:
 
     def _fit_lbfgs(self, X, y, sample_weight, *rest):
         network = self._attach().network
+        self._check_layers(rest[-1])
+        if vars(self).get("_validation_data") is not None:
+            raise ValueError("validation_data must be left out with solver='lbfgs', which has no epochs to score after. "
+                             "Use solver='adam' or 'sgd', or score the fitted estimator.")
         for name, without in (("callbacks", not self.callbacks), ("learning_rate", not callable(self.learning_rate)), ("dropout", not network.random)):
             if not without:
                 raise ValueError(f"{name} must be left at its default with solver='lbfgs', which has no epochs and searches its steps on one function; "
                                  f"got {getattr(self, name)!r}. Use solver='adam' or 'sgd'.")
         self._configure(network)
-        data, began, iterations, reached = self._data(X, y, sample_weight), time.perf_counter(), 0, None
+        data = self._data(X, y, sample_weight, vars(self).pop("_rows", None))
+        began, iterations, reached = time.perf_counter(), 0, None
+        self._begin()
 
         def end_iteration(point):
             nonlocal iterations, reached
@@ -578,7 +696,7 @@ class _Native:
         sample_weight : array (n_samples,), optional
         validation_data : (X, y) or (X, y, sample_weight), optional
             Scored after every epoch (`validation_scores_`); with `early_stopping` these rows decide, and none are split
-            off X.  Not used by solver "lbfgs".
+            off X.  Refused with solver "lbfgs", which has no epochs.
 
         Returns
         -------
@@ -587,13 +705,11 @@ class _Native:
         Raises
         ------
         ValueError
-            For data that scikit-learn refuses, in its words, and for weights that are not finite after training.
+            For data that scikit-learn refuses, in its words, and for weights that are not finite after training.  What is
+            refused before the first step leaves the estimator as it was.
         """
-        self._validation_data = validation_data
-        try:
+        with self._call(validation_data):
             return super().fit(X, y, sample_weight)
-        finally:
-            del self._validation_data
 
     # -- prediction --------------------------------------------------------------------------------------------------
 
@@ -615,8 +731,29 @@ class _Native:
         return out
 
     def _forward_pass_fast(self, X, check_input=True):
-        outputs, loss = self._outputs(X, check_input), self._own_loss()
+        outputs, loss = self._outputs(X, check_input), self._own_loss(fitted=True)
         return outputs if loss is None else loss._shown(outputs)
+
+    def _scored_by_loss(self, loss):
+        """Whether R^2 can not compare predictions with y: they have other columns, as several quantiles do."""
+        if is_classifier(self) or loss is None:
+            return False
+        return loss._shown(np.empty((0, len(self.intercepts_[-1])))).shape[1] != self.n_outputs_
+
+    def _score(self, X, y, sample_weight=None):
+        loss = self._own_loss(fitted=True)
+        if self._scored_by_loss(loss):
+            return _minus_loss(loss, y, self._predict(X, check_input=False), sample_weight)
+        return super()._score(X, y, sample_weight)
+
+
+def _minus_loss(loss, y, predicted, sample_weight):
+    """Minus the weighted mean loss of the rows, a score: more is better; NaN for predictions that are not finite."""
+    if not np.isfinite(predicted).all():
+        return np.nan
+    values = loss.per_sample(y, predicted)
+    weights = np.ones(len(values)) if sample_weight is None else check.weights(sample_weight, len(values))
+    return -float((values * weights).sum() / weights.sum()) if weights.any() else np.nan
 
 
 PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
@@ -636,15 +773,17 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
         Epochs, or iterations of L-BFGS.
     shuffle : bool, default True
     random_state : int, RandomState or None
-        Of the first weights, the split for early stopping and the shuffles: the same draws as scikit-learn's.
+        Of the first weights, the split for early stopping and the shuffles: the same draws as scikit-learn's, which begin
+        anew in every `fit` and `partial_fit` for an integer.  Of dropout, which goes on.
     tol : float, default 1e-4
     verbose : bool, default False
     warm_start : bool, default False
     momentum : float, default 0.9
     nesterovs_momentum : bool, default True
     early_stopping : bool, default False
-        Hold out `validation_fraction` of the rows, stop when their score (accuracy or R^2) has not risen by `tol` for
-        `n_iter_no_change` epochs, and return to the best weights.
+        Hold out `validation_fraction` of the rows, stop when their score has not risen by `tol` for `n_iter_no_change`
+        epochs, and return to the best weights.  The score is that of `score`; NaN is no rise, and where no epoch had a
+        finite score the last weights stay.
     validation_fraction : float, default 0.1
     beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
         Of solver "adam".
@@ -655,13 +794,20 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
         Share of the outputs of each hidden layer that is dropped in training, as `nnfast.layers.Dropout` does.
     callbacks : list of nnfast.callbacks, optional
         Of "sgd" and "adam", called by `fit`, not by `partial_fit`.  Logs hold "loss", and with `early_stopping` or
-        `validation_data` "val_score", accuracy or R^2.  Their `model` has `stop_training`, `get_weights`, `set_weights`,
+        `validation_data` "val_score", that of `score`.  Their `model` has `stop_training`, `get_weights`, `set_weights`,
         `optimizer.learning_rate` and the estimator as `estimator`.  What one raises ends the fit and is raised there; the
         estimator keeps the weights of the last step.
     n_threads : int, optional
         Most threads of a fit and of predictions; None as many as pay.  The results are the same bits for every number.
     max_seconds : float, optional
         Training ends with the epoch, or the iteration of L-BFGS, in which this time has passed, with a ConvergenceWarning.
+
+    Notes
+    -----
+    After `set_params` without a fit, predictions follow `activation` at once, as in scikit-learn, and `loss` not before
+    the next fit.  `partial_fit` and warm starts take over all parameters but those that would change the shapes of the
+    weights or the output: these are refused.  Unlike scikit-learn, `partial_fit` follows a changed solver or learning
+    rate, too: the state of the optimizer goes on if the solver is the same.
 
     Attributes
     ----------
@@ -680,7 +826,8 @@ OF_CLASSIFIER = """    loss : "log_loss", or name, class or instance of nnfast.l
         "log_loss" is the cross-entropy of the outputs, for several labels a row its sum over them.  Weighted means of
         nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
     class_weight : dict from class to weight, or "balanced", optional
-        Multiplied with `sample_weight`; "balanced" is n_samples / (classes present * rows of the class).
+        Multiplied with `sample_weight`; "balanced" is rows / (classes present * rows of the class), of the rows that are
+        trained on, each counted with its `sample_weight`.  `partial_fit` refuses it, for it sees one batch.
 """
 
 
@@ -732,6 +879,22 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
         self.n_threads = n_threads
         self.max_seconds = max_seconds
 
+    @available_if(lambda self: self._check_solver())
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """One epoch over the given data; `classes` names all classes in the first call.
+
+        Raises
+        ------
+        ValueError
+            For what `fit` refuses, for early_stopping=True and for class_weight="balanced".
+        """
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' must not be used with partial_fit, which sees one "
+                             "batch. Give a dict, for instance with the weights of sklearn.utils.compute_class_weight("
+                             "'balanced', classes=classes, y=y) for a large y.")
+        with self._call():
+            return super().partial_fit(X, y, sample_weight, classes)
+
 
 class MLPRegressor(_Native, neural_network.MLPRegressor):
     __doc__ = f"""A multi-layer perceptron for numbers: scikit-learn's, trained natively.
@@ -741,7 +904,8 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
     loss : {{"squared_error", "poisson"}}, or name, class or instance of nnfast.losses, default "squared_error"
         "squared_error" is half the squared error: its mean over outputs is reported, the gradient is that of the sum, as in
         scikit-learn.  "poisson" is half the deviance; it, `Poisson(log_input=True)`, `Gamma` and `Tweedie` have an
-        exponential output.  `GaussianNLL` predicts the means, `Quantile([...])` a column for each of its quantiles.
+        exponential output.  `GaussianNLL` predicts the means, `Quantile([...])` a column for each of its quantiles, which
+        `score`, early stopping and `validation_data` judge by minus the loss, as R^2 can not compare them with one y.
         Weighted means of nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
 {PARAMETERS.replace("{own}", "")}
     Examples
@@ -776,8 +940,44 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
         self.n_threads = n_threads
         self.max_seconds = max_seconds
 
+    def _validate_params(self):
+        if isinstance(self.loss, (Integral, list, np.ndarray)) or type(self.loss) is tuple:
+            raise InvalidParameterError(
+                f"The 'loss' parameter of MLPRegressor must be the name, class or instance of a loss; got "
+                f"{self.loss!r}. loss comes first, as in scikit-learn: give sizes of layers as hidden_layer_sizes={self.loss!r}.")
+        super()._validate_params()
 
-class Ensemble(MetaEstimatorMixin, BaseEstimator):
+    @available_if(lambda self: self._check_solver())
+    def partial_fit(self, X, y, sample_weight=None):
+        """One epoch over the given data.
+
+        Raises
+        ------
+        ValueError
+            For what `fit` refuses, and for early_stopping=True.
+        """
+        with self._call():
+            return super().partial_fit(X, y, sample_weight)
+
+    def score(self, X, y, sample_weight=None):
+        """R^2; for several quantiles of one target minus the weighted mean of the loss.  More is better.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        loss = self._own_loss(fitted=True)
+        if self._scored_by_loss(loss):
+            return _minus_loss(loss, y, self.predict(X), sample_weight)
+        return super().score(X, y, sample_weight)
+
+
+class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
     """Members that differ by their seeds, or by the rows they are trained on, and predict together.
 
     They are trained at the same time, one thread for each (`nnfast.fit_many`), and read X and y where they lie.
@@ -842,14 +1042,15 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         members = [clone(self.model).set_params(random_state=int(rng.randint(2**31 - 1)))
                    for _ in range(check.size(self.n_members, "n_members"))]
-        shared = members[0]._share(X, y)
+        shared = members[0]._share(X, y, sample_weight)
         folds = [_drawn(rng, shared.y, is_classifier(self)) for _ in members] if self.bagging else None
         try:
-            many.fit_many(members, shared, shared.y, folds=folds, sample_weight=sample_weight, n_jobs=self.n_jobs, verbose=0)
+            many.fit_many(members, shared, shared.y, folds=folds, n_jobs=self.n_jobs, verbose=0)
         except many.FitErrors as error:
             raise next(iter(error.errors.values())) from None
         self.members_ = members
         for name in ("classes_", "n_outputs_", "n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
             if hasattr(members[0], name):
                 setattr(self, name, getattr(members[0], name))
         return self
@@ -884,8 +1085,12 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return deviation[:, 0] if deviation.shape[1] == 1 else deviation
 
     def score(self, X, y, sample_weight=None):
-        """Accuracy of a classifier, else R^2."""
-        return (accuracy_score if is_classifier(self) else r2_score)(y, self.predict(X), sample_weight=sample_weight)
+        """Accuracy of a classifier, else R^2, or for several quantiles of one target minus the loss, as of members."""
+        predicted, member = self.predict(X), self.members_[0]
+        loss = member._own_loss(fitted=True)
+        if member._scored_by_loss(loss):
+            return _minus_loss(loss, y, predicted, sample_weight)
+        return (accuracy_score if is_classifier(self) else r2_score)(y, predicted, sample_weight=sample_weight)
 
     def __sklearn_tags__(self):
         tags, of_model = super().__sklearn_tags__(), get_tags(self.model)
@@ -896,7 +1101,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
 
 def _drawn(rng, y, by_class):
     """Numbers of rows drawn with replacement, within each class."""
-    count = len(y)
+    count = y.shape[0]
     if not by_class or (y.ndim == 2 and y.shape[1] > 1):
         return rng.randint(count, size=count)
     _, places = np.unique(y, return_inverse=True)

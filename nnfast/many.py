@@ -50,6 +50,17 @@ def _fit_errors(errors, message):
     return result
 
 
+class Part:
+    """x, y and weights of rows, checked once for all models of a kind; and the rows to train on, or None for all."""
+
+    def __init__(self, x, y, weights, rows=None, names=None):
+        self.x, self.y, self.weights, self.rows, self.names = x, y, weights, rows, names
+
+    def of(self, rows):
+        """The same arrays, for a model that trains on some rows."""
+        return Part(self.x, self.y, self.weights, rows, self.names)
+
+
 def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, n_jobs=None, verbose="auto"):
     """Fits independent models at the same time, each by one thread.
 
@@ -63,10 +74,10 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
         For each model the rows that it is trained on, or None for all.
     sample_weight : array (n,), optional
     fit_options : dict, or sequence of one for each model, optional
-        Further arguments of `fit`: {"epochs": 20, "batch_size": 64}.
+        Further arguments of `fit`: {"epochs": 20, "batch_size": 64}.  A `sample_weight` of its own goes before that of all.
     n_jobs : int, optional
-        Models in training at a time; None and -1 are the CPUs of this process.  The results are the same bits for every
-        number.
+        Models in training at a time; None and -1 are the CPUs of this process, -2 all but one, as in joblib.  The results
+        are the same bits for every number.
     verbose : {"auto", 0, 1, 2}
         Other than 0 shows a bar over all fits; "auto" does on a terminal.
 
@@ -97,36 +108,67 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
     models = list(models)
     count = len(models)
     for index, model in enumerate(models):
-        if not isinstance(model, Sequential) and not hasattr(model, "_fit_part"):
-            raise TypeError(f"models must be Sequential, MLPClassifier or MLPRegressor; models[{index}] is {model!r}.")
+        _check_model(model, f"models[{index}]")
     if len({id(model) for model in models}) < count:
         raise ValueError("models must be different objects, since each is fitted in place. Make copies, for instance with copy.deepcopy.")
     folds = _one_for_each(folds, count, "folds") if folds is not None else [None] * count
     options = fit_options if isinstance(fit_options, (list, tuple)) else [fit_options] * count
-    options = [{**(option or {}), "sample_weight": sample_weight} for option in _one_for_each(options, count, "fit_options")]
-    n_jobs = _threads.cpus() if n_jobs in (None, -1) else check.size(n_jobs, "n_jobs")
-    folds = [None if rows is None else check.rows(rows, len(y), f"folds[{index}]") for index, rows in enumerate(folds)]
+    options = [{**(option or {})} for option in _one_for_each(options, count, "fit_options")]
+    n_jobs = _jobs(n_jobs)
     _apart([_callbacks(model, option) for model, option in zip(models, options)])
     shared = {}
     for model in models:
-        if not isinstance(model, Sequential) and (kind := model._kind_of_data()) not in shared:
-            shared[kind] = model._share(x, y)
-    if any(isinstance(model, Sequential) for model in models):
-        x, y = check.numeric(x, "x"), check.numeric(y, "y")
+        if _kind(model) not in shared:
+            shared[_kind(model)] = _share(model, x, y, sample_weight)
+    parts = [shared[_kind(model)] for model in models]
+    parts = [part.of(None if rows is None else check.rows(rows, part.y.shape[0], f"folds[{index}]"))
+             for index, (part, rows) in enumerate(zip(parts, folds))]
+    seeds = _seeds(models)
 
     def fit(index):
-        model, rows = models[index], folds[index]
+        model, part, given = models[index], parts[index], {"sample_weight": parts[index].weights, **options[index]}
         if isinstance(model, Sequential):
-            model.fit(x, y, rows=rows, verbose=0, **options[index])
+            model.fit(part.x, part.y, rows=part.rows, verbose=0, **given)
         else:
-            model._fit_part(shared[model._kind_of_data()], rows, seeds.get(index), **options[index])
+            model._fit_part(part, seeds.get(index), **given)
 
-    seeds = _seeds(models)
     with _threads.one_blas_thread():
         errors = _in_threads(fit, count, min(n_jobs, count), _verbosity(verbose) if verbose != "auto" else int(_verbosity(verbose) == 1))
     if errors:
         raise FitErrors(errors, count) from next(iter(errors.values()))
     return models
+
+
+def _check_model(model, name):
+    """One of the models that can be one of many."""
+    if not isinstance(model, Sequential) and (isinstance(model, type) or not hasattr(model, "_fit_part")):
+        raise TypeError(f"models must be Sequential, MLPClassifier or MLPRegressor; {name} is {model!r}.")
+
+
+def _kind(model):
+    """Models of one kind share their data."""
+    return "Sequential" if isinstance(model, Sequential) else model._kind_of_data()
+
+
+def _share(model, x, y, sample_weight):
+    """x, y and weights as this kind of model reads them; what is checked already goes through."""
+    if isinstance(x, Part):
+        return x
+    if not isinstance(model, Sequential):
+        return model._share(x, y, sample_weight)
+    x, y = check.numeric(x, "x"), check.numeric(y, "y")
+    if x.ndim == 0 or y.ndim == 0:
+        raise ValueError(f"x and y must be arrays with an axis of rows; got shapes {x.shape} and {y.shape}.")
+    check.same_length(x, y)
+    return Part(x, y, check.weights(sample_weight, len(y)))
+
+
+def _jobs(n_jobs):
+    """Models in training at a time, from n_jobs in joblib's words, but for None, which is all CPUs."""
+    n_jobs = -1 if n_jobs is None else n_jobs
+    if isinstance(n_jobs, (int, np.integer)) and n_jobs < 0:
+        return max(1, _threads.cpus() + 1 + n_jobs)
+    return check.size(n_jobs, "n_jobs")
 
 
 def _one_for_each(given, count, name):
@@ -159,6 +201,9 @@ def _seeds(models):
     for index, model in enumerate(models):
         state = None if isinstance(model, Sequential) else model.random_state
         if not isinstance(model, Sequential) and not isinstance(state, (int, np.integer)):
+            if state is not None and not hasattr(state, "randint"):
+                raise ValueError(f"random_state must be an integer, a numpy.random.RandomState or None; that of "
+                                 f"models[{index}] is {state!r}.")
             seeds[index] = int((np.random if state is None else state).randint(2**31 - 1))     # noqa: NPY002
     return seeds
 
@@ -215,7 +260,7 @@ def cross_validate(model, x, y, folds=5, *, sample_weight=None, fit_options=None
     model : compiled Sequential, MLPClassifier or MLPRegressor
         It stays as it is.  A Sequential is copied with its present weights: give one that is not trained.
     x, y : as in its `fit`
-    folds : int, or iterable of (rows to train on, rows to score)
+    folds : int, or iterable of (rows to train on, rows to score), each row numbers or a mask
         Of k folds each row is scored once; rows are shuffled with `seed` first.  scikit-learn's splitters give pairs:
         `StratifiedKFold(5).split(x, y)`.
     sample_weight, fit_options, n_jobs, verbose : as in `fit_many`
@@ -227,6 +272,13 @@ def cross_validate(model, x, y, folds=5, *, sample_weight=None, fit_options=None
         "models", the fitted copies; and arrays with an entry for each fold: "score" of an estimator, "loss" and metrics of a
         Sequential.
 
+    Raises
+    ------
+    FitErrors
+        As `fit_many`.
+    ValueError, TypeError
+        For a model, data or folds that do not fit, before anything is trained.
+
     Examples
     --------
     >>> import numpy as np, nnfast
@@ -236,28 +288,33 @@ def cross_validate(model, x, y, folds=5, *, sample_weight=None, fit_options=None
     >>> nnfast.cross_validate(model, x, x**2, fit_options={"epochs": 50})["loss"].shape
     (5,)
     """
-    x_rows = x.shape[0] if hasattr(x, "shape") else len(x)
-    if hasattr(folds, "__iter__"):
-        pairs = [tuple(pair) for pair in folds]
-        if not pairs or any(len(pair) != 2 for pair in pairs):
-            raise ValueError("folds must be a number, or pairs (rows to train on, rows to score), such as KFold(5).split(x).")
-    else:
-        count = check.size(folds, "folds", 2)
-        if count > x_rows:
-            raise ValueError(f"folds must be at most the number of rows, {x_rows}; got {count}.")
-        parts = np.array_split(np.random.default_rng(seed).permutation(x_rows), count)
-        pairs = [(np.concatenate(parts[:i] + parts[i + 1:]), parts[i]) for i in range(count)]
-    pairs = [tuple(check.rows(rows, x_rows, "folds") for rows in pair) for pair in pairs]
+    _check_model(model, "model")
+    part = _share(model, x, y, sample_weight)
+    pairs = _pairs(folds, part.y.shape[0], seed)
     models = [copy.deepcopy(model) if isinstance(model, Sequential) else model._unfitted() for _ in pairs]
-    fit_many(models, x, y, folds=[train for train, _ in pairs], sample_weight=sample_weight, fit_options=fit_options, n_jobs=n_jobs,
+    fit_many(models, part, part.y, folds=[train for train, _ in pairs], fit_options=fit_options, n_jobs=n_jobs,
              verbose=verbose)
     results = {"models": models}
     for fitted, (_, scored) in zip(models, pairs):
-        weights = None if sample_weight is None else np.asarray(sample_weight)[scored]
+        x, y, weights = part.x[scored], part.y[scored], None if part.weights is None else part.weights[scored]
         if isinstance(fitted, Sequential):
-            logs = fitted.evaluate(np.asarray(x)[scored], np.asarray(y)[scored], sample_weight=weights, verbose=0, return_dict=True)
+            logs = fitted.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
         else:
-            logs = {"score": fitted.score(check.taken(x, scored), check.taken(y, scored), weights)}
+            logs = {"score": fitted._score(x, y, weights)}
         for name, value in logs.items():
             results.setdefault(name, []).append(value)
     return {name: values if name == "models" else np.array(values) for name, values in results.items()}
+
+
+def _pairs(folds, rows, seed):
+    """The rows to train on and to score of each fold."""
+    if not hasattr(folds, "__iter__") and not hasattr(folds, "split"):
+        count = check.size(folds, "folds", 2)
+        if count > rows:
+            raise ValueError(f"folds must be at most the number of rows, {rows}; got {count}.")
+        parts = np.array_split(np.random.default_rng(seed).permutation(rows), count)
+        return [(np.concatenate(parts[:i] + parts[i + 1:]), parts[i]) for i in range(count)]
+    pairs = [pair if hasattr(pair, "__len__") else () for pair in folds] if hasattr(folds, "__iter__") else []
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise ValueError("folds must be a number, or pairs (rows to train on, rows to score), such as KFold(5).split(x).")
+    return [tuple(check.rows(rows_of, rows, f"folds[{index}]") for rows_of in pair) for index, pair in enumerate(pairs)]

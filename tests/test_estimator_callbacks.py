@@ -309,3 +309,44 @@ def test_what_is_no_callback_or_schedule_is_refused_in_the_words_of_scikit_learn
         net(**options).fit(X, Y)
     with pytest.raises(TypeError, match="callbacks must be objects of nnfast.callbacks"):
         net(EarlyStopping).fit(X, Y)
+
+
+# -- copies --------------------------------------------------------------------------------------------------------------
+
+class Counter(Callback):
+    """A callback of one's own, with a state."""
+
+    def __init__(self, step, *, names=()):
+        self.step, self.names, self.count, self.seen = step, names, 0, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.count += self.step
+        self.seen.append(self.model.get_weights())
+
+
+def test_clones_of_callbacks_are_unused(tmp_path):
+    counter = Counter(2, names=["a"])
+    checkpoint = ModelCheckpoint(str(tmp_path / "best.npz"), "val_score", save_best_only=True, save_weights_only=True)
+    used = [EarlyStopping("val_score", restore_best_weights=True, patience=7), History(), counter, checkpoint,
+            ReduceLROnPlateau("loss", patience=1, min_delta=1e9), LearningRateScheduler(lambda epoch: 0.1), ProgressBar(),
+            CSVLogger(tmp_path / "log.csv"), TerminateOnNaN(), LambdaCallback(on_epoch_end=lambda epoch, logs: None)]
+    ours = net(*used).fit(X, Y, validation_data=(X, Y))
+    twin = base.clone(ours)
+    for callback, fresh in zip(used, twin.callbacks, strict=True):
+        assert type(fresh) is type(callback) and fresh is not callback and fresh.model is None
+    stopping, history, fresh = twin.callbacks[:3]
+    assert stopping.best_weights is None and stopping.patience == 7 and history.history == {}
+    assert (fresh.count, fresh.seen, fresh.step, fresh.names) == (0, [], 2, ["a"]) and fresh.names is not counter.names
+    assert twin.callbacks[3].best is None and twin.callbacks[4].wait == 0
+    small = [each for each in twin.callbacks if not isinstance(each, (LearningRateScheduler, LambdaCallback))]
+    assert len(pickle.dumps(small)) < 3000
+    assert twin.fit(X, Y, validation_data=(X, Y)).callbacks[1].history["loss"] == ours.loss_curve_
+    assert base.clone(net().set_params(callbacks=counter)).callbacks.count == 0
+    kept = pickle.loads(pickle.dumps(counter))
+    assert kept.count == counter.count == 8 and base.clone(net(kept)).callbacks[0].count == 0
+
+
+def test_folds_and_members_have_unused_callbacks():
+    used = net(History(), EarlyStopping("loss")).fit(X, Y)
+    for fitted in nnfast.cross_validate(used, X, Y, 3)["models"] + nnfast.Ensemble(used, 2).fit(X, Y).members_:
+        assert fitted.callbacks[0].history["loss"] == fitted.loss_curve_

@@ -537,3 +537,317 @@ def test_dropout_that_does_not_fit_is_refused(options, message):
     x, y = IRIS
     with pytest.raises(ValueError, match=message):
         nnfast.MLPClassifier((5, 5), **options).fit(x, y)
+
+
+def test_dropout_goes_on_in_partial_fit_and_warm_starts():
+    """With one mask for all calls about half of the units would never be trained."""
+    x, y = standardized(*DIABETES)
+    for warm in (False, True):
+        net = MLPRegressor(hidden_layer_sizes=(40,), activation="tanh", dropout=0.5, random_state=0, warm_start=warm,
+                           max_iter=1, alpha=0)
+        net.partial_fit(x[:1], y[:1])
+        first = net.coefs_[0].copy()
+        for i in range(1, 21):
+            (net.fit if warm else net.partial_fit)(x[i:i + 1], y[i:i + 1])
+        assert (net.coefs_[0] != first).any(axis=0).all()
+    again = [base.clone(net).fit(x, y).fit(x, y).loss_curve_ for _ in range(2)]
+    assert again[0] == again[1]
+
+
+# -- parameters that change on a fitted estimator ----------------------------------------------------------------------
+
+def copies(net):
+    return [pickle.loads(pickle.dumps(net)), copy.deepcopy(net)]
+
+
+@pytest.mark.parametrize("change", [
+    {"activation": "tanh"}, {"activation": ["logistic"]}, {"dropout": 0.5}, {"loss": "poisson"}, {"loss": losses.GaussianNLL()},
+    {"hidden_layer_sizes": (3, 3)}, {"solver": "lbfgs"}, {"n_threads": 1}, {"alpha": 5}])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_predictions_after_set_params_are_those_of_copies_and_of_scikit_learn(change, warm_start):
+    x, y = standardized(*DIABETES)
+    options = {"hidden_layer_sizes": (9,), "max_iter": 3, "random_state": 0, "warm_start": warm_start}
+    net, theirs = MLPRegressor(**options).fit(x, y), neural_network.MLPRegressor(**options).fit(x, y)
+    net.predict(x)
+    net.set_params(**change)
+    for name, value in change.items():
+        if name == "activation":
+            theirs.set_params(activation=value if isinstance(value, str) else value[0])
+    assert_close(net.predict(x), theirs.predict(x), "peer_training")
+    for other in copies(net):
+        np.testing.assert_array_equal(other.predict(x), net.predict(x))
+        assert other.score(x, y) == net.score(x, y)
+    if not {"loss", "hidden_layer_sizes"} & set(change) or not warm_start:
+        before = copies(net)
+        net.fit(x, np.abs(y))
+        for other in before:
+            np.testing.assert_array_equal(other.fit(x, np.abs(y)).predict(x), net.predict(x))
+
+
+def test_predictions_follow_an_output_activation_that_is_set():
+    x, y = SMALL
+    net = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y)
+    proba = net.predict_proba(x)
+    net.out_activation_ = "identity"
+    logits = net.predict_proba(x)
+    assert_close(nnfast.activations.softmax(logits), proba, "prediction")
+    for other in copies(net):
+        np.testing.assert_array_equal(other.predict_proba(x), logits)
+
+
+def test_copies_hold_weights_that_the_user_has_written():
+    x, y = SMALL
+    net = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y)
+    net.coefs_ = [array.astype(np.float32) for array in net.coefs_]
+    others = copies(net)
+    for other in others:
+        np.testing.assert_array_equal(other.predict_proba(x), net.predict_proba(x))
+
+
+@pytest.mark.parametrize("change", [
+    {"hidden_layer_sizes": (9, 9)}, {"hidden_layer_sizes": (8,)}, {"loss": "poisson"}, {"loss": losses.GaussianNLL()},
+    {"loss": losses.Quantile([0.1, 0.9])}])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_warm_start_with_other_layers_is_refused_and_changes_nothing(change, solver):
+    x, y = standardized(*DIABETES)
+    net = MLPRegressor(hidden_layer_sizes=(9,), max_iter=3, random_state=0, warm_start=True, solver=solver).fit(x, y)
+    before, predicted = net.get_params(), net.predict(x)
+    with pytest.raises(ValueError, match="hidden_layer_sizes, loss and the columns of y must stay as they were"):
+        net.set_params(**change).fit(x, np.abs(y))
+    net.set_params(**before)
+    np.testing.assert_array_equal(net.predict(x), predicted)
+    with pytest.raises(ValueError, match="columns of y must stay"):
+        net.fit(x, np.column_stack([y, y]))
+    assert net.n_outputs_ == 1
+    np.testing.assert_array_equal(net.predict(x), predicted)
+    net.fit(x, y)
+
+
+@pytest.mark.parametrize("refused", [
+    lambda net, x, y: net.fit(x[:, :3], y[:5]), lambda net, x, y: net.fit(np.full_like(x, np.nan), y),
+    lambda net, x, y: net.fit(x[:, :3], y, np.zeros(len(y))),
+    lambda net, x, y: net.fit(x[:, :3], y, validation_data=3),
+    lambda net, x, y: net.set_params(class_weight={7: 1.}).fit(x[:, :3], y),
+    lambda net, x, y: net.set_params(callbacks=[3]).fit(x[:, :3], y),
+    lambda net, x, y: net.set_params(early_stopping=True).partial_fit(x, y),
+    lambda net, x, y: net.set_params(activation=["relu"] * 2).fit(x[:, :3], y)])
+def test_a_call_that_is_refused_leaves_the_estimator_as_it_was(refused):
+    x, y = SMALL[0], SMALL[1] % 3
+    net = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y)
+    params, attributes, proba = net.get_params(), set(vars(net)), net.predict_proba(x)
+    with pytest.raises((ValueError, TypeError)):
+        refused(net, x, y)
+    net.set_params(**params)
+    assert set(vars(net)) == attributes and net.n_features_in_ == 64
+    np.testing.assert_array_equal(net.predict_proba(x), proba)
+    net.partial_fit(x, y)
+    new = MLPClassifier(class_weight={7: 1.})
+    with pytest.raises(ValueError, match="not in class_weight"):
+        new.partial_fit(x, y, classes=[0, 1, 2])
+    assert not hasattr(new, "classes_") and not hasattr(new, "coefs_")
+
+
+@pytest.mark.parametrize("first", [{}, {"early_stopping": True}, {"solver": "lbfgs"}, {"solver": "sgd"}])
+@pytest.mark.parametrize("then", [
+    {}, {"early_stopping": True}, {"solver": "lbfgs"}, {"solver": "sgd"}, {"dropout": 0.2}, {"batch_size": 20},
+    {"learning_rate": lambda step: 0.02}, {"class_weight": "balanced"}, {"callbacks": [nnfast.callbacks.History()]}])
+def test_parameters_of_training_may_change_between_warm_starts(first, then):
+    x, y = SMALL[0] / 16, SMALL[1]
+    net = MLPClassifier((9,), warm_start=True, max_iter=3, batch_size=30, learning_rate_init=0.05, random_state=0)
+    defaults = net.get_params()
+    for options in (first, then, first, then):
+        net.set_params(**{**defaults, **options}).fit(x, y)
+        if net.solver != "lbfgs":
+            of_scores = [net.validation_scores_ is not None, net.best_validation_score_ is not None, net.best_loss_ is None]
+            assert of_scores == [net.early_stopping] * 3
+    net.set_params(**{**defaults, "max_iter": 40, **then}).fit(x, y)
+    assert net.score(x, y) > 0.7
+    net.set_params(**defaults).partial_fit(x, y)
+    net.fit(x, y, validation_data=(x, y)).set_params(early_stopping=True).fit(x, y)
+    assert net.score(x, y) > 0.7 and net.best_validation_score_ == max(net.validation_scores_)
+
+
+def test_warm_starts_go_on_with_sparse_and_dense_rows():
+    from scipy.sparse import coo_matrix
+
+    x, y = SMALL
+    results = []
+    for forms in ((coo_matrix, np.asarray), (np.asarray, coo_matrix), (np.asarray, np.asarray)):
+        net = MLPClassifier((9,), warm_start=True, max_iter=3, random_state=0)
+        for form in forms:
+            net.fit(form(x), y)
+        np.testing.assert_allclose(net.predict_proba(x), copies(net)[0].predict_proba(coo_matrix(x)), rtol=1e-9)
+        results.append(net.loss_curve_)
+    np.testing.assert_allclose(results[0], results[2], rtol=1e-9)
+    np.testing.assert_allclose(results[1], results[2], rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver, change", [("sgd", {}), ("adam", {}), ("sgd", {"solver": "adam"}), ("adam", {"solver": "sgd"})])
+def test_partial_fit_follows_the_solver_and_the_learning_rate(solver, change):
+    x, y = SMALL
+    net = MLPClassifier((9,), solver=solver, momentum=0, random_state=0).partial_fit(x, y, classes=np.arange(10))
+    steps, before = net._optimizer.t, [array.copy() for array in net.coefs_]
+    net.set_params(learning_rate_init=1e-30, **change).partial_fit(x, y)
+    assert net._optimizer.t == steps * (1 if change else 2)
+    for a, b in zip(before, net.coefs_):
+        np.testing.assert_allclose(a, b, atol=1e-20)
+
+
+def test_the_state_of_the_optimizer_goes_on_when_the_learning_rate_changes():
+    x, y = SMALL
+    net = MLPClassifier((9,), random_state=0).partial_fit(x, y, classes=np.arange(10))
+    twin = pickle.loads(pickle.dumps(net))
+    net.set_params(learning_rate_init=0.0010000000001).partial_fit(x, y)
+    np.testing.assert_allclose(net.coefs_[0], twin.partial_fit(x, y).coefs_[0], rtol=1e-6, atol=1e-12)
+
+
+# -- weights of classes and rows ---------------------------------------------------------------------------------------
+
+def test_balanced_weights_count_the_rows_that_are_trained_on_with_their_weights():
+    x, y = IRIS
+    options = {"solver": "lbfgs", "max_iter": 20, "random_state": 0, "class_weight": "balanced"}
+    weights = np.ones(150)
+    weights[:30] = 0
+    a, b = MLPClassifier(**options).fit(x, y, weights), MLPClassifier(**options).fit(x[30:], y[30:])
+    assert a.loss_ == pytest.approx(b.loss_, rel=1e-6)
+    weights[30:50] = 0          # a class without weight is none
+    a, b = (MLPClassifier(**options).fit(x, y, each) for each in (weights, weights * np.array([9, 1, 1])[y]))
+    assert a.loss_ == pytest.approx(b.loss_, rel=1e-6)
+    twice = np.concatenate([np.arange(150), np.arange(20)])
+    a = MLPClassifier(**options).fit(x, y, np.bincount(twice))
+    assert a.loss_ == pytest.approx(MLPClassifier(**options).fit(x[twice], y[twice]).loss_, rel=1e-6)
+
+
+def test_balanced_weights_do_not_count_rows_held_out():
+    x, y = SMALL
+    options = {"hidden_layer_sizes": (5,), "max_iter": 1, "random_state": 0, "early_stopping": True,
+               "validation_fraction": 0.5, "batch_size": 10**6}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours = MLPClassifier(class_weight="balanced", **options).fit(x, y % 2)
+        state = np.random.RandomState(0)
+        for size in ((64, 5), 5, (5, 1), 1):        # the first weights
+            state.uniform(size=size)
+        train, _ = model_selection.train_test_split(np.arange(300), random_state=state, test_size=0.5, stratify=y % 2)
+        counts = np.bincount(y[train] % 2)
+        theirs = neural_network.MLPClassifier(**options).fit(x, y % 2, (150 / 2 / counts)[y % 2])
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-9)
+
+
+def test_partial_fit_takes_weights_of_classes_that_a_batch_lacks():
+    x, y = IRIS
+    net, twin = (MLPClassifier((5,), random_state=0, class_weight=table) for table in ({0: 1., 1: 2., 2: 3.}, None))
+    for rows in (slice(0, 60), slice(90, 150)):
+        net.partial_fit(x[rows], y[rows], classes=[0, 1, 2])
+        twin.partial_fit(x[rows], y[rows], np.array([1., 2., 3.])[y[rows]], classes=[0, 1, 2])
+    assert net.loss_curve_ == twin.loss_curve_
+    with pytest.raises(ValueError, match="class_weight='balanced' must not be used with partial_fit"):
+        net.set_params(class_weight="balanced").partial_fit(x, y)
+
+
+def test_rows_to_train_on_need_a_weight():
+    x, y = IRIS
+    weights = np.zeros(150)
+    weights[:50] = 1
+    with pytest.raises(nnfast.FitErrors, match="at least one non-zero number"):
+        nnfast.fit_many([MLPClassifier((5,), max_iter=2)], x, y, folds=[np.arange(50, 150)], sample_weight=weights)
+
+
+# -- scores ------------------------------------------------------------------------------------------------------------
+
+def test_quantiles_are_scored_by_their_loss():
+    x, y = DIABETES
+    loss = losses.Quantile([0.1, 0.5, 0.9])
+    options = {"loss": loss, "hidden_layer_sizes": (9,), "max_iter": 5, "random_state": 0}
+    net, weights = MLPRegressor(**options).fit(x, y, validation_data=(x, y)), np.linspace(0, 1, 442)
+    three = np.column_stack([y, y, y])
+    assert net.score(x, y) == net.validation_scores_[-1] == pytest.approx(-loss(three, net.predict(x)))
+    rows = loss.per_sample(three, net.predict(x))
+    assert net.score(x, y.tolist(), weights) == pytest.approx(-np.average(rows, weights=weights))
+    assert np.isfinite(MLPRegressor(early_stopping=True, **options).fit(x, y, weights).best_validation_score_)
+    assert MLPRegressor(early_stopping=True, **options).fit(x, y, validation_data=(x[:1], y[:1])).n_iter_ == 5
+    np.testing.assert_allclose(nnfast.cross_validate(MLPRegressor(**options), x, y, 3)["score"],
+                               [model.score(x[test], y[test]) for model, test in
+                                zip(nnfast.cross_validate(MLPRegressor(**options), x, y, 3)["models"],
+                                    np.array_split(np.random.default_rng(0).permutation(442), 3))])
+    search = model_selection.GridSearchCV(MLPRegressor(**options), {"alpha": [0, 1]}, cv=2).fit(x, y)
+    assert search.best_score_ < 0
+    members = nnfast.Ensemble(MLPRegressor(**options), 3, random_state=0).fit(x, y)
+    assert members.score(x, y) == pytest.approx(-loss(three, members.predict(x)))
+    assert members.predict_std(x).shape == (442, 3)
+    net.set_params(loss="mse")
+    assert net.score(x, y) < 0 and net.predict(x).shape == (442, 3)
+
+
+def test_means_of_a_gaussian_are_scored_by_r2():
+    x, y = standardized(*two_targets())
+    net = MLPRegressor(loss="gaussian_nll", max_iter=5, random_state=0, early_stopping=True).fit(x, y / 100)
+    from sklearn.metrics import r2_score
+
+    assert net.score(x, y / 100) == r2_score(y / 100, net.predict(x)) and len(net.validation_scores_) == 5
+
+
+def test_early_stopping_without_a_finite_score_keeps_the_last_weights(monkeypatch):
+    x, y = standardized(*DIABETES)
+    options = {"hidden_layer_sizes": (9,), "max_iter": 5, "random_state": 0}
+    monkeypatch.setattr(MLPRegressor, "_score", lambda *_, **__: np.nan)
+    net = MLPRegressor(early_stopping=True, n_iter_no_change=2, **options).fit(x, y, validation_data=(x, y))
+    assert net.n_iter_ == 3
+    np.testing.assert_array_equal(net.predict(x), MLPRegressor(**{**options, "max_iter": 3}).fit(x, y).predict(x))
+
+
+@pytest.mark.parametrize("kind, given, message", [
+    (MLPRegressor, lambda x, y: (x[:1], y[:1]), "R\\^2 needs at least two rows"),
+    (MLPRegressor, lambda x, y: (x, np.column_stack([y, y])), "as many columns as y"),
+    (MLPRegressor, lambda x, y: (x, y, np.ones(3)), "sample_weight"),
+    (MLPRegressor, lambda x, y: (x, np.full(442, "a")), "y of validation_data must be an array of real numbers"),
+    (MLPClassifier, lambda x, y: (x, np.column_stack([y, y])), "as many columns as y")])
+def test_validation_data_that_can_not_be_scored_is_refused_before_training(kind, given, message):
+    x, y = DIABETES[0], DIABETES[1] if kind is MLPRegressor else DIABETES[1] > 100
+    net = kind(max_iter=2)
+    with pytest.raises(ValueError, match=message):
+        net.fit(x, y, validation_data=given(x, y))
+    assert not hasattr(net, "coefs_")
+    with pytest.raises(ValueError, match="validation_data must be left out with solver='lbfgs'"):
+        net.set_params(solver="lbfgs").fit(x, y, validation_data=(x, y))
+
+
+# -- losses, versions --------------------------------------------------------------------------------------------------
+
+class Halved(losses.Loss):
+    """scikit-learn's squared error as a loss of one's own."""
+
+    def call(self, y_true, y_pred):
+        return own(y_true, y_pred)
+
+
+@pytest.mark.parametrize("loss", [Halved, Halved(), own])
+def test_a_subclass_of_loss_trains(loss):
+    x, y = standardized(*DIABETES)
+    net = base.clone(MLPRegressor(loss=loss, max_iter=3, random_state=0)).fit(x, y)
+    assert_close(net.loss_curve_, MLPRegressor(max_iter=3, random_state=0).fit(x, y).loss_curve_, "peer_training")
+    for other in copies(net):
+        np.testing.assert_array_equal(other.predict(x), net.predict(x))
+
+
+@pytest.mark.parametrize("sizes", [(100,), [100], 100, np.array([100])])
+def test_sizes_in_the_place_of_the_loss_are_recognised(sizes):
+    with pytest.raises(ValueError, match="The 'loss' parameter of MLPRegressor must be .*sizes of layers as hidden_layer_sizes="):
+        MLPRegressor(sizes).fit(*DIABETES)
+
+
+@pytest.mark.parametrize("library, category, message", [
+    ("nnfast", UserWarning, "pickled by nnfast 0.0.1"), ("sklearn", exceptions.InconsistentVersionWarning, "version 0.0.1")])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_pickle_of_another_version_warns(library, category, message, together, monkeypatch):
+    net = MLPClassifier((5,), max_iter=2)
+    net = (nnfast.Ensemble(net, 2) if together else net).fit(*IRIS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "_nnfast_version" not in vars(pickle.loads(pickle.dumps(net)))
+    with monkeypatch.context() as patch:
+        patch.setitem(nnfast.estimators.VERSIONS, f"_{library}_version", "0.0.1")
+        written = pickle.dumps(net)
+    with pytest.warns(category, match=message):
+        read = pickle.loads(written)
+    np.testing.assert_array_equal(read.predict(IRIS[0]), net.predict(IRIS[0]))

@@ -31,7 +31,7 @@ def weights(models):
     return [model.params.tobytes() for model in models]
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2, 5, None, -1])
+@pytest.mark.parametrize("n_jobs", [1, 2, 5, None, -1, -2, -100])
 def test_nets_are_those_of_one_fit_each(n_jobs):
     one_by_one = several()
     for model in one_by_one:
@@ -85,6 +85,11 @@ def test_an_error_is_reported_with_its_index_and_loses_nothing():
     (lambda models: {"folds": [[0.5]] * 6}, "row number"),
     (lambda models: {"fit_options": [{}]}, "fit_options must have one entry"),
     (lambda models: {"n_jobs": 0}, "n_jobs must be"),
+    (lambda models: {"n_jobs": 1.5}, "n_jobs must be"),
+    (lambda models: {"models": [*models, nnfast.Sequential]}, r"models\[6\] is <class"),
+    (lambda models: {"sample_weight": 2.}, r"sample_weight must have shape \(400,\)"),
+    (lambda models: {"x": X[:-1]}, "x and y must have the same number of rows"),
+    (lambda models: {"y": ["a"] * 400}, "y must be an array of real numbers"),
     (lambda models: {"verbose": 7}, "verbose must be"),
 ])
 def test_bad_input_is_refused_before_training(change, message):
@@ -162,6 +167,23 @@ def test_an_interrupt_ends_all_fits(monkeypatch):
     fit_many(models, X, Y)
 
 
+def test_minus_two_jobs_are_all_cpus_but_one(monkeypatch):
+    counts = []
+    monkeypatch.setattr(nnfast._threads, "cpus", lambda: 4)
+    monkeypatch.setattr(nnfast.many, "_in_threads", lambda function, count, n_threads, bar: counts.append(n_threads))
+    for n_jobs in (None, -1, -2, -4, -9, 3):
+        fit_many(several(), X, Y, n_jobs=n_jobs)
+    assert counts == [4, 4, 3, 1, 1, 3]
+
+
+def test_weights_of_one_model_go_before_those_of_all():
+    weighted = np.linspace(0, 1, 400)
+    models, alone = [sequential(), sequential()], sequential()
+    fit_many(models, X, Y, fit_options=[{"sample_weight": weighted}, {}], sample_weight=np.ones(400))
+    alone.fit(X, Y, sample_weight=weighted, verbose=0)
+    assert weights(models[:1]) == weights([alone]) != weights(models[1:])
+
+
 # -- cross-validation ----------------------------------------------------------------------------------------------------
 
 def test_cross_validation_scores_each_row_once():
@@ -176,10 +198,36 @@ def test_cross_validation_scores_each_row_once():
 
 
 @pytest.mark.parametrize("folds, message", [(1, "at least 2"), (401, "at most the number of rows"), ([], "pairs"), ([[1]], "pairs"),
-                                            ([([1], [400])], r"row numbers in \[0, 400\)")])
+                                            ([([1], [400])], r"row numbers in \[0, 400\)"), ([1, 2], "pairs"), ("abc", "pairs"),
+                                            ([([1], [-1])], r"folds\[0\] must hold row numbers"), ([([True], [1])], "row number"),
+                                            ([([0], [1]), ([0], [])], r"folds\[1\]")])
 def test_bad_folds_are_refused(folds, message):
     with pytest.raises(ValueError, match=message):
         cross_validate(sequential(), X, Y, folds)
+
+
+def test_folds_may_be_generators_masks_and_ranges():
+    masks = [np.arange(400) % 4 == i for i in range(4)]
+    numbers = [(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in masks]
+    expected = cross_validate(sequential(), X, Y, numbers)["loss"]
+    for folds in (((~mask, mask) for mask in masks), [[(~mask).tolist(), mask.tolist()] for mask in masks],
+                  ([np.flatnonzero(~mask), range(i, 400, 4)] for i, mask in enumerate(masks))):
+        np.testing.assert_array_equal(cross_validate(sequential(), X, Y, folds)["loss"], expected)
+
+
+def test_lists_and_columns_are_data_of_a_sequential():
+    results = [cross_validate(sequential(), X, Y, 3, sample_weight=np.arange(400.))["loss"],
+               cross_validate(sequential(), X.tolist(), Y.tolist(), 3, sample_weight=list(range(400)))["loss"],
+               cross_validate(sequential(), X, Y, 3, sample_weight=np.arange(400.)[:, None])["loss"]]
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"sample_weight": 2.}, "sample_weight must have shape"), ({"y": Y[:-1]}, "same number of rows"), ({"x": 3.}, "axis of rows")])
+def test_bad_data_are_refused_before_a_model_is_copied(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        cross_validate(**{"model": sequential(), "x": X, "y": Y, **arguments})
 
 
 # -- estimators ----------------------------------------------------------------------------------------------------------
@@ -286,3 +334,87 @@ def test_an_ensemble_predicts_the_mean_of_its_members(bagging):
     with pytest.raises(TypeError, match="model must be an MLPClassifier.*Sequential by nnfast.fit_many"):
         nnfast.Ensemble(sequential()).fit(X, Y)
     assert not hasattr(nnfast.Ensemble(nnfast.MLPRegressor()), "predict_proba")
+
+
+@quiet
+@pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")
+@pytest.mark.parametrize("form", ["csr_matrix", "csc_matrix", "coo_matrix", "dia_matrix", "bsr_matrix", "lil_matrix",
+                                  "dok_matrix", "csr_array", "coo_array"])
+def test_sparse_rows_of_every_format_are_shared(form):
+    from scipy import sparse
+
+    x, three = np.where(X > 0.5, X, 0), (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
+    model = nnfast.MLPClassifier((6,), max_iter=5, random_state=0)
+    expected = cross_validate(model, sparse.csr_matrix(x), three, 3, sample_weight=2.)
+    results = cross_validate(model, getattr(sparse, form)(x), three, 3, sample_weight=2.)
+    np.testing.assert_array_equal(results["score"], expected["score"])
+    assert np.isclose(results["score"], cross_validate(model, x, three, 3)["score"], atol=0.02).all()
+    assert nnfast.Ensemble(model, 2, random_state=0).fit(getattr(sparse, form)(x), three, 2.).score(x, three) > 0
+
+
+@quiet
+@pytest.mark.parametrize("form", ["csr_matrix", "csc_matrix", "coo_matrix", "csr_array", "coo_array"])
+def test_labels_may_be_sparse(form):
+    from scipy import sparse
+
+    labels = (X[:, :3] > 0).astype(int)
+    given, rows = getattr(sparse, form)(labels), np.arange(0, 400, 2)
+    model = nnfast.MLPClassifier((6,), max_iter=5, random_state=0)
+    [of_sparse], [of_dense] = (fit_many([model._unfitted()], X, y, folds=[rows]) for y in (given, labels))
+    assert of_sparse.loss_curve_ == of_dense.loss_curve_
+    assert type(of_sparse.predict(X)) is type(model._unfitted().fit(X, given).predict(X))
+    scores = [cross_validate(model, X, y, 3)["score"] for y in (given, labels)]
+    np.testing.assert_array_equal(*scores)
+    for bagging in (False, True):
+        a, b = (nnfast.Ensemble(model, 2, bagging=bagging, random_state=0).fit(X, y) for y in (given, labels))
+        np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X))
+        assert a.score(X, given) == b.score(X, labels)
+
+
+@quiet
+@pytest.mark.filterwarnings("error:.*feature names")
+def test_tables_with_any_index_are_shared():
+    pandas = pytest.importorskip("pandas")
+    index = RNG.permutation(400) + 1000
+    table = pandas.DataFrame(X, index=index, columns=list("abcdef"))
+    labels = pandas.Series(np.array(["no", "yes"], object)[LABELS], index=index)
+    table["weight"] = np.linspace(0.5, 1, 400)
+    model = nnfast.MLPClassifier((6,), max_iter=5, random_state=0, warm_start=True)
+    scores = [cross_validate(model, x, y, 3, sample_weight=each)["score"] for x, y, each in (
+        (table, labels, table["weight"]), (table.to_numpy(), labels.tolist(), np.linspace(0.5, 1, 400)))]
+    np.testing.assert_array_equal(*scores)
+    for _ in range(2):
+        fit_many([model], table, labels, sample_weight=table["weight"].tolist())
+    assert model.predict(table).shape == (400,) and model.feature_names_in_.tolist() == list(table.columns)
+    with pytest.raises(FitErrors, match="feature names should match"):
+        fit_many([model], table.rename(columns={"a": "z"}), labels)
+    ensemble = nnfast.Ensemble(model, 2).fit(table, labels, table["weight"])
+    assert ensemble.predict(table).shape == (400,) and not hasattr(ensemble.fit(X, LABELS), "feature_names_in_")
+
+
+@quiet
+@pytest.mark.parametrize("wrong", ["Pipeline", "Ridge", "MLPClassifier", "Ensemble"])
+def test_a_model_that_is_none_of_ours_is_refused_before_training(wrong):
+    from sklearn import linear_model, pipeline
+
+    trained = nnfast.MLPClassifier((6,), max_iter=5)
+    model = {"Pipeline": pipeline.make_pipeline(trained), "Ridge": linear_model.Ridge(),
+             "MLPClassifier": nnfast.MLPClassifier, "Ensemble": nnfast.Ensemble(trained)}[wrong]
+    with pytest.raises(TypeError, match="models must be Sequential, MLPClassifier or MLPRegressor"):
+        cross_validate(model, X, LABELS)
+    with pytest.raises(TypeError, match=r"models\[1\] is"):
+        fit_many([trained, model], X, LABELS)
+    with pytest.raises(ValueError, match="random_state must be"):
+        fit_many([trained, nnfast.MLPClassifier(random_state="seed")], X, LABELS)
+    assert not hasattr(trained, "coefs_")
+
+
+@quiet
+def test_weights_of_classes_are_those_of_the_fold():
+    from sklearn import model_selection
+
+    y = (X[:, 0] > 0.8).astype(int)
+    model = nnfast.MLPClassifier((6,), solver="lbfgs", max_iter=10, random_state=0, class_weight="balanced")
+    folds = list(model_selection.KFold(3).split(X))
+    for fitted, (train, _) in zip(cross_validate(model, X, y, folds)["models"], folds):
+        assert fitted.loss_ == model._unfitted().fit(X[train], y[train]).loss_
