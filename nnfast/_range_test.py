@@ -3,7 +3,7 @@
 Batches differ in their losses by more than small rates change them.  So each loss is compared with the loss that the
 untrained model has on the same batch, with the same random numbers: what the steps have changed.  This difference is 0 at
 the first step and follows the rates without the noise of batches.  Its running mean lags, so its steepest place says
-little; the rate at half of its fall hardly depends on noise, on either end of the range, or on the shape of the curve.
+little; the rate at 60 % of its fall hardly depends on noise, on either end of the range, or on the shape of the curve.
 """
 import copy
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["LearningRateCurve", "find_learning_rate"]
 
 DIVERGED = 4            # times the lowest smoothed loss
 MEMORY = 0.9            # of the running mean that smooths the differences
-FALL = 0.5              # share of the fall that is done at the suggested rate
+FALL = 0.6              # share of the fall that is done at the suggested rate
 LEAST_FALL = 0.05       # of the loss of the untrained model: what falls less shows nothing
 LEAST_STEPS = 20        # twice what the running mean remembers
 
@@ -33,8 +33,8 @@ class LearningRateCurve:
         The losses without the noise of batches: the mean loss of the untrained model on these batches, plus the running
         mean of what the steps have changed.
     suggestion : float or None
-        The first rate at which the smoothed loss has fallen half of the way from its first to its lowest value.  None
-        where it falls by less than 5 %: these rates are too small, or too large, or the model learns nothing from the data.
+        The first rate at which the smoothed loss has done 60 % of its fall, from its first to its lowest value.  None where
+        it falls by less than 5 %: these rates are too small, or too large, or the model learns nothing from the data.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, step
     Returns
     -------
     LearningRateCurve
-        Its `suggestion` is the rate at half of the fall of the loss: below the rate where the loss is lowest, which is close
+        Its `suggestion` is the rate at 60 % of the fall of the loss: below the rate where the loss is lowest, which is close
         to divergence.  It is a start for a search.  It is None where the loss hardly falls: look at the curve with
         `nnfast.plotting.plot_learning_rates`, and choose other rates.
 

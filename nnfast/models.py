@@ -116,6 +116,7 @@ class Sequential:
         self._units = None
         self._pace = _threads.Pace()
         self._lock = threading.Lock()
+        self._logged = ()           # names of what the last fit puts into the logs of an epoch
         self._open_to = None        # the thread whose callback runs: it may use the model that its fit holds
         self.stop_training = False
         for layer in layers if layers is not None else []:
@@ -430,6 +431,8 @@ class Sequential:
             batches = -(-rows // batch_size)
             self.stop_training = False
             hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": batches, "verbose": verbose})
+            names = ["loss", *(name for name, _, _ in self._metrics)]
+            self._logged = names if validation is None else [*names, *(f"val_{name}" for name in names)]
             run = _Run(self, hooks, _Reporter(verbose, epochs, batches), validation, n_threads, _nonfinite(nonfinite, hooks),
                        None if max_seconds is None else begun + max_seconds)
             self.history = run.history

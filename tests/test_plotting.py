@@ -212,7 +212,7 @@ def test_a_range_test_is_drawn_with_its_suggestion():
     curve = LearningRateCurve(np.array([0.01, 0.1, 1.0]), np.array([3.0, 2.0, 5.0]), np.array([3.0, 2.5, 4.0]), 0.1)
     ax, = plot_learning_rates(curve)
     assert line(ax, "smoothed")[1].tolist() == [3.0, 2.5, 4.0] and line(ax, "loss of a batch")[0].tolist() == [0.01, 0.1, 1.0]
-    assert ax.get_xscale() == "log" and line(ax, "half of the fall at 0.1")[0][0] == 0.1
+    assert ax.get_xscale() == "log" and line(ax, "60 % of the fall at 0.1")[0][0] == 0.1
 
 
 def test_a_range_test_without_a_suggestion_is_drawn():
