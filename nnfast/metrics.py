@@ -2,12 +2,14 @@
 
 A metric is a few sums over rows and a formula of these sums.  The sums of two disjoint sets of rows add up to those of
 both, so a metric keeps no row: its state is its sums, and a model adds up the sums of its slices of rows.
+A function of your own is called once, on all rows of an evaluation or an epoch.  So no metric of a model depends on batches,
+slices or threads.
 
     kind                    sums                                                    result
     mean over rows          sum of weight * value, sum of weights                   their quotient
     confusion counts        weights of positives and negatives between thresholds   of tp, fp, tn, fn at each threshold
     F-score                 true, predicted and actual positives of each column     their harmonic mean
-    R2                      moments of y_true and squared residuals of each column  1 - residual / variance
+    R2                      mean, squared deviations, squared residuals by column   1 - residuals / deviations
     IoU                     confusion matrix of classes                             intersection / union
 
     stateful                update_state, result, reset_state, as in Keras
@@ -1375,10 +1377,28 @@ class F1Score(FBetaScore):
         super().__init__(average, threshold=threshold, name=name)
 
 
+class _Moments(np.ndarray):
+    """Sums of R2Score, a row each: elements, weights, a shift, mean of y_true less the shift, squared deviations, squared residuals.
+
+    They are added as moments are, see Chan, Golub and LeVeque 1979: the squared deviations of two sets of rows are those of
+    both plus (distance of the means)^2 a b / (a + b), a and b their weights.
+    """
+
+    def __add__(self, other):
+        (elements, a, shift, mean, squares, residual), more = np.asarray(self), np.asarray(other)
+        distance, share = more[2] - shift + (more[3] - mean), _ratio(more[1], a + more[1])
+        shift, mean = np.where(a > 0, (shift, mean + distance * share), more[2:4])
+        return np.stack([elements + more[0], a + more[1], shift, mean, squares + more[4] + distance**2 * a * share,
+                         residual + more[5]]).view(_Moments)
+
+    def __radd__(self, nothing):
+        return self
+
+
 class R2Score(Metric):
     """1 - sum (y_true - y_pred)^2 / sum (y_true - mean y_true)^2, the coefficient of determination, by column.
 
-    A column that is constant in y_true scores 1 if it is met and 0 if not.
+    A column that is constant in y_true scores 1 if it is met and 0 if not; one row alone scores NaN: as in scikit-learn.
 
     Parameters
     ----------
@@ -1405,7 +1425,7 @@ class R2Score(Metric):
     _name = "r2_score"
     _labels = False
     _flat = True
-    _shape = (5, 1)
+    _shape = (6, 1)
 
     def __init__(self, class_aggregation="uniform_average", num_regressors=0, name=None, dtype=None):
         super().__init__(name)
@@ -1415,13 +1435,16 @@ class R2Score(Metric):
 
     def _sums(self, y_true, y_pred, weights):
         y_true, rows = y_true.astype(np.float64), np.ones((len(y_pred), 1)) if weights is None else weights[:, None]
-        parts = [np.ones_like(y_true), y_true, y_true**2, (y_true - y_pred)**2]
-        return np.stack([np.full(y_true.shape[1], float(len(y_true)))] + [(rows * part).sum(axis=0) for part in parts])
+        shift = y_true[:1].sum(axis=0)              # the first row, or 0: sums of large values would lose their deviations
+        count, shifted = np.full(len(shift), rows.sum()), y_true - shift
+        mean = _ratio((rows * shifted).sum(axis=0), count)
+        squares, residual = ((rows * part**2).sum(axis=0) for part in (shifted - mean, y_true - y_pred))
+        return np.stack([np.full(len(shift), len(y_true)), count, shift, mean, squares, residual]).view(_Moments)
 
     def _result(self, sums):
-        elements, count, total, squares, residual = sums
-        variance = squares - _ratio(total**2, count)
-        variance[variance <= 1e-14 * squares] = 0           # what is left is rounding
+        elements, count, _, _, variance, residual = np.asarray(sums)
+        if elements[0] == 1:
+            return np.full(len(elements), np.nan) if self.class_aggregation is None else np.nan
         scores = np.where(variance > 0, 1 - _ratio(residual, variance), 1. * ((residual == 0) & (count > 0)))
         if self.class_aggregation == "uniform_average":
             scores = float(scores.mean())
