@@ -190,6 +190,10 @@ class Metric:
         """Code of the kernel in network.METRICS that gives the value of a row, or None."""
         return None
 
+    def _lack(self, y_true, n_outputs):
+        """What is missing in these targets, labels (n,) or (n, n_outputs), so that the metric says nothing; None by default."""
+        return None
+
     def _sums(self, y_true, y_pred, weights):
         """The sums of rows, float64: y_true is int64 labels (n,) or (n, outputs), weights are None or float64 (n,).
 
@@ -239,13 +243,20 @@ class _Mean(Metric):
 
 
 class MeanMetricWrapper(_Mean):
-    """The mean of what a function gives; a function in `compile(metrics=...)` becomes this.
+    """A function as metric: the mean of the values it gives, or its one number; in `compile(metrics=...)` it becomes this.
+
+    A model calls it once, with all rows of an evaluation or an epoch, whatever the batches: of values of rows the metric
+    is the mean over rows, and a number, a score of scikit-learn say, is the metric.  (Keras calls it for each batch and averages.)
+    Before the first training it is tried with a few rows.
+
+    Alone, each `update_state` calls it once.  Values of rows do not depend on how rows are split between updates; numbers
+    do, for their mean by rows is the result: give such a function all rows in one update.
 
     Parameters
     ----------
     fn : function (y_true, y_pred) -> value of each row, or one number
         It gets arrays (n, outputs), with a sparse loss integer labels (n,) as y_true.  Further axes of the value are
-        averaged; a number counts as the value of all rows it was given: a model gives many rows at once, not all.
+        averaged.  As a weighted metric the values of rows are weighted, a number is as it is.
     name : str, optional
         That of the function by default.
 
@@ -274,14 +285,15 @@ class MeanMetricWrapper(_Mean):
         self._name = getattr(fn, "__name__", type(fn).__name__)
         super().__init__(name)
 
-    def _values(self, y_true, y_pred):
+    def _sums(self, y_true, y_pred, weights):
         values = check.numeric(self.fn(y_true, y_pred), f"the value of metric {self.name!r}").astype(np.float64)
-        if values.ndim == 0:
-            return np.full(len(y_pred), values)
-        if len(values) != len(y_pred):
+        if values.ndim and len(values) != len(y_pred):
             raise ValueError(f"metric {self.name!r} must give a number, or a value for each of the {len(y_pred)} rows; "
                              f"got shape {values.shape}. Reduce the last axis only.")
-        return values.mean(axis=tuple(range(1, values.ndim)))
+        weights = np.ones(len(y_pred)) if weights is None else weights
+        if values.ndim == 0:
+            return np.array([values * weights.sum(), weights.sum()])
+        return np.array([(values.mean(axis=tuple(range(1, values.ndim))) * weights).sum(), weights.sum()])
 
 
 class Accuracy(_Mean):
@@ -772,6 +784,7 @@ class _Confusion(Metric):
     thresholds = top_k = class_id = None
     _flat = True
     _each_label = False         # a curve for each column, else one of all
+    _needs = ()                 # "positives", "negatives": without them a quotient is 0/0
 
     def _bounds(self):
         """The thresholds, in any order."""
@@ -789,6 +802,13 @@ class _Confusion(Metric):
                 raise ValueError(f"{name} of metric {self.name!r} must be at most {n_outputs - least} for {n_outputs} "
                                  f"output{'s' if n_outputs > 1 else ''}; got {getattr(self, name)}.")
         return super()._resolve(n_outputs, sparse)
+
+    def _lack(self, y_true, n_outputs):
+        positive = _one_hot(y_true, n_outputs) != 0
+        positive = positive if self.class_id is None else positive[:, self.class_id]
+        axis = 0 if self._each_label else None
+        there = {"positives": positive.any(axis=axis), "negatives": (~positive).any(axis=axis)}
+        return next((kind for kind in self._needs if not np.all(there[kind])), None)
 
     def _scores(self, y_pred):
         """What is compared with the thresholds."""
@@ -1025,6 +1045,7 @@ class Recall(Precision):
     """
 
     _name = "recall"
+    _needs = ("positives",)
 
     def _at(self, tp, fp, tn, fn):
         return _ratio(tp, tp + fn)
@@ -1034,6 +1055,7 @@ class _Best(_Confusion):
     """The best value of one rate over the thresholds 0, ..., 1 at which another is at least as large as demanded."""
 
     _rises = True
+    _needs = ("positives", "negatives")
 
     def __init__(self, num_thresholds, class_id, name):
         super().__init__(name)
@@ -1243,6 +1265,10 @@ class AUC(_Confusion):
         self.from_logits = bool(from_logits)
 
     @property
+    def _needs(self):
+        return ("positives", "negatives") if self.curve == "ROC" else ("positives",)
+
+    @property
     def _shape(self):
         return len(self.label_weights) if self.multi_label and self.label_weights else 1, 2, len(self._bounds()) + 1
 
@@ -1330,6 +1356,9 @@ class FBetaScore(Metric):
         self.threshold = None if threshold is None else check.number(threshold, "threshold", 0, 1)
         if self.beta == 0 or self.threshold == 0:
             raise ValueError(f"beta and threshold must be above 0; got beta={beta!r}, threshold={threshold!r}.")
+
+    def _lack(self, y_true, n_outputs):
+        return None if np.any(_one_hot(y_true, n_outputs)) else "positives"
 
     def _sums(self, y_true, y_pred, weights):
         actual = _one_hot(y_true, y_pred.shape[1]).astype(np.float64)
@@ -1432,6 +1461,9 @@ class R2Score(Metric):
         self.class_aggregation = _choice(class_aggregation, "class_aggregation",
                                          ("uniform_average", "variance_weighted_average", None))
         self.num_regressors = check.size(num_regressors, "num_regressors", 0)
+
+    def _lack(self, y_true, n_outputs):
+        return "two rows" if len(y_true) < 2 else "targets that differ" if np.any(np.ptp(y_true, axis=0) == 0) else None
 
     def _sums(self, y_true, y_pred, weights):
         y_true, rows = y_true.astype(np.float64), np.ones((len(y_pred), 1)) if weights is None else weights[:, None]

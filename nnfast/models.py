@@ -249,6 +249,7 @@ class Sequential:
             Keras' default is "rmsprop"; ours is "adam".
         loss : str, loss, or a loss of your own (see `losses.Custom`)
         metrics : str, metric, function (y_true, y_pred), or list of them, optional
+            A function is called once for an epoch or an evaluation, with all rows: see `metrics.MeanMetricWrapper`.
         weighted_metrics : the same, optional
             Rows count with their `sample_weight` and `class_weight`.
 
@@ -320,7 +321,13 @@ class Sequential:
         if self._network.predict_rows(data.x, data.x_source, 0, few, outputs) < 0 and np.isfinite(y).all() and np.isfinite(outputs).all():
             if self._loss._needs_check:
                 self._loss._called(y, outputs)
-            self._tally.try_out(data, outputs)
+            try:
+                self._tally.try_out(data, outputs)
+            except Exception:
+                outputs = np.empty((len(data), self._units), self.dtype)
+                if few == len(data) or not self._tally.at_once or self._network.predict_rows(data.x, data.x_source, 0, len(data), outputs) >= 0:
+                    raise
+                self._tally.try_out(data, outputs)      # a function may need more rows than a few, of two classes, say
             self._tried = True
 
     def _ready(self, x):
@@ -357,6 +364,8 @@ class Sequential:
         validation_split : float in [0, 1)
             Share of the last rows that are kept out of training and evaluated after every epoch.
         validation_data : (x, y) or (x, y, sample_weight), optional
+            A warning tells of metrics that these rows, or those of validation_split, are too few or too alike for: the R2
+            score of one row, the area under a curve of one class.
         shuffle : bool
             New order of rows in every epoch.
         class_weight : dict or "balanced", optional
@@ -384,6 +393,11 @@ class Sequential:
         -------
         History
             `.history`: dict of lists, an entry an epoch; `.epoch`.  Also kept as `model.history`.
+
+            "loss" is the mean of the losses of batches, by their rows, as in Keras.  So is "val_loss", of batches of the same
+            size, where a loss is no mean over rows: with reduction="sum", and for losses of whole batches such as `Dice()`.
+            Otherwise "val_loss" is the mean over all rows, weighted as the `reduction` says, whatever the batches.  Metrics
+            are of all rows of the epoch, each as it is before the step on its batch.
 
         Raises
         ------
@@ -424,6 +438,8 @@ class Sequential:
             if chosen is not None and validation_split:
                 raise ValueError("validation_split must be 0 with rows: give the other rows as validation_data.")
             validation = self._validation(data, validation_split, validation_data)
+            if validation is not None:
+                self._tally.warn_of_lacks(validation)
             rows = len(data) if chosen is None else len(chosen)
             if validation_split and validation_data is None:
                 rows = len(data) - len(validation)
@@ -433,7 +449,7 @@ class Sequential:
             hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": batches, "verbose": verbose})
             names = ["loss", *(name for name, _, _ in self._metrics)]
             self._logged = names if validation is None else [*names, *(f"val_{name}" for name in names)]
-            run = _Run(self, hooks, _Reporter(verbose, epochs, batches), validation, n_threads, _nonfinite(nonfinite, hooks),
+            run = _Run(self, hooks, _Reporter(verbose, epochs, batches), validation, batch_size, n_threads, _nonfinite(nonfinite, hooks),
                        None if max_seconds is None else begun + max_seconds)
             self.history = run.history
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
@@ -607,26 +623,44 @@ class Sequential:
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 
-    def _scores(self, data, n_threads):
+    def _scores(self, data, batch_size, n_threads):
         """Loss and metrics of data, without a step: sums of slices that depend on the network alone, not on threads."""
         rows, tally, loss = len(data), self._tally, self._loss
-        sums, others, every_output = tally.sums(), tally.others(), []
+        by_batch = loss._whole or loss.reduction == "sum"
+        sums, others, row_losses, every_output = tally.sums(), tally.others(), [], []
         for part in self._slices(rows):
             values, outputs = self._row_scores(data, part, n_threads)
             sums[:len(values)] += values.sum(axis=1)
-            tally.add(others, data, part, outputs)
-            if loss._whole:
+            if by_batch:
+                row_losses.append(values[0])
+            if loss._whole or tally.at_once:
                 every_output.append(outputs)
-        if loss._whole:
-            sums[0] = loss._whole_batch(np.asarray(data.y, self.dtype), np.concatenate(every_output), data.weights)[0][0]
-            divisor = 1
+            else:
+                tally.add(others, data, part, outputs)
+        if every_output:
+            outputs = np.concatenate(every_output)
+            tally.add(others, data, slice(rows), outputs)
+        if by_batch:
+            value = self._mean_of_batches(data, batch_size, np.concatenate(row_losses), outputs)
         else:
             divisor = loss._divisor(data.y, data.weights, rows)
-        value = sums[0] / divisor if divisor else 0.
+            value = sums[0] / divisor if divisor else 0.
         if tally.penalized:
             value += sums[-1] / rows + sum(layer._penalty([_view(self.params, *array) for array in arrays])
                                            for layer, arrays in zip(self._owners, self._network.arrays))
         return tally.results(value, sums, tally.counted(data, rows), others)
+
+    def _mean_of_batches(self, data, batch_size, row_losses, outputs):
+        """The mean of the losses of batches, by their rows: what a fit shows of a loss that is no mean of rows."""
+        rows, loss = len(data), self._loss
+        starts = np.arange(0, rows, batch_size)
+        if loss._whole:
+            y, weights = np.asarray(data.y, self.dtype), data.weights
+            losses = [loss._whole_batch(y[part], outputs[part], None if weights is None else weights[part])[0][0]
+                      for part in (slice(start, start + batch_size) for start in starts)]
+        else:
+            losses = np.add.reduceat(row_losses, starts)
+        return float(np.dot(losses, np.minimum(starts + batch_size, rows) - starts) / rows)
 
     def _slices(self, rows):
         """Slices of rows that take about 0.1 s, so that Ctrl-C is seen between them."""
@@ -665,7 +699,8 @@ class Sequential:
         ----------
         x, y, sample_weight, class_weight, n_threads : as in `fit`
         batch_size : int, optional
-            Accepted as in Keras; the result does not depend on it: the loss is that of all rows as one batch.
+            The result depends on it only for a loss that is no mean over rows, reduction="sum" or `Dice()`, say: it is
+            the mean of the losses of batches, by their rows, as in a fit and in Keras.  32 by default.
         verbose : {"auto", 0, 1, 2}
             Other than 0 prints the result on a line.
         return_dict : bool
@@ -690,20 +725,19 @@ class Sequential:
         >>> model.evaluate(x, y, verbose=0, return_dict=True)
         {'loss': 2.5, 'mae': 1.5}
         """
-        if batch_size is not None:
-            check.size(batch_size, "batch_size")
+        batch_size = 32 if batch_size is None else check.size(batch_size, "batch_size")
         with self._claim("evaluate"):
             data = self._data(x, y, sample_weight, class_weight)
             hooks = CallbackList(callbacks, self, {"verbose": verbose})
             hooks.call("on_test_begin", {})
-            logs = self._scores(data, n_threads)
+            logs = self._scores(data, batch_size, n_threads)
             hooks.call("on_test_end", logs)
         if _verbosity(verbose):
             print(_line(logs))
         return self._result(logs, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """Loss and metrics of one batch, without a step; parameters and result as `evaluate`.
+        """Loss and metrics of these rows as one batch, without a step; parameters and result as `evaluate`.
 
         Examples
         --------
@@ -715,7 +749,8 @@ class Sequential:
         [2.5, 1.5]
         """
         with self._claim("test_on_batch"):
-            return self._result(self._scores(self._data(x, y, sample_weight, class_weight), 1), return_dict)
+            data = self._data(x, y, sample_weight, class_weight)
+            return self._result(self._scores(data, len(data), 1), return_dict)
 
     def predict(self, x, batch_size=None, verbose=0, n_threads=None):
         """Outputs of the last layer.  Any number of threads may call it on one model at once.
@@ -1035,8 +1070,8 @@ class _Claim:
 class _Run:
     """What a fit carries from epoch to epoch."""
 
-    def __init__(self, model, hooks, reporter, validation, n_threads, nonfinite, deadline):
-        self.model, self.hooks, self.reporter = model, hooks, reporter
+    def __init__(self, model, hooks, reporter, validation, batch_size, n_threads, nonfinite, deadline):
+        self.model, self.hooks, self.reporter, self.batch_size = model, hooks, reporter, batch_size
         self.validation, self.n_threads, self.nonfinite, self.deadline = validation, n_threads, nonfinite, deadline
         self.history, self.logs = History(), {}
 
@@ -1048,7 +1083,7 @@ class _Run:
         """Validation, callbacks, the record and the line of an epoch."""
         if self.validation is not None:
             self.hooks.call("on_test_begin", {})
-            scores = self.model._scores(self.validation, self.n_threads)
+            scores = self.model._scores(self.validation, self.batch_size, self.n_threads)
             self.hooks.call("on_test_end", scores)
             logs.update({f"val_{name}": value for name, value in scores.items()})
         self.model.epoch = epoch + 1
