@@ -32,9 +32,9 @@ class LearningRateCurve:
     smoothed : ndarray (steps,)
         The losses without the noise of batches: the mean loss of the untrained model on these batches, plus the running
         mean of what the steps have changed.
-    suggestion : float or None
-        The first rate at which the smoothed loss has done 60 % of its fall, from its first to its lowest value.  None where
-        it falls by less than 5 %: these rates are too small, or too large, or the model learns nothing from the data.
+    suggestion : float
+        The first rate at which the smoothed loss has done 60 % of its fall, from its first to its lowest value.  NaN where it
+        falls by less than 5 %: these rates are too small, or too large, or the model learns nothing from the data.
 
     Examples
     --------
@@ -49,10 +49,10 @@ class LearningRateCurve:
     learning_rates: np.ndarray
     losses: np.ndarray
     smoothed: np.ndarray
-    suggestion: float | None
+    suggestion: float
 
     def __repr__(self):
-        suggestion = "no suggestion" if self.suggestion is None else f"suggestion={self.suggestion:.3g}"
+        suggestion = "no suggestion" if np.isnan(self.suggestion) else f"suggestion={self.suggestion:.3g}"
         return f"LearningRateCurve({len(self.losses)} steps, {suggestion})"
 
 
@@ -79,7 +79,7 @@ def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, step
     -------
     LearningRateCurve
         Its `suggestion` is the rate at 60 % of the fall of the loss: below the rate where the loss is lowest, which is close
-        to divergence.  It is a start for a search.  It is None where the loss hardly falls: look at the curve with
+        to divergence.  It is a start for a search.  It is NaN where the loss hardly falls: look at the curve with
         `nnfast.plotting.plot_learning_rates`, and choose other rates.
 
     Raises
@@ -111,6 +111,9 @@ def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, step
     if weights is not None:
         check.same_length(x, weights, "x", "sample_weight")
     twin, untrained = copy.deepcopy(model), copy.deepcopy(model)
+    for copied in twin, untrained:
+        copied._ready(x)
+        copied._tally.drop_others()             # functions that can not do with a batch, say
     rng, rows, left = np.random.default_rng(seed), [], np.empty(0, np.int64)
     while len(rows) < steps:
         if len(left) == 0:
@@ -136,7 +139,7 @@ def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, step
         raise ValueError(f"the loss is not finite, or grows from the first rate on: start, {start}, is too large for this model. Choose a smaller one.")
     smoothed = np.mean(firsts) + np.array(changes)
     fall = smoothed[0] - smoothed.min()
-    suggestion = None
+    suggestion = np.nan
     if fall > LEAST_FALL * abs(smoothed[0]):
         suggestion = float(rates[np.argmax(smoothed <= smoothed[0] - FALL * fall)])
     return LearningRateCurve(rates[:len(losses)], np.array(losses), smoothed, suggestion)

@@ -12,7 +12,7 @@ class LearningRateCurve:
     learning_rates: NDArray[float64]
     losses: NDArray[float64]
     smoothed: NDArray[float64]
-    suggestion: float | None
+    suggestion: float
 
 def find_learning_rate(
     model: Sequential, x: ArrayLike, y: ArrayLike, *, batch_size: int = 32, start: float = 1e-6, end: float = 10.0, steps: int = 100,

@@ -38,8 +38,11 @@ class Tally:
             self.metrics.append((name, resolved, weighted, None if code is None else len(self.natives)))
             if code is not None:
                 self.natives.append(code)
-
         self.at_once = any(isinstance(metric, MeanMetricWrapper) for _, metric, _, _ in self.metrics)
+
+    def drop_others(self):
+        """Leaves the metrics that the core adds up."""
+        self.metrics, self.at_once = [chosen for chosen in self.metrics if chosen[3] is not None], False
 
     def sums(self):
         """Zeros for the loss, the native metrics and the penalties."""

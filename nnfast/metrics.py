@@ -246,8 +246,8 @@ class MeanMetricWrapper(_Mean):
     """A function as metric: the mean of the values it gives, or its one number; in `compile(metrics=...)` it becomes this.
 
     A model calls it once, with all rows of an evaluation or an epoch, whatever the batches: of values of rows the metric
-    is the mean over rows, and a number, a score of scikit-learn say, is the metric.  (Keras calls it for each batch and averages.)
-    Before the first training it is tried with a few rows.
+    is the mean over rows, and a number, a score of scikit-learn say, is the metric.  (Keras calls it for each batch and
+    averages.)  The outputs of all rows are kept for it, and before the first training it is tried with a few rows.
 
     Alone, each `update_state` calls it once.  Values of rows do not depend on how rows are split between updates; numbers
     do, for their mean by rows is the result: give such a function all rows in one update.

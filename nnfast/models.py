@@ -395,9 +395,9 @@ class Sequential:
             `.history`: dict of lists, an entry an epoch; `.epoch`.  Also kept as `model.history`.
 
             "loss" is the mean of the losses of batches, by their rows, as in Keras.  So is "val_loss", of batches of the same
-            size, where a loss is no mean over rows: with reduction="sum", and for losses of whole batches such as `Dice()`.
-            Otherwise "val_loss" is the mean over all rows, weighted as the `reduction` says, whatever the batches.  Metrics
-            are of all rows of the epoch, each as it is before the step on its batch.
+            size, where a loss is no mean over rows: with reduction="sum", and for losses of whole batches such as `Dice()`;
+            `LBFGS` has one batch of all rows.  Otherwise "val_loss" is the mean over all rows, weighted as the `reduction`
+            says, whatever the batches.  Metrics are of all rows of the epoch, each as it is before the step on its batch.
 
         Raises
         ------

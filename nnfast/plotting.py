@@ -417,7 +417,7 @@ def plot_learning_rates(curve, axes=None):
     (color, dashes), (weak, _) = _STYLES[0], _STYLES[4]
     ax.plot(curve.learning_rates, curve.losses, color=weak, linewidth=0.8, label="loss of a batch")
     ax.plot(curve.learning_rates, curve.smoothed, color=color, linestyle=dashes, linewidth=1.8, label="smoothed")
-    if curve.suggestion is not None:
+    if not np.isnan(curve.suggestion):
         ax.axvline(curve.suggestion, color=_STYLES[1][0], linestyle=_STYLES[1][1], label=f"60 % of the fall at {curve.suggestion:.2g}")
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
     ax.spines[["top", "right"]].set_visible(False)

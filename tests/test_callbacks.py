@@ -579,10 +579,21 @@ def test_the_smoothed_loss_of_the_range_test_is_free_of_the_noise_of_batches():
     np.testing.assert_allclose(curve.smoothed, np.mean(curve.losses), rtol=1e-6)
 
 
+def test_the_range_test_calls_no_metric():
+    def refuse(y_true, y_pred):
+        raise ValueError("too few rows")
+
+    x, y = problem(400)
+    plain, model = model_of(metrics=["mae"]), model_of(metrics=["mae", refuse])
+    np.testing.assert_array_equal(nnfast.find_learning_rate(model, x, y).losses, nnfast.find_learning_rate(plain, x, y).losses)
+
+
 @pytest.mark.parametrize("start, end", [(1e-12, 1e-9), (1e-8, 1e-6)])
 def test_the_range_test_suggests_nothing_where_the_loss_hardly_falls(start, end):
     curve = nnfast.find_learning_rate(model_of(), *problem(400), start=start, end=end)
-    assert curve.suggestion is None and repr(curve) == "LearningRateCurve(100 steps, no suggestion)"
+    assert np.isnan(curve.suggestion) and repr(curve) == "LearningRateCurve(100 steps, no suggestion)"
+    with pytest.raises(ValueError, match="learning_rate"):
+        optimizers.Adam(curve.suggestion)
 
 
 @pytest.mark.parametrize("problem_of", ["digits", "breast_cancer", "diabetes"])

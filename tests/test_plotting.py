@@ -216,7 +216,7 @@ def test_a_range_test_is_drawn_with_its_suggestion():
 
 
 def test_a_range_test_without_a_suggestion_is_drawn():
-    ax, = plot_learning_rates(LearningRateCurve(np.array([0.01, 0.1]), np.array([3.0, 3.1]), np.array([3.0, 3.0]), None))
+    ax, = plot_learning_rates(LearningRateCurve(np.array([0.01, 0.1]), np.array([3.0, 3.1]), np.array([3.0, 3.0]), np.nan))
     assert [drawn.get_label() for drawn in ax.lines] == ["loss of a batch", "smoothed"]
 
 
