@@ -64,6 +64,11 @@ def _one_hot(y_true, columns):
     return y_true[:, None] == np.arange(columns) if y_true.ndim == 1 else y_true
 
 
+def _positives(y_true, columns):
+    """How many rows are positive in each column."""
+    return np.bincount(y_true, minlength=columns) if y_true.ndim == 1 else np.count_nonzero(y_true, axis=0)
+
+
 class Metric:
     """What all metrics share; use one of the classes below, or a function f(y_true, y_pred).
 
@@ -804,11 +809,11 @@ class _Confusion(Metric):
         return super()._resolve(n_outputs, sparse)
 
     def _lack(self, y_true, n_outputs):
-        positive = _one_hot(y_true, n_outputs) != 0
-        positive = positive if self.class_id is None else positive[:, self.class_id]
-        axis = 0 if self._each_label else None
-        there = {"positives": positive.any(axis=axis), "negatives": (~positive).any(axis=axis)}
-        return next((kind for kind in self._needs if not np.all(there[kind])), None)
+        positives = _positives(y_true, n_outputs)
+        positives = positives if self.class_id is None else positives[[self.class_id]]
+        enough = np.all if self._each_label else np.any
+        there = {"positives": enough(positives > 0), "negatives": enough(positives < len(y_true))}
+        return next((kind for kind in self._needs if not there[kind]), None)
 
     def _scores(self, y_pred):
         """What is compared with the thresholds."""
@@ -1210,6 +1215,7 @@ class AUC(_Confusion):
 
     The curve has a corner at each threshold; between two of them ROC is a line, and in PR tp and fp are linear, so
     that precision is (tp_b + s (P - P_b)) / P with P = tp + fp and s = dtp / dP (Davis & Goadrich 2006, section 4).
+    Without a positive, and ROC without a negative, the area is 0; a fit warns of such validation data.
 
     Parameters
     ----------
@@ -1358,7 +1364,7 @@ class FBetaScore(Metric):
             raise ValueError(f"beta and threshold must be above 0; got beta={beta!r}, threshold={threshold!r}.")
 
     def _lack(self, y_true, n_outputs):
-        return None if np.any(_one_hot(y_true, n_outputs)) else "positives"
+        return None if _positives(y_true, n_outputs).any() else "positives"
 
     def _sums(self, y_true, y_pred, weights):
         actual = _one_hot(y_true, y_pred.shape[1]).astype(np.float64)
@@ -1428,6 +1434,7 @@ class R2Score(Metric):
     """1 - sum (y_true - y_pred)^2 / sum (y_true - mean y_true)^2, the coefficient of determination, by column.
 
     A column that is constant in y_true scores 1 if it is met and 0 if not; one row alone scores NaN: as in scikit-learn.
+    A fit warns of such validation data.
 
     Parameters
     ----------
@@ -1463,7 +1470,7 @@ class R2Score(Metric):
         self.num_regressors = check.size(num_regressors, "num_regressors", 0)
 
     def _lack(self, y_true, n_outputs):
-        return "two rows" if len(y_true) < 2 else "targets that differ" if np.any(np.ptp(y_true, axis=0) == 0) else None
+        return "two rows" if len(y_true) < 2 else "targets that differ" if (y_true == y_true[:1]).all(axis=0).any() else None
 
     def _sums(self, y_true, y_pred, weights):
         y_true, rows = y_true.astype(np.float64), np.ones((len(y_pred), 1)) if weights is None else weights[:, None]

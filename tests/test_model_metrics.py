@@ -96,12 +96,30 @@ def test_a_function_is_tried_on_all_rows_where_it_can_not_do_with_a_few():
 @pytest.mark.parametrize("metric, y, lack", [
     (metrics.R2Score(), [[1.]], "two rows"), (metrics.R2Score(), [[1.], [1.]], "targets that differ"), (metrics.AUC(), [[1.], [1.]], "negatives"),
     (metrics.AUC(), [[0.], [0.]], "positives"), (metrics.AUC(curve="PR"), [[0.], [0.]], "positives"), (metrics.Recall(), [[0.], [0.]], "positives"),
-    (metrics.SensitivityAtSpecificity(0.5), [[1.]], "negatives"), (metrics.F1Score(threshold=0.5), [[0.], [0.]], "positives"),
+    (metrics.SensitivityAtSpecificity(0.5), [[1.]], "negatives"), (metrics.AUC(), np.ones((2, 1), bool), "negatives"),
+    (metrics.R2Score(), np.ones((2, 1), bool), "targets that differ"), (metrics.F1Score(threshold=0.5), [[0.], [0.]], "positives"),
 ])
 def test_validation_data_that_are_too_few_for_a_metric_are_told(metric, y, lack):
     model = compiled("mse", units=1, metrics=[metric])
     with pytest.warns(UserWarning, match=f"can not tell '{metric.name}', which needs {lack}"):
         model.fit(X, NUMBERS[:, 0] > 0, validation_data=(X[:len(y)], y), verbose=0)
+
+
+def test_each_column_of_several_labels_needs_both_classes_for_its_own_curve():
+    labels = np.array([[0., 1.], [1., 1.]])
+    for metric, warned in ((metrics.AUC(), False), (metrics.AUC(multi_label=True), True), (metrics.Recall(class_id=0), False)):
+        model = compiled("mse", units=2, metrics=[metric])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(X, NUMBERS[:, :2] > 0, validation_data=(X[:2], labels), verbose=0)
+        assert bool(caught) is warned, metric
+
+
+def test_labels_of_a_sparse_loss_are_looked_at_as_columns():
+    model = compiled("sparse_categorical_crossentropy", activation="softmax", metrics=[metrics.Recall(class_id=2), metrics.AUC()])
+    with pytest.warns(UserWarning, match="recall.*positives") as caught:
+        model.fit(X, LABELS, validation_data=(X[:3], [0, 1, 0]), verbose=0)
+    assert len(caught) == 1
 
 
 def test_validation_data_that_are_enough_are_not_warned_of():
