@@ -213,6 +213,7 @@ def test_a_range_test_is_drawn_with_its_suggestion():
     ax, = plot_learning_rates(curve)
     assert line(ax, "smoothed")[1].tolist() == [3.0, 2.5, 4.0] and line(ax, "loss of a batch")[0].tolist() == [0.01, 0.1, 1.0]
     assert ax.get_xscale() == "log" and line(ax, "60 % of the fall at 0.1")[0][0] == 0.1
+    assert ax.get_ylim() == (2.25, 3.5)                 # it falls from 3 to 2.5
 
 
 def test_a_range_test_without_a_suggestion_is_drawn():
