@@ -1,4 +1,10 @@
-"""The learning rate range test: train with rates that grow from step to step, and see where the loss falls fastest."""
+"""The learning rate range test: train with rates that grow from step to step, and see where the loss falls.
+
+Batches differ in their losses by more than small rates change them.  So each loss is compared with the loss that the
+untrained model has on the same batch, with the same random numbers: what the steps have changed.  This difference is 0 at
+the first step and follows the rates without the noise of batches.  Its running mean lags, so its steepest place says
+little; the rate at 60 % of its fall hardly depends on noise, on either end of the range, or on the shape of the curve.
+"""
 import copy
 from dataclasses import dataclass
 
@@ -9,8 +15,10 @@ from nnfast import _validation as check, optimizers
 __all__ = ["LearningRateCurve", "find_learning_rate"]
 
 DIVERGED = 4            # times the lowest smoothed loss
-MEMORY = 0.9            # of the running mean that smooths the losses
-FIRST = 10              # steps until that mean holds as many losses as it remembers: slopes before are noise
+MEMORY = 0.9            # of the running mean that smooths the differences
+FALL = 0.6              # share of the fall that is done at the suggested rate
+LEAST_FALL = 0.05       # of the loss of the untrained model: what falls less shows nothing
+LEAST_STEPS = 20        # twice what the running mean remembers
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +27,14 @@ class LearningRateCurve:
 
     Attributes
     ----------
-    learning_rates, losses, smoothed : ndarray (steps,)
-        The rate of each step, the loss of its batch before it, and the running mean of the losses.
+    learning_rates, losses : ndarray (steps,)
+        The rate of each step, and the loss of its batch before it.
+    smoothed : ndarray (steps,)
+        The losses without the noise of batches: the mean loss of the untrained model on these batches, plus the running
+        mean of what the steps have changed.
     suggestion : float
-        Where the smoothed loss falls fastest over the logarithm of the rate; a tenth of the rate of its lowest value where
-        it hardly falls.
+        The first rate at which the smoothed loss has done 60 % of its fall, from its first to its lowest value.  NaN where it
+        falls by less than 5 %: these rates are too small, or too large, or the model learns nothing from the data.
 
     Examples
     --------
@@ -41,14 +52,15 @@ class LearningRateCurve:
     suggestion: float
 
     def __repr__(self):
-        return f"LearningRateCurve({len(self.losses)} steps, suggestion={self.suggestion:.3g})"
+        suggestion = "no suggestion" if np.isnan(self.suggestion) else f"suggestion={self.suggestion:.3g}"
+        return f"LearningRateCurve({len(self.losses)} steps, {suggestion})"
 
 
 def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, steps=100, sample_weight=None, seed=0):
     """A learning rate to begin with, by the range test of Smith (2017): a few steps at rates from start to end.
 
     A copy of the model is trained; the model, its state and its random numbers stay as they are.  The test ends where the
-    loss exceeds four times its lowest value.
+    smoothed loss exceeds four times its lowest value.
 
     Parameters
     ----------
@@ -66,7 +78,15 @@ def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, step
     Returns
     -------
     LearningRateCurve
-        Its `suggestion` is where the loss falls fastest.  It is a start for a search, noisy as the losses of batches are.
+        Its `suggestion` is the rate at 60 % of the fall of the loss: below the rate where the loss is lowest, which is close
+        to divergence.  It is a start for a search.  It is NaN where the loss hardly falls: look at the curve with
+        `nnfast.plotting.plot_learning_rates`, and choose other rates.
+
+    Raises
+    ------
+    ValueError
+        For a model that is not compiled or has no learning rate, for data that do not fit, or where the loss is not finite
+        from the first steps on.
 
     Examples
     --------
@@ -83,39 +103,43 @@ def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, step
     start, end = check.positive(start, "start"), check.positive(end, "end")
     if end <= start:
         raise ValueError(f"end must be larger than start, got {end} and {start}.")
-    steps, batch_size = check.size(steps, "steps", 2 * FIRST), check.size(batch_size, "batch_size")
+    steps, batch_size = check.size(steps, "steps", LEAST_STEPS), check.size(batch_size, "batch_size")
     x, y = check.numeric(x, "x"), check.numeric(y, "y")
     weights = None if sample_weight is None else check.numeric(sample_weight, "sample_weight")
     check.same_length(x, y)
     check.at_least_one_row(x)
     if weights is not None:
         check.same_length(x, weights, "x", "sample_weight")
-    twin = copy.deepcopy(model)
+    twin, untrained = copy.deepcopy(model), copy.deepcopy(model)
+    for copied in twin, untrained:
+        copied._ready(x)
+        copied._tally.drop_others()             # functions that can not do with a batch, say
     rng, rows, left = np.random.default_rng(seed), [], np.empty(0, np.int64)
     while len(rows) < steps:
         if len(left) == 0:
             left = rng.permutation(len(x))
         rows.append(left[:batch_size])
         left = left[batch_size:]
-    rates, losses, smoothed, mean = np.geomspace(start, end, steps), [], [], 0.
+    rates, losses, firsts, changes, mean = np.geomspace(start, end, steps), [], [], [], 0.
     for step, (rate, some) in enumerate(zip(rates, rows), 1):
+        batch = x[some], y[some], None if weights is None else weights[some]
         twin.optimizer.learning_rate = rate
         try:
-            loss = twin.train_on_batch(x[some], y[some], None if weights is None else weights[some], return_dict=True)["loss"]
+            loss = twin.train_on_batch(*batch, return_dict=True)["loss"]
         except FloatingPointError:
             break
-        mean = MEMORY * mean + (1 - MEMORY) * loss
         losses.append(loss)
-        smoothed.append(mean / (1 - MEMORY**step))
-        lowest = min(smoothed)
-        if smoothed[-1] > lowest + (DIVERGED - 1) * abs(lowest):
+        firsts.append(untrained.loss_and_gradients(*batch)[0])
+        mean = MEMORY * mean + (1 - MEMORY) * (loss - firsts[-1])
+        changes.append(mean / (1 - MEMORY**step))
+        first, lowest = np.mean(firsts), min(changes)
+        if changes[-1] > lowest + (DIVERGED - 1) * abs(first + lowest):
             break
     if len(losses) < 3:
         raise ValueError(f"the loss is not finite, or grows from the first rate on: start, {start}, is too large for this model. Choose a smaller one.")
-    losses, smoothed = np.array(losses), np.array(smoothed)
-    lowest = smoothed.argmin()
-    if lowest > FIRST + 1:
-        suggestion = rates[FIRST + np.gradient(smoothed[FIRST:lowest + 1]).argmin()]
-    else:                       # no fall that stands out of the noise of batches
-        suggestion = rates[lowest] / 10
-    return LearningRateCurve(rates[:len(losses)], losses, smoothed, float(suggestion))
+    smoothed = np.mean(firsts) + np.array(changes)
+    fall = smoothed[0] - smoothed.min()
+    suggestion = np.nan
+    if fall > LEAST_FALL * abs(smoothed[0]):
+        suggestion = float(rates[np.argmax(smoothed <= smoothed[0] - FALL * fall)])
+    return LearningRateCurve(rates[:len(losses)], np.array(losses), smoothed, suggestion)

@@ -1,4 +1,6 @@
 """Metrics of a fit or an evaluation: the core adds up the simple ones by rows, NumPy the others from the outputs."""
+import warnings
+
 import numpy as np
 
 from nnfast.metrics import MeanMetricWrapper, Metric
@@ -19,10 +21,12 @@ class Tally:
     ----------
     natives : list of int
         Codes of the metrics that the core adds up: those without weights that have a kernel.
+    at_once : bool
+        Whether a metric is a function, which may reduce all rows to a number: it must see all of them in one call.
     """
 
     def __init__(self, loss, chosen, units, penalized=False):
-        self.loss, self.penalized = loss, penalized
+        self.loss, self.units, self.penalized = loss, units, penalized
         shown = loss._shown(np.empty((0, units))).shape[1]
         self.metrics, self.natives = [], []         # (name, metric, weighted, place among the natives or None)
         for name, metric, weighted in chosen:
@@ -34,6 +38,11 @@ class Tally:
             self.metrics.append((name, resolved, weighted, None if code is None else len(self.natives)))
             if code is not None:
                 self.natives.append(code)
+        self.at_once = any(isinstance(metric, MeanMetricWrapper) for _, metric, _, _ in self.metrics)
+
+    def drop_others(self):
+        """Leaves the metrics that the core adds up."""
+        self.metrics, self.at_once = [chosen for chosen in self.metrics if chosen[3] is not None], False
 
     def sums(self):
         """Zeros for the loss, the native metrics and the penalties."""
@@ -90,6 +99,16 @@ class Tally:
             raise ValueError(f"metrics need targets like the outputs; y has {y.shape[1]} column(s), the model {shown} outputs. "
                              f"Give a function of y_true and y_pred as metric.")
         self.add(self.others(), data, rows, outputs)
+
+    def warn_of_lacks(self, data):
+        """Says which metrics validation data are too few or too alike for."""
+        y = data.truth[data.y >= 0] if self.loss._ignores else data.truth
+        shown = self.loss._shown(np.empty((0, self.units))).shape[1]
+        for name, metric, _, _ in self.metrics:
+            lack = metric._lack(y, shown)
+            if lack:
+                warnings.warn(f"the validation data can not tell {name!r}, which needs {lack}; 'val_{name}' says nothing of the model. "
+                              f"Give more rows, or another metric.", stacklevel=4)
 
     def results(self, loss, sums, rows, others):
         """{name: value}, the loss first."""

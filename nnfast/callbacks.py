@@ -174,6 +174,8 @@ class History(Callback):
 class _Monitor(Callback):
     """What callbacks share that compare a value of the logs with its best."""
 
+    _finite = None          # whether any value of this fit was finite; None before the first
+
     def __init__(self, monitor, mode, min_delta):
         self.monitor = monitor
         self.mode = check.one_of(mode, "mode", ("auto", "min", "max"))
@@ -188,16 +190,23 @@ class _Monitor(Callback):
         value = logs[self.monitor]
         if np.ndim(value):
             raise ValueError(f"{type(self).__name__} must monitor a number; {self.monitor!r} is an array of shape {np.shape(value)}.")
+        self._finite = bool(self._finite or np.isfinite(value))
         return value
 
     def _better(self, value, best):
-        """Whether value improves on best, or is a first one, by more than min_delta.  NaN never does, even as a first value."""
-        if value != value:
+        """Whether value improves on best, or is a first one, by more than min_delta.  NaN and infinity never do, even as a first value."""
+        if not np.isfinite(value):
             return False
         if best is None:
             return True
         rises = self._rises()
         return value - self.min_delta > best if rises else value + self.min_delta < best
+
+    def _warn_if_never_finite(self, consequence):
+        """Says that no epoch of this fit can be the best."""
+        if self._finite is False:
+            warnings.warn(f"{type(self).__name__}: {self.monitor!r} was never finite, so no epoch was the best: {consequence}. "
+                          f"Look at the history, and whether there are enough rows to compute it.", stacklevel=2)
 
     def _rises(self):
         if self.mode != "auto":
@@ -216,8 +225,8 @@ class _Monitor(Callback):
 class EarlyStopping(_Monitor):
     """Ends a fit whose monitored value has stopped to improve.
 
-    Keras' rules, but for three: NaN never is an improvement, not even in the first epoch; the best weights are always
-    those of an improvement; and a value that is not in the logs is an error.
+    Keras' rules, but for three: NaN or infinity never is an improvement, not even in the first epoch; the best weights
+    are always those of an improvement; and a value that is not in the logs is an error.
 
     Parameters
     ----------
@@ -234,7 +243,8 @@ class EarlyStopping(_Monitor):
     baseline : float, optional
         Only improvements beyond it end the waiting.
     restore_best_weights : bool
-        At the end of the fit, stopped early or not, set the weights of the best epoch.
+        At the end of the fit, stopped early or not, set the weights of the best epoch.  Where no value was finite there is
+        no best epoch: the weights stay those of the last one, and a warning says so.
     start_from_epoch : int
         Epochs before it do not count.
 
@@ -271,6 +281,7 @@ class EarlyStopping(_Monitor):
         """Forgets the fit before."""
         self.wait = self.stopped_epoch = 0
         self.best = self.best_epoch = self.best_weights = None
+        self._finite = None
 
     def on_epoch_end(self, epoch, logs=None):
         """Compares, and stops."""
@@ -294,6 +305,8 @@ class EarlyStopping(_Monitor):
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
+        elif self.restore_best_weights:
+            self._warn_if_never_finite("the weights stay those of the last one")
 
 
 class ModelCheckpoint(_Monitor):
@@ -309,7 +322,8 @@ class ModelCheckpoint(_Monitor):
     monitor, mode : as for `EarlyStopping`
     verbose : {0, 1}
     save_best_only : bool
-        Save only when the monitored value has improved.
+        Save only when the monitored value has improved.  NaN or infinity never is an improvement: where no value was
+        finite no file is written, and a warning says so.
     save_weights_only : bool
         As `Sequential.save_weights`, for `load_weights`.
     save_freq : "epoch" or int
@@ -346,6 +360,10 @@ class ModelCheckpoint(_Monitor):
             self.on_train_batch_end = self._after_batch
         self._seen, self._epoch = 0, 0
 
+    def on_train_begin(self, logs=None):
+        """Forgets which values were finite; the best value of an earlier fit stays."""
+        self._finite = None
+
     def on_epoch_begin(self, epoch, logs=None):
         """Keeps the number of the epoch."""
         self._epoch = epoch
@@ -360,6 +378,10 @@ class ModelCheckpoint(_Monitor):
         """Saves, if the epoch is worth it."""
         if self.save_freq == "epoch":
             self._save({}, logs)
+
+    def on_train_end(self, logs=None):
+        """Says so if nothing was saved because no value was finite."""
+        self._warn_if_never_finite("nothing was saved")
 
     def _save(self, place, logs):
         if self.save_best_only:
@@ -390,6 +412,8 @@ def _number_as_rate(callback, model):
 
 class ReduceLROnPlateau(_Monitor):
     """Lowers the learning rate when the monitored value has stopped to improve, as Keras; adds "learning_rate" to the logs.
+
+    NaN or infinity never is an improvement, not even in the first epoch.
 
     Parameters
     ----------
@@ -505,12 +529,23 @@ class LearningRateScheduler(Callback):
 class CSVLogger(Callback):
     """Writes the logs of every epoch to a file, a line each.
 
+    The columns are "epoch" and the sorted names of the logs of the first epoch.
+
     Parameters
     ----------
     filename : str or path
     separator : str
+        One character.
     append : bool
-        Go on in a file that is there; else it is written anew.
+        Go on in a file that is there, in the order of its columns, whose names must be those of this fit; else it is
+        written anew.  (Keras does not look at the names.)
+
+    Raises
+    ------
+    ValueError
+        With append=True, in a fit whose columns are not those of the file: before the first epoch if the file lacks a metric
+        of the model, after it if the file has columns that the logs lack, or lacks those of other callbacks.  The file stays
+        as it was.
 
     Examples
     --------
@@ -526,29 +561,64 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename, separator=",", append=False):
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise ValueError(f"separator must be one character; got {separator!r}.")
         self.filename, self.separator, self.append = os.fspath(filename), separator, bool(append)
         self.names = None
 
     def on_train_begin(self, logs=None):
-        """Begins the file."""
+        """Begins the file, or looks at the columns of the one to go on in."""
         self.names = None
+        if self.append:
+            header = self._header()
+            missing = [name for name in getattr(self.model, "_logged", ()) if header is not None and name not in header]
+            if missing:
+                self._refuse(header, missing)
         with open(self.filename, "a" if self.append else "w"):
             pass
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes a line; the columns are those of the first epoch."""
+        """Writes a line."""
         import csv
 
-        if self.names is None:
-            self.names = ["epoch", *sorted(logs)]
-            header = os.path.getsize(self.filename) == 0
-        else:
-            header = False
-        with open(self.filename, "a", newline="") as file:
+        first = self.names is None
+        header = self._header() if first else None
+        if first:
+            names = ["epoch", *sorted(logs)]
+            if header is not None and sorted(header) != sorted(names):
+                self._refuse(header, [name for name in names if name not in header])
+            self.names = header or names
+        with open(self.filename, "a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.names, restval="NA", extrasaction="ignore", delimiter=self.separator)
-            if header:
+            if first and header is None:
                 writer.writeheader()
+            elif first and not self._ends_a_line():
+                file.write(writer.writer.dialect.lineterminator)
             writer.writerow({"epoch": epoch, **{name: value.tolist() if np.ndim(value) else value for name, value in logs.items()}})
+
+    def _header(self):
+        """The columns of the file, or None where it is empty or not there."""
+        import csv
+
+        if not os.path.exists(self.filename):
+            return None
+        with open(self.filename, newline="", encoding="utf-8-sig") as file:
+            header = next((row for row in csv.reader(file, delimiter=self.separator) if row), None)
+        if header is not None and "epoch" not in header:
+            raise ValueError(f"the first line of {self.filename!r} must name the columns, 'epoch' among them, separated by {self.separator!r}; "
+                             f"got {self.separator.join(header)!r}. Give its separator, another file, or append=False, which writes it anew.")
+        return header
+
+    def _refuse(self, header, missing):
+        """The error for a file with other columns."""
+        raise ValueError(f"with append=True the columns of {self.filename!r} must be those of this fit; the file has {', '.join(header)}"
+                         f"{', and lacks ' + ', '.join(missing) if missing else ', more than this fit'}. Give another file, or append=False, "
+                         f"which writes it anew.")
+
+    def _ends_a_line(self):
+        with open(self.filename, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() in b"\r\n"
 
 
 class TerminateOnNaN(Callback):

@@ -2,12 +2,14 @@
 
 A metric is a few sums over rows and a formula of these sums.  The sums of two disjoint sets of rows add up to those of
 both, so a metric keeps no row: its state is its sums, and a model adds up the sums of its slices of rows.
+A function of your own is called once, on all rows of an evaluation or an epoch.  So no metric of a model depends on batches,
+slices or threads.
 
     kind                    sums                                                    result
     mean over rows          sum of weight * value, sum of weights                   their quotient
     confusion counts        weights of positives and negatives between thresholds   of tp, fp, tn, fn at each threshold
     F-score                 true, predicted and actual positives of each column     their harmonic mean
-    R2                      moments of y_true and squared residuals of each column  1 - residual / variance
+    R2                      mean, squared deviations, squared residuals by column   1 - residuals / deviations
     IoU                     confusion matrix of classes                             intersection / union
 
     stateful                update_state, result, reset_state, as in Keras
@@ -60,6 +62,11 @@ def _last_axis(axis):
 def _one_hot(y_true, columns):
     """Labels (n,) as columns of bool; columns as they are."""
     return y_true[:, None] == np.arange(columns) if y_true.ndim == 1 else y_true
+
+
+def _positives(y_true, columns):
+    """How many rows are positive in each column."""
+    return np.bincount(y_true, minlength=columns) if y_true.ndim == 1 else np.count_nonzero(y_true, axis=0)
 
 
 class Metric:
@@ -188,6 +195,10 @@ class Metric:
         """Code of the kernel in network.METRICS that gives the value of a row, or None."""
         return None
 
+    def _lack(self, y_true, n_outputs):
+        """What is missing in these targets, labels (n,) or (n, n_outputs), so that the metric says nothing; None by default."""
+        return None
+
     def _sums(self, y_true, y_pred, weights):
         """The sums of rows, float64: y_true is int64 labels (n,) or (n, outputs), weights are None or float64 (n,).
 
@@ -237,13 +248,20 @@ class _Mean(Metric):
 
 
 class MeanMetricWrapper(_Mean):
-    """The mean of what a function gives; a function in `compile(metrics=...)` becomes this.
+    """A function as metric: the mean of the values it gives, or its one number; in `compile(metrics=...)` it becomes this.
+
+    A model calls it once, with all rows of an evaluation or an epoch, whatever the batches: of values of rows the metric
+    is the mean over rows, and a number, a score of scikit-learn say, is the metric.  (Keras calls it for each batch and
+    averages.)  The outputs of all rows are kept for it, and before the first training it is tried with a few rows.
+
+    Alone, each `update_state` calls it once.  Values of rows do not depend on how rows are split between updates; numbers
+    do, for their mean by rows is the result: give such a function all rows in one update.
 
     Parameters
     ----------
     fn : function (y_true, y_pred) -> value of each row, or one number
         It gets arrays (n, outputs), with a sparse loss integer labels (n,) as y_true.  Further axes of the value are
-        averaged; a number counts as the value of all rows it was given: a model gives many rows at once, not all.
+        averaged.  As a weighted metric the values of rows are weighted, a number is as it is.
     name : str, optional
         That of the function by default.
 
@@ -272,14 +290,15 @@ class MeanMetricWrapper(_Mean):
         self._name = getattr(fn, "__name__", type(fn).__name__)
         super().__init__(name)
 
-    def _values(self, y_true, y_pred):
+    def _sums(self, y_true, y_pred, weights):
         values = check.numeric(self.fn(y_true, y_pred), f"the value of metric {self.name!r}").astype(np.float64)
-        if values.ndim == 0:
-            return np.full(len(y_pred), values)
-        if len(values) != len(y_pred):
+        if values.ndim and len(values) != len(y_pred):
             raise ValueError(f"metric {self.name!r} must give a number, or a value for each of the {len(y_pred)} rows; "
                              f"got shape {values.shape}. Reduce the last axis only.")
-        return values.mean(axis=tuple(range(1, values.ndim)))
+        weights = np.ones(len(y_pred)) if weights is None else weights
+        if values.ndim == 0:
+            return np.array([values * weights.sum(), weights.sum()])
+        return np.array([(values.mean(axis=tuple(range(1, values.ndim))) * weights).sum(), weights.sum()])
 
 
 class Accuracy(_Mean):
@@ -770,6 +789,7 @@ class _Confusion(Metric):
     thresholds = top_k = class_id = None
     _flat = True
     _each_label = False         # a curve for each column, else one of all
+    _needs = ()                 # "positives", "negatives": without them a quotient is 0/0
 
     def _bounds(self):
         """The thresholds, in any order."""
@@ -787,6 +807,13 @@ class _Confusion(Metric):
                 raise ValueError(f"{name} of metric {self.name!r} must be at most {n_outputs - least} for {n_outputs} "
                                  f"output{'s' if n_outputs > 1 else ''}; got {getattr(self, name)}.")
         return super()._resolve(n_outputs, sparse)
+
+    def _lack(self, y_true, n_outputs):
+        positives = _positives(y_true, n_outputs)
+        positives = positives if self.class_id is None else positives[[self.class_id]]
+        enough = np.all if self._each_label else np.any
+        there = {"positives": enough(positives > 0), "negatives": enough(positives < len(y_true))}
+        return next((kind for kind in self._needs if not there[kind]), None)
 
     def _scores(self, y_pred):
         """What is compared with the thresholds."""
@@ -1023,6 +1050,7 @@ class Recall(Precision):
     """
 
     _name = "recall"
+    _needs = ("positives",)
 
     def _at(self, tp, fp, tn, fn):
         return _ratio(tp, tp + fn)
@@ -1032,6 +1060,7 @@ class _Best(_Confusion):
     """The best value of one rate over the thresholds 0, ..., 1 at which another is at least as large as demanded."""
 
     _rises = True
+    _needs = ("positives", "negatives")
 
     def __init__(self, num_thresholds, class_id, name):
         super().__init__(name)
@@ -1186,6 +1215,7 @@ class AUC(_Confusion):
 
     The curve has a corner at each threshold; between two of them ROC is a line, and in PR tp and fp are linear, so
     that precision is (tp_b + s (P - P_b)) / P with P = tp + fp and s = dtp / dP (Davis & Goadrich 2006, section 4).
+    Without a positive, and ROC without a negative, the area is 0; a fit warns of such validation data.
 
     Parameters
     ----------
@@ -1239,6 +1269,10 @@ class AUC(_Confusion):
             label_weights = tuple(check.number(value, "each of label_weights", 0) for value in label_weights)
         self.label_weights = label_weights
         self.from_logits = bool(from_logits)
+
+    @property
+    def _needs(self):
+        return ("positives", "negatives") if self.curve == "ROC" else ("positives",)
 
     @property
     def _shape(self):
@@ -1329,6 +1363,9 @@ class FBetaScore(Metric):
         if self.beta == 0 or self.threshold == 0:
             raise ValueError(f"beta and threshold must be above 0; got beta={beta!r}, threshold={threshold!r}.")
 
+    def _lack(self, y_true, n_outputs):
+        return None if _positives(y_true, n_outputs).any() else "positives"
+
     def _sums(self, y_true, y_pred, weights):
         actual = _one_hot(y_true, y_pred.shape[1]).astype(np.float64)
         if self.threshold is None:
@@ -1375,10 +1412,29 @@ class F1Score(FBetaScore):
         super().__init__(average, threshold=threshold, name=name)
 
 
+class _Moments(np.ndarray):
+    """Sums of R2Score, a row each: elements, weights, a shift, mean of y_true less the shift, squared deviations, squared residuals.
+
+    They are added as moments are, see Chan, Golub and LeVeque 1979: the squared deviations of two sets of rows are those of
+    both plus (distance of the means)^2 a b / (a + b), a and b their weights.
+    """
+
+    def __add__(self, other):
+        (elements, a, shift, mean, squares, residual), more = np.asarray(self), np.asarray(other)
+        distance, share = more[2] - shift + (more[3] - mean), _ratio(more[1], a + more[1])
+        shift, mean = np.where(a > 0, (shift, mean + distance * share), more[2:4])
+        return np.stack([elements + more[0], a + more[1], shift, mean, squares + more[4] + distance**2 * a * share,
+                         residual + more[5]]).view(_Moments)
+
+    def __radd__(self, nothing):
+        return self
+
+
 class R2Score(Metric):
     """1 - sum (y_true - y_pred)^2 / sum (y_true - mean y_true)^2, the coefficient of determination, by column.
 
-    A column that is constant in y_true scores 1 if it is met and 0 if not.
+    A column that is constant in y_true scores 1 if it is met and 0 if not; one row alone scores NaN: as in scikit-learn.
+    A fit warns of such validation data.
 
     Parameters
     ----------
@@ -1405,7 +1461,7 @@ class R2Score(Metric):
     _name = "r2_score"
     _labels = False
     _flat = True
-    _shape = (5, 1)
+    _shape = (6, 1)
 
     def __init__(self, class_aggregation="uniform_average", num_regressors=0, name=None, dtype=None):
         super().__init__(name)
@@ -1413,15 +1469,21 @@ class R2Score(Metric):
                                          ("uniform_average", "variance_weighted_average", None))
         self.num_regressors = check.size(num_regressors, "num_regressors", 0)
 
+    def _lack(self, y_true, n_outputs):
+        return "two rows" if len(y_true) < 2 else "targets that differ" if (y_true == y_true[:1]).all(axis=0).any() else None
+
     def _sums(self, y_true, y_pred, weights):
         y_true, rows = y_true.astype(np.float64), np.ones((len(y_pred), 1)) if weights is None else weights[:, None]
-        parts = [np.ones_like(y_true), y_true, y_true**2, (y_true - y_pred)**2]
-        return np.stack([np.full(y_true.shape[1], float(len(y_true)))] + [(rows * part).sum(axis=0) for part in parts])
+        shift = y_true[:1].sum(axis=0)              # the first row, or 0: sums of large values would lose their deviations
+        count, shifted = np.full(len(shift), rows.sum()), y_true - shift
+        mean = _ratio((rows * shifted).sum(axis=0), count)
+        squares, residual = ((rows * part**2).sum(axis=0) for part in (shifted - mean, y_true - y_pred))
+        return np.stack([np.full(len(shift), len(y_true)), count, shift, mean, squares, residual]).view(_Moments)
 
     def _result(self, sums):
-        elements, count, total, squares, residual = sums
-        variance = squares - _ratio(total**2, count)
-        variance[variance <= 1e-14 * squares] = 0           # what is left is rounding
+        elements, count, _, _, variance, residual = np.asarray(sums)
+        if elements[0] == 1:
+            return np.full(len(elements), np.nan) if self.class_aggregation is None else np.nan
         scores = np.where(variance > 0, 1 - _ratio(residual, variance), 1. * ((residual == 0) & (count > 0)))
         if self.class_aggregation == "uniform_average":
             scores = float(scores.mean())

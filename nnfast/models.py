@@ -129,6 +129,7 @@ class Sequential:
         self._units = None
         self._pace = _threads.Pace()
         self._lock = threading.Lock()
+        self._logged = ()           # names of what the last fit puts into the logs of an epoch
         self._open_to = None        # the thread whose callback runs: it may use the model that its fit holds
         self.stop_training = False
         for layer in layers if layers is not None else []:
@@ -289,6 +290,7 @@ class Sequential:
             learning rate that one model changes must not change in another.
         loss : str, loss, or a loss of your own (see `losses.Custom`)
         metrics : str, metric, function (y_true, y_pred), or list of them, optional
+            A function is called once for an epoch or an evaluation, with all rows: see `metrics.MeanMetricWrapper`.
         weighted_metrics : the same, optional
             Rows count with their `sample_weight` and `class_weight`.
 
@@ -352,7 +354,7 @@ class Sequential:
             data = _Data(self, x, y, sample_weight)
             if class_weight is not None:
                 data.weigh_classes(self, class_weight, slice(None))
-            self._try_out(data, slice(TRIED_ROWS))
+            self._try_out(data, slice(len(data)))
             return data
 
     def _data_of_fit(self, x, y, sample_weight, class_weight, chosen, split, validation_data):
@@ -372,20 +374,35 @@ class Sequential:
                 count -= len(validation)
             if class_weight is not None:
                 data.weigh_classes(self, class_weight, slice(count) if chosen is None else chosen)
-            self._try_out(data, slice(min(count, TRIED_ROWS)) if chosen is None else chosen[:TRIED_ROWS])
+            self._try_out(data, slice(count) if chosen is None else chosen)
+            if validation is not None:
+                self._tally.warn_of_lacks(validation)
             return data, chosen, count, validation
 
     def _try_out(self, data, rows):
-        """The first use of a loss of your own, whose gradient is compared with differences, and of metrics: on a few rows."""
+        """The first use of a loss of your own, whose gradient is compared with differences, and of metrics: on a few of the rows."""
         if self._tried:
             return
-        x, y = data.x[rows], np.asarray(data.y[rows], self.dtype)
-        outputs = np.empty((len(x), self._units), self.dtype)
-        if self._network.predict_rows(x, data.x_source, 0, len(x), outputs) < 0 and np.isfinite(y).all() and np.isfinite(outputs).all():
-            if self._loss._needs_check:
-                self._loss._called(y, outputs)
+        few = slice(min(rows.stop, TRIED_ROWS)) if isinstance(rows, slice) else rows[:TRIED_ROWS]
+        y, outputs = np.asarray(data.y[few], self.dtype), self._outputs(data, few)
+        if outputs is None or not (np.isfinite(y).all() and np.isfinite(outputs).all()):
+            return
+        if self._loss._needs_check:
+            self._loss._called(y, outputs)
+        try:
+            self._tally.try_out(data, few, outputs)
+        except Exception:                       # a function may need more rows than a few, of two classes, say
+            outputs = self._outputs(data, rows) if self._tally.at_once else None
+            if outputs is None:
+                raise
             self._tally.try_out(data, rows, outputs)
-            self._tried = True
+        self._tried = True
+
+    def _outputs(self, data, rows):
+        """The outputs for rows of the data, or None where x is not finite."""
+        x = data.x[rows]
+        outputs = np.empty((len(x), self._units), self.dtype)
+        return outputs if self._network.predict_rows(x, data.x_source, 0, len(x), outputs) < 0 else None
 
     def _ready(self, x):
         """Builds the model for x if it is not built."""
@@ -421,6 +438,8 @@ class Sequential:
         validation_split : float in [0, 1)
             Share of the last rows that are kept out of training and evaluated after every epoch.
         validation_data : (x, y) or (x, y, sample_weight), optional
+            A warning tells of metrics that these rows, or those of validation_split, are too few or too alike for: the R2
+            score of one row, the area under a curve of one class.
         shuffle : bool
             New order of rows in every epoch.
         class_weight : dict or "balanced", optional
@@ -449,6 +468,11 @@ class Sequential:
         -------
         History
             `.history`: dict of lists, an entry an epoch; `.epoch`.  Also kept as `model.history`.
+
+            "loss" is the mean of the losses of batches, by their rows, as in Keras.  So is "val_loss", of batches of the same
+            size, where a loss is no mean over rows: with reduction="sum", and for losses of whole batches such as `Dice()`;
+            `LBFGS` has one batch of all rows.  Otherwise "val_loss" is the mean over all rows, weighted as the `reduction`
+            says, whatever the batches.  Metrics are of all rows of the epoch, each as it is before the step on its batch.
 
         Raises
         ------
@@ -489,7 +513,9 @@ class Sequential:
             batches = -(-rows // batch_size)
             self.stop_training = False
             hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": batches, "verbose": verbose})
-            run = _Run(self, hooks, _Reporter(verbose, epochs, batches), validation, n_threads, _nonfinite(nonfinite, hooks),
+            names = ["loss", *(name for name, _, _ in self._metrics)]
+            self._logged = names if validation is None else [*names, *(f"val_{name}" for name in names)]
+            run = _Run(self, hooks, _Reporter(verbose, epochs, batches), validation, batch_size, n_threads, _nonfinite(nonfinite, hooks),
                        None if max_seconds is None else begun + max_seconds)
             self.history = run.history
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
@@ -663,26 +689,44 @@ class Sequential:
 
     # -- evaluation --------------------------------------------------------------------------------------------------
 
-    def _scores(self, data, n_threads):
+    def _scores(self, data, batch_size, n_threads):
         """Loss and metrics of data, without a step: sums of slices that depend on the network alone, not on threads."""
         rows, tally, loss = len(data), self._tally, self._loss
-        sums, others, every_output = tally.sums(), tally.others(), []
+        by_batch = loss._whole or loss.reduction == "sum"
+        sums, others, row_losses, every_output = tally.sums(), tally.others(), [], []
         for part in self._slices(rows):
             values, outputs = self._row_scores(data, part, n_threads)
             sums[:len(values)] += values.sum(axis=1)
-            tally.add(others, data, part, outputs)
-            if loss._whole:
+            if by_batch:
+                row_losses.append(values[0])
+            if loss._whole or tally.at_once:
                 every_output.append(outputs)
-        if loss._whole:
-            sums[0] = loss._whole_batch(np.asarray(data.y, self.dtype), np.concatenate(every_output), data.weights)[0][0]
-            divisor = 1
+            else:
+                tally.add(others, data, part, outputs)
+        if every_output:
+            outputs = np.concatenate(every_output)
+            tally.add(others, data, slice(rows), outputs)
+        if by_batch:
+            value = self._mean_of_batches(data, batch_size, np.concatenate(row_losses), outputs)
         else:
             divisor = loss._divisor(data.y, data.weights, rows)
-        value = sums[0] / divisor if divisor else 0.
+            value = sums[0] / divisor if divisor else 0.
         if tally.penalized:
             value += sums[-1] / rows + sum(layer._penalty([_view(self.params, *array) for array in arrays])
                                            for layer, arrays in zip(self._owners, self._network.arrays))
         return tally.results(value, sums, tally.counted(data, rows), others)
+
+    def _mean_of_batches(self, data, batch_size, row_losses, outputs):
+        """The mean of the losses of batches, by their rows: what a fit shows of a loss that is no mean of rows."""
+        rows, loss = len(data), self._loss
+        starts = np.arange(0, rows, batch_size)
+        if loss._whole:
+            y, weights = np.asarray(data.y, self.dtype), data.weights
+            losses = [loss._whole_batch(y[part], outputs[part], None if weights is None else weights[part])[0][0]
+                      for part in (slice(start, start + batch_size) for start in starts)]
+        else:
+            losses = np.add.reduceat(row_losses, starts)
+        return float(np.dot(losses, np.minimum(starts + batch_size, rows) - starts) / rows)
 
     def _slices(self, rows):
         """Slices of rows that take about 0.1 s, so that Ctrl-C is seen between them."""
@@ -721,7 +765,8 @@ class Sequential:
         ----------
         x, y, sample_weight, class_weight, n_threads : as in `fit`
         batch_size : int, optional
-            Accepted as in Keras; the result does not depend on it: the loss is that of all rows as one batch.
+            The result depends on it only for a loss that is no mean over rows, reduction="sum" or `Dice()`, say: it is
+            the mean of the losses of batches, by their rows, as in a fit and in Keras.  32 by default.
         verbose : {"auto", 0, 1, 2}
             Other than 0 prints the result on a line.
         return_dict : bool
@@ -746,20 +791,19 @@ class Sequential:
         >>> model.evaluate(x, y, verbose=0, return_dict=True)
         {'loss': 2.5, 'mae': 1.5}
         """
-        if batch_size is not None:
-            check.size(batch_size, "batch_size")
+        batch_size = 32 if batch_size is None else check.size(batch_size, "batch_size")
         with self._claim("evaluate"):
             data = self._data(x, y, sample_weight, class_weight)
             hooks = CallbackList(callbacks, self, {"verbose": verbose})
             hooks.call("on_test_begin", {})
-            logs = self._scores(data, n_threads)
+            logs = self._scores(data, batch_size, n_threads)
             hooks.call("on_test_end", logs)
         if _verbosity(verbose):
             print(_line(logs))
         return self._result(logs, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """Loss and metrics of one batch, without a step; parameters and result as `evaluate`.
+        """Loss and metrics of these rows as one batch, without a step; parameters and result as `evaluate`.
 
         Examples
         --------
@@ -771,7 +815,8 @@ class Sequential:
         [2.5, 1.5]
         """
         with self._claim("test_on_batch"):
-            return self._result(self._scores(self._data(x, y, sample_weight, class_weight), 1), return_dict)
+            data = self._data(x, y, sample_weight, class_weight)
+            return self._result(self._scores(data, len(data), 1), return_dict)
 
     def predict(self, x, batch_size=None, verbose=0, n_threads=None):
         """Outputs of the last layer.  Any number of threads may call it on one model at once.
@@ -1096,8 +1141,8 @@ class _Claim:
 class _Run:
     """What a fit carries from epoch to epoch."""
 
-    def __init__(self, model, hooks, reporter, validation, n_threads, nonfinite, deadline):
-        self.model, self.hooks, self.reporter = model, hooks, reporter
+    def __init__(self, model, hooks, reporter, validation, batch_size, n_threads, nonfinite, deadline):
+        self.model, self.hooks, self.reporter, self.batch_size = model, hooks, reporter, batch_size
         self.validation, self.n_threads, self.nonfinite, self.deadline = validation, n_threads, nonfinite, deadline
         self.history, self.logs = History(), {}
 
@@ -1109,7 +1154,7 @@ class _Run:
         """Validation, callbacks, the record and the line of an epoch."""
         if self.validation is not None:
             self.hooks.call("on_test_begin", {})
-            scores = self.model._scores(self.validation, self.n_threads)
+            scores = self.model._scores(self.validation, self.batch_size, self.n_threads)
             self.hooks.call("on_test_end", scores)
             logs.update({f"val_{name}": value for name, value in scores.items()})
         self.model.epoch = epoch + 1

@@ -387,7 +387,9 @@ def plot_history(history, axes=None):
 
 
 def plot_learning_rates(curve, axes=None):
-    """Draws what `nnfast.find_learning_rate` saw: the loss over the learning rate, and the rate it suggests.
+    """Draws what `nnfast.find_learning_rate` saw: the loss over the learning rate, and the rate it suggests, if any.
+
+    With a suggestion the axis of the loss shows twice the fall: losses of divergence are cut off.
 
     Parameters
     ----------
@@ -416,8 +418,12 @@ def plot_learning_rates(curve, axes=None):
     [ax] = axes
     (color, dashes), (weak, _) = _STYLES[0], _STYLES[4]
     ax.plot(curve.learning_rates, curve.losses, color=weak, linewidth=0.8, label="loss of a batch")
-    ax.plot(curve.learning_rates, curve.smoothed, color=color, linestyle=dashes, linewidth=1.8, label="running mean")
-    ax.axvline(curve.suggestion, color=_STYLES[1][0], linestyle=_STYLES[1][1], label=f"steepest at {curve.suggestion:.2g}")
+    ax.plot(curve.learning_rates, curve.smoothed, color=color, linestyle=dashes, linewidth=1.8, label="smoothed")
+    if not np.isnan(curve.suggestion):
+        lowest = curve.smoothed.min()
+        fall = curve.smoothed[0] - lowest
+        ax.set_ylim(lowest - 0.5 * fall, lowest + 2 * fall)         # not up to where it diverges, a line without features
+        ax.axvline(curve.suggestion, color=_STYLES[1][0], linestyle=_STYLES[1][1], label=f"60 % of the fall at {curve.suggestion:.2g}")
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)

@@ -145,7 +145,7 @@ def test_losses_of_whole_batches_train_as_pytorch_does(name, options, axis, peer
     history = model.fit(x, y, batch_size=10, epochs=5, shuffle=False, verbose=0)
     assert_weights(model, before, expected)
     assert_close(history.history["loss"], np.mean(np.reshape(values, (5, 4)), axis=1), "peer_training")
-    assert_close(model.evaluate(x, y, verbose=0), losses._CLASSES[name](**options, axis=axis)(y, model.predict(x)), "peer_training")
+    assert_close(model.evaluate(x, y, batch_size=ROWS, verbose=0), losses._CLASSES[name](**options, axis=axis)(y, model.predict(x)), "peer_training")
     assert gradcheck(model, x, y)
 
 
@@ -317,7 +317,54 @@ def test_evaluation_is_the_loss_of_the_predictions(case):
         loss = case.loss(units, reduction=reduction)
         model = model_of(loss, units, activation)
         for given in (None, weights):
-            assert_close(model.evaluate(x, y, sample_weight=given, verbose=0), loss(y, model.predict(x), given), "own_loss")
+            assert_close(model.evaluate(x, y, batch_size=300, sample_weight=given, verbose=0), loss(y, model.predict(x), given), "own_loss")
+
+
+REDUCED = {
+    "sum": lambda: losses.MeanSquaredError(reduction="sum"), "mean": lambda: losses.MeanSquaredError(),
+    "own": lambda: losses.Custom(squared_error, reduction="sum"), "dice": losses.Dice, "tversky of columns": lambda: losses.Tversky(axis=0, reduction="sum"),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", REDUCED)
+@pytest.mark.parametrize("rows, batch_size", [(70, 16), (70, 32), (20, 32)])
+def test_the_losses_of_training_and_validation_are_on_one_scale(rows, batch_size, name, weighted):
+    """The mean of the losses of batches, by their rows; a rate of 0 keeps the model, and rows are in their order."""
+    x, y = data_of(Case("dice", "bits", "probability"), rows)
+    weights = np.random.default_rng(5).uniform(0, 2, rows) if weighted and name != "tversky of columns" else None
+    loss = REDUCED[name]()
+    model = model_of(loss, activation="sigmoid", rate=0)
+    history = model.fit(x, y, batch_size=batch_size, epochs=1, shuffle=False, verbose=0, sample_weight=weights,
+                        validation_data=(x, y) if weights is None else (x, y, weights)).history
+    p, parts = model.predict(x), [slice(first, first + batch_size) for first in range(0, rows, batch_size)]
+    expected = sum(loss(y[part], p[part], None if weights is None else weights[part]) * len(x[part]) for part in parts) / rows
+    assert_close(history["loss"], [expected], "own_loss")
+    assert_close(history["val_loss"], [expected], "own_loss")
+    assert_close(model.evaluate(x, y, batch_size=batch_size, sample_weight=weights, verbose=0), expected, "own_loss")
+    if batch_size == 32:
+        assert_close(model.evaluate(x, y, sample_weight=weights, verbose=0), expected, "own_loss")
+
+
+@pytest.mark.parametrize("name", ["sum", "dice"])
+def test_a_summed_loss_does_not_depend_on_the_slices_of_an_evaluation(name, monkeypatch):
+    from nnfast import models
+
+    x, y = data_of(Case("dice", "bits", "probability"), 70)
+    model = model_of(REDUCED[name](), activation="sigmoid")
+    model.predict(x)
+    whole = model.evaluate(x, y, verbose=0)
+    monkeypatch.setattr(models, "EVALUATE_ROWS", 9)
+    assert_close(model.evaluate(x, y, verbose=0, n_threads=2), whole, "own_loss")
+
+
+@pytest.mark.parametrize("loss", [losses.SparseCategoricalCrossentropy(True, 1),
+                                  losses.SparseCategoricalCrossentropy(True, reduction="mean_with_sample_weight")], ids=repr)
+def test_an_evaluation_of_a_mean_over_rows_does_not_depend_on_batches(loss):
+    x, y = data_of(Case("sparse_categorical_crossentropy", "labels", "wide", {"ignore_class": None}), 70)
+    model, weights = model_of(loss), np.random.default_rng(6).uniform(0, 2, 70)
+    values = {model.evaluate(x, y, batch_size=size, sample_weight=weights, verbose=0) for size in (1, 16, 70, None)}
+    assert len(values) == 1
 
 
 @pytest.mark.parametrize("class_weight", [{0: 3, 2: 0.5}, "balanced"], ids=str)

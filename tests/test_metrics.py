@@ -611,6 +611,31 @@ def test_constant_targets_score_one_if_they_are_met_and_zero_if_not():
     np.testing.assert_array_equal(R2Score(None)(truth, truth + [[0, 1e-3]]), [1, 0])
 
 
+@pytest.mark.parametrize("mean", [0, 1.7e9, -1e12, 1e15])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_r2_keeps_small_deviations_from_a_large_mean(mean, weighted):
+    """Timestamps of a few minutes, by whole seconds, so that y is exact; 1 - 5^2 / 60^2 is 0.993."""
+    rng = np.random.default_rng(0)
+    near, error = rng.normal(0, 60, (1000, 2)).round(), rng.normal(0, 5, (1000, 2)).round()
+    w = np.where(np.arange(1000) < 100, 0, rng.uniform(0, 2, 1000)) if weighted else None
+    expected = 1 - np.average(error**2, axis=0, weights=w) / np.average((near - np.average(near, axis=0, weights=w))**2, axis=0, weights=w)
+    for aggregation, value in ((None, expected), ("uniform_average", expected.mean())):
+        at_once, in_parts = R2Score(aggregation), R2Score(aggregation)
+        at_once.update_state(near + mean, near + mean + error, w)
+        for rows in np.split(np.arange(1000), [0, 1, 7, 100, 500]):
+            in_parts.update_state(near[rows] + mean, (near + mean + error)[rows], None if w is None else w[rows])
+        np.testing.assert_allclose(at_once.result(), value, rtol=1e-9)
+        np.testing.assert_allclose(in_parts.result(), value, rtol=1e-9)
+    assert 0.992 < expected.min()
+
+
+@pytest.mark.parametrize("aggregation", ["uniform_average", "variance_weighted_average", None])
+def test_r2_of_one_row_is_not_a_number(aggregation):
+    metric = R2Score(aggregation)
+    assert np.isnan(metric([[1., 2.]], [[1., 3.]])).all()
+    assert np.isfinite(metric([[2., 5.]], [[2., 4.]])).all()        # two rows
+
+
 def test_adjusted_score_of_too_few_rows_is_the_plain_one():
     plain = R2Score()([[1], [4], [3]], [[2], [4], [4]])
     with pytest.warns(UserWarning, match="num_regressors"):

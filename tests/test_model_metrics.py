@@ -1,4 +1,6 @@
 """Metrics of a model: counted natively or by NumPy, with weights or without, what they say is what NumPy says of predict."""
+import warnings
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,103 @@ def test_every_path_shows_the_same_metrics(n_threads):
     for name, value in expected.items():
         for given in (shown[name], history[name][0], history[f"val_{name}"][0], batch[name]):
             assert given == pytest.approx(value, rel=1e-12), name
+
+
+def f1(y_true, y_pred):
+    """As a user writes it: one number for all rows."""
+    predicted = y_pred > 0
+    return 2 * (predicted * y_true).sum() / (predicted.sum() + y_true.sum())
+
+
+def calls(y_true, y_pred):
+    return len(y_true)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("slice_rows", [1, 7, 65536])
+def test_metrics_are_of_all_rows_whatever_the_batches_slices_and_threads(slice_rows, n_threads, monkeypatch):
+    """A function that gives a number, one that gives a value per row, and every metric of nnfast that is no mean over rows."""
+    from nnfast import models
+
+    bits = (np.arange(50) % 11 == 0).astype(float)          # rare: few slices hold any
+    chosen = [f1, calls, worst, metrics.F1Score(threshold=0.1, average="micro"), metrics.AUC(from_logits=True), metrics.R2Score(), metrics.Recall(0.1),
+              metrics.RootMeanSquaredError(), metrics.BinaryIoU()]
+    model = compiled("mse", units=1, metrics=chosen, weighted_metrics=[f1, worst])
+    p = model.predict(X)
+    expected = {"f1": f1(bits[:, None], p), "calls": 50, "worst": worst(bits[:, None], p).mean(), "weighted_f1": f1(bits[:, None], p),
+                "weighted_worst": np.average(worst(bits[:, None], p), weights=WEIGHTS), **{metric.name: metric(bits[:, None], p) for metric in chosen[3:]}}
+    monkeypatch.setattr(models, "EVALUATE_ROWS", slice_rows)
+    for batch_size in (1, 16, 50):
+        shown = model.evaluate(X, bits, batch_size=batch_size, sample_weight=WEIGHTS, verbose=0, n_threads=n_threads, return_dict=True)
+        history = model.fit(X, bits, sample_weight=WEIGHTS, batch_size=batch_size, verbose=0, n_threads=n_threads,
+                            validation_data=(X, bits, WEIGHTS)).history
+        for name, value in expected.items():
+            for given in (shown[name], history[name][0], history[f"val_{name}"][0]):
+                assert given == pytest.approx(value, rel=1e-12), (name, batch_size)
+
+
+def test_a_function_is_tried_on_all_rows_where_it_can_not_do_with_a_few():
+    def share_of_positives(y_true, y_pred):
+        if len(np.unique(y_true)) < 2:
+            raise ValueError("only one class")
+        return y_true.mean()
+
+    model = compiled("mse", units=1, metrics=[share_of_positives])
+    history = model.fit(X, np.arange(50) >= 40, verbose=0, shuffle=False).history
+    assert history["share_of_positives"] == pytest.approx([0.2], rel=1e-15)
+    before = compiled("mse", units=1, metrics=[share_of_positives])
+    with pytest.raises(ValueError, match="only one class"):
+        before.fit(X, np.zeros(50), verbose=0)
+    np.testing.assert_array_equal(before.params, compiled("mse", units=1).params)
+
+
+@pytest.mark.parametrize("metric, y, lack", [
+    (metrics.R2Score(), [[1.]], "two rows"), (metrics.R2Score(), [[1.], [1.]], "targets that differ"), (metrics.AUC(), [[1.], [1.]], "negatives"),
+    (metrics.AUC(), [[0.], [0.]], "positives"), (metrics.AUC(curve="PR"), [[0.], [0.]], "positives"), (metrics.Recall(), [[0.], [0.]], "positives"),
+    (metrics.SensitivityAtSpecificity(0.5), [[1.]], "negatives"), (metrics.AUC(), np.ones((2, 1), bool), "negatives"),
+    (metrics.R2Score(), np.ones((2, 1), bool), "targets that differ"), (metrics.F1Score(threshold=0.5), [[0.], [0.]], "positives"),
+])
+def test_validation_data_that_are_too_few_for_a_metric_are_told(metric, y, lack):
+    model = compiled("mse", units=1, metrics=[metric])
+    with pytest.warns(UserWarning, match=f"can not tell '{metric.name}', which needs {lack}"):
+        model.fit(X, NUMBERS[:, 0] > 0, validation_data=(X[:len(y)], y), verbose=0)
+
+
+def test_each_column_of_several_labels_needs_both_classes_for_its_own_curve():
+    labels = np.array([[0., 1.], [1., 1.]])
+    for metric, warned in ((metrics.AUC(), False), (metrics.AUC(multi_label=True), True), (metrics.Recall(class_id=0), False)):
+        model = compiled("mse", units=2, metrics=[metric])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(X, NUMBERS[:, :2] > 0, validation_data=(X[:2], labels), verbose=0)
+        assert bool(caught) is warned, metric
+
+
+def test_labels_of_a_sparse_loss_are_looked_at_as_columns():
+    model = compiled("sparse_categorical_crossentropy", activation="softmax", metrics=[metrics.Recall(class_id=2), metrics.AUC()])
+    with pytest.warns(UserWarning, match="recall.*positives") as caught:
+        model.fit(X, LABELS, validation_data=(X[:3], [0, 1, 0]), verbose=0)
+    assert len(caught) == 1
+
+
+def test_validation_data_that_are_enough_are_not_warned_of():
+    chosen = [metrics.R2Score(), metrics.AUC(), metrics.AUC(curve="PR", name="pr"), metrics.Recall(), metrics.F1Score(threshold=0.5), "acc"]
+    model = compiled("mse", units=1, metrics=chosen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, NUMBERS[:, 0] > 0, validation_data=(X[:2], [[0.], [1.]]), verbose=0)
+
+
+def test_the_last_weights_stay_where_one_row_says_nothing_of_the_model():
+    """R2 of one row is NaN, so that no epoch is the best."""
+    model, other = compiled("mse", units=1, metrics=["r2_score"]), compiled("mse", units=1)
+    model.optimizer.learning_rate = other.optimizer.learning_rate = 0.1
+    stopping = nnfast.callbacks.EarlyStopping("val_r2_score", patience=9, restore_best_weights=True)
+    with pytest.warns(UserWarning):
+        history = model.fit(X, NUMBERS[:, 0], validation_data=(X[:1], NUMBERS[:1, :1]), epochs=3, shuffle=False, verbose=0, callbacks=[stopping])
+    other.fit(X, NUMBERS[:, 0], epochs=3, shuffle=False, verbose=0)
+    assert np.isnan(history.history["val_r2_score"]).all()
+    np.testing.assert_array_equal(model.params, other.params)
 
 
 @pytest.mark.parametrize("ignored", [-1, 255, 0])

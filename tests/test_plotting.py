@@ -211,8 +211,14 @@ def test_a_history_without_validation_or_with_some_of_it_is_drawn():
 def test_a_range_test_is_drawn_with_its_suggestion():
     curve = LearningRateCurve(np.array([0.01, 0.1, 1.0]), np.array([3.0, 2.0, 5.0]), np.array([3.0, 2.5, 4.0]), 0.1)
     ax, = plot_learning_rates(curve)
-    assert line(ax, "running mean")[1].tolist() == [3.0, 2.5, 4.0] and line(ax, "loss of a batch")[0].tolist() == [0.01, 0.1, 1.0]
-    assert ax.get_xscale() == "log" and line(ax, "steepest at 0.1")[0][0] == 0.1
+    assert line(ax, "smoothed")[1].tolist() == [3.0, 2.5, 4.0] and line(ax, "loss of a batch")[0].tolist() == [0.01, 0.1, 1.0]
+    assert ax.get_xscale() == "log" and line(ax, "60 % of the fall at 0.1")[0][0] == 0.1
+    assert ax.get_ylim() == (2.25, 3.5)                 # it falls from 3 to 2.5
+
+
+def test_a_range_test_without_a_suggestion_is_drawn():
+    ax, = plot_learning_rates(LearningRateCurve(np.array([0.01, 0.1]), np.array([3.0, 3.1]), np.array([3.0, 3.0]), np.nan))
+    assert [drawn.get_label() for drawn in ax.lines] == ["loss of a batch", "smoothed"]
 
 
 @pytest.mark.parametrize("draw", [lambda axes: plot_loss("mae", axes=axes), lambda axes: plot_losses(["mae", "mse"], axes=axes),
