@@ -1,7 +1,7 @@
 """Metrics of a fit or an evaluation: the core adds up the simple ones by rows, NumPy the others from the outputs."""
 import numpy as np
 
-from nnfast.metrics import MeanMetricWrapper, Metric
+from nnfast.metrics import Accuracy, BinaryAccuracy, MeanMetricWrapper, Metric
 
 
 class Tally:
@@ -14,6 +14,8 @@ class Tally:
     units : int
     penalized : bool
         Whether penalties on weights or outputs belong to the loss: their sum stands behind the metrics.
+    logits : bool
+        Whether outputs are logits: "accuracy" of one output is that at 0.
 
     Attributes
     ----------
@@ -21,12 +23,14 @@ class Tally:
         Codes of the metrics that the core adds up: those without weights that have a kernel.
     """
 
-    def __init__(self, loss, chosen, units, penalized=False):
+    def __init__(self, loss, chosen, units, penalized=False, logits=False):
         self.loss, self.penalized = loss, penalized
         shown = loss._shown(np.empty((0, units))).shape[1]
         self.metrics, self.natives = [], []         # (name, metric, weighted, place among the natives or None)
         for name, metric, weighted in chosen:
             resolved = metric._resolve(shown, loss._sparse)
+            if logits and isinstance(metric, Accuracy) and isinstance(resolved, BinaryAccuracy):
+                resolved = BinaryAccuracy(name=resolved.name, threshold=0)
             if type(resolved)._sums is Metric._sums:
                 raise ValueError(f"metric {name!r} must be one of nnfast.metrics or a function of y_true and y_pred; "
                                  f"a subclass of Metric needs _sums and _result. Give a function instead.")

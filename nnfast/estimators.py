@@ -46,7 +46,7 @@ from nnfast.activations import SKLEARN_NAMES as NAMES
 __all__ = ["Ensemble", "MLPClassifier", "MLPRegressor"]
 
 THEIR_NAMES = {name: theirs for theirs, name in NAMES.items()}
-THEIRS = ("log_loss", "squared_error", "poisson")                               # losses with scikit-learn's formulas
+OF_CLASSIFIERS, OF_REGRESSORS = ("log_loss",), ("squared_error", "poisson")     # losses with scikit-learn's formulas
 LOG_LINK = ("poisson_log", "gamma", "tweedie")                                  # kernels that take log predictions
 STATES = {"velocities": 0, "ms": 0, "vs": 1}                                    # of scikit-learn's optimizers: slot
 SLICE_WORK = 1e10               # floating-point operations of a native call of predict, 0.1 s
@@ -156,22 +156,49 @@ class _Native:
 
     def _own_loss(self):
         """The loss if it is one of nnfast's, or None."""
-        return None if isinstance(self.loss, str) and self.loss in THEIRS else losses.get(self.loss)
+        theirs = OF_CLASSIFIERS if is_classifier(self) else OF_REGRESSORS
+        return None if isinstance(self.loss, str) and self.loss in theirs else losses.get(self.loss)
 
     def _initialize(self, y, layer_units, dtype):
         loss, targets = self._own_loss(), layer_units[-1]
         if loss is not None:
             layer_units[-1] = self._units_of(loss, targets)
         super()._initialize(y, layer_units, dtype)
-        if loss is not None and not is_classifier(self) and loss._kernel in LOG_LINK:
-            self.out_activation_ = "exp"
+        if loss is not None:
+            if not is_classifier(self) and (self._takes_logs(loss) or loss._outputs == losses.NOT_NEGATIVE):
+                self.out_activation_ = "exp"
+            self._advise(loss)
         self._attached = None
         self._attach()
 
+    def _check_task(self, loss):
+        """ValueError for a loss of nnfast that does not train for what y holds."""
+        if not is_classifier(self):
+            task = losses.REGRESSION
+        else:
+            kind = self._label_binarizer.y_type_
+            task = {"binary": losses.BINARY, "multiclass": losses.CLASSES}.get(kind, losses.MULTILABEL)
+        if task not in loss._tasks:
+            fitting = ", ".join(name for name, cls in losses._CLASSES.items() if task in cls._tasks)
+            raise ValueError(f"loss must fit y, which holds {losses.TASKS[task]}; got {loss!r}. "
+                             f"Choose one of {fitting}.")
+
+    @staticmethod
+    def _takes_logs(loss):
+        """Whether a loss of nnfast takes logarithms: what comes before an exponential output."""
+        return loss._kernel in LOG_LINK
+
+    def _advise(self, loss):
+        """Warns of outputs that do not fit a loss of nnfast, as `Sequential.compile` does."""
+        last = NAMES.get(self.out_activation_, self.out_activation_)
+        if not self._takes_logs(loss) and last != loss._matching_activation:    # else it takes what comes before
+            message = loss._advice(self.n_outputs_, *activations.RANGES[last], last, False)
+            if message is not None:
+                warnings.warn(message, stacklevel=5)
+
     def _units_of(self, loss, targets):
         """Outputs of the network for a loss of nnfast."""
-        if is_classifier(self) and targets == 1 and isinstance(loss, (losses._Categorical, losses.CategoricalHinge, losses.SparseCategoricalCrossentropy)):
-            raise ValueError(f"loss must work on one probability for two classes, as BinaryCrossentropy and BinaryFocalCrossentropy do; got {loss!r}.")
+        self._check_task(loss)
         if isinstance(loss, losses.GaussianNLL):
             return 2 * targets
         if isinstance(loss, losses.Quantile) and isinstance(loss.q, list) and targets == 1:
@@ -224,6 +251,8 @@ class _Native:
         """X and y, validated once for all estimators of this kind."""
         if isinstance(X, _Part):
             return X
+        check.unmasked(X, "X")
+        check.unmasked(y, "y")
         known = clone(self)
         x, y = validate_data(known, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=not is_classifier(self),
                              dtype=(np.float64, np.float32))
@@ -238,6 +267,11 @@ class _Native:
             return self.fit(part, shared.y, **options)
         finally:
             self.random_state = given
+
+    def _fit(self, X, y, sample_weight=None, incremental=False):
+        for array, name in (X, "X"), (y, "y"), (sample_weight, "sample_weight"):
+            check.unmasked(array, name)
+        return super()._fit(X, y, sample_weight, incremental)
 
     def _validate_input(self, X, y, incremental, reset):
         if not isinstance(X, _Part):
@@ -267,10 +301,11 @@ class _Native:
         reduction = core.REDUCTIONS["mean_with_sample_weight"]
         if loss is not None:
             last = NAMES.get(self.out_activation_, self.out_activation_)
+            self._check_task(loss)
             kernel, fused, function = loss._native(last, units, network.dtype)
             if loss.reduction != losses.DEFAULT:
                 reduction = core.REDUCTIONS[loss.reduction]
-            network.set_loss(kernel, fused or self.out_activation_ == "exp", [], reduction, function, loss._whole)
+            network.set_loss(kernel, fused or self._takes_logs(loss), [], reduction, function, loss._whole)
         else:
             ceiling = -np.log(np.finfo(network.dtype).eps)      # as scikit-learn clips probabilities
             kernel, settings = {"identity": ("huber", (np.inf, 1)),             # e^2 / 2 everywhere
@@ -291,10 +326,15 @@ class _Native:
             if loss._sparse:
                 y = y.argmax(axis=1)
             units = self._attached.network.shapes[-1][1]
-            y = loss._coded(loss._targets(y, units, "y"))
+            y = loss._targets(y, units, "y")
+            if not loss._sparse:
+                loss._check_targets(y if rows is None else y[rows], "y")
+            y = loss._coded(y)
         elif self.out_activation_ == "softmax":
             y = y.argmax(axis=1)
         elif self.out_activation_ == "exp":
+            loss = losses.Poisson()
+            loss._check_targets(y if rows is None else y[rows], "y")
             constants = (xlogy(y, y) - y).sum(axis=1)
         data = _Data(X, check.numeric(y, "y"), sample_weight, rows, self._attached.network.sparse)
         data.constants = constants
@@ -401,6 +441,8 @@ class _Native:
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
                 raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
+            for array, name in zip(given, ("X", "y", "sample_weight")):
+                check.unmasked(array, f"{name} of validation_data")
             X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
                                  dtype=(np.float64, np.float32), reset=False)
             return data.rows, (X, y, given[2] if len(given) == 3 else None)
@@ -587,7 +629,8 @@ class _Native:
         Raises
         ------
         ValueError
-            For data that scikit-learn refuses, in its words, and for weights that are not finite after training.
+            For data that scikit-learn refuses, in its words, masked elements, a loss that does not fit y, targets
+            that the loss does not have, and weights that are not finite after training.
         """
         self._validation_data = validation_data
         try:
@@ -599,6 +642,7 @@ class _Native:
 
     def _outputs(self, X, check_input=True):
         """Activations of the last layer."""
+        check.unmasked(X, "X")
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         attached = self._attach()
@@ -677,8 +721,9 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
     n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_ : as scikit-learn's
 """
 OF_CLASSIFIER = """    loss : "log_loss", or name, class or instance of nnfast.losses, default "log_loss"
-        "log_loss" is the cross-entropy of the outputs, for several labels a row its sum over them.  Weighted means of
-        nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
+        "log_loss" is the cross-entropy of the outputs, for several labels a row its sum over them.  A loss that does
+        not fit y is refused, such as one of one-hot rows for two classes.  Weighted means of nnfast's losses divide by
+        the sum of the weights, too, unless their `reduction` says otherwise.
     class_weight : dict from class to weight, or "balanced", optional
         Multiplied with `sample_weight`; "balanced" is n_samples / (classes present * rows of the class).
 """
@@ -740,9 +785,9 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
     ----------
     loss : {{"squared_error", "poisson"}}, or name, class or instance of nnfast.losses, default "squared_error"
         "squared_error" is half the squared error: its mean over outputs is reported, the gradient is that of the sum, as in
-        scikit-learn.  "poisson" is half the deviance; it, `Poisson(log_input=True)`, `Gamma` and `Tweedie` have an
-        exponential output.  `GaussianNLL` predicts the means, `Quantile([...])` a column for each of its quantiles.
-        Weighted means of nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
+        scikit-learn.  "poisson" is half the deviance; it, `Poisson`, `Gamma`, `Tweedie` and
+        `MeanSquaredLogarithmicError` have an exponential output.  Losses of classes are refused.  `GaussianNLL` predicts
+        the means, `Quantile([...])` a column for each of its quantiles.  Weighted means of nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
 {PARAMETERS.replace("{own}", "")}
     Examples
     --------
@@ -857,6 +902,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
     def _of_members(self, X):
         """Outputs of the members, (n_members, n, outputs)."""
         check_is_fitted(self)
+        check.unmasked(X, "X")
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return np.stack([member._forward_pass_fast(X, check_input=False) for member in self.members_])
 

@@ -184,6 +184,10 @@ class Metric:
                              f"Use the metric without 'sparse' in its name, or labels such as y.argmax(axis=1).")
         return self
 
+    def _reads_probabilities(self):
+        """Whether y_pred must hold probabilities, so that logits give another number."""
+        return False
+
     def _native(self):
         """Code of the kernel in network.METRICS that gives the value of a row, or None."""
         return None
@@ -286,6 +290,9 @@ class Accuracy(_Mean):
     """Share of right answers, resolved by shapes as Keras does for the word "accuracy": one output is `BinaryAccuracy`
     at 0.5, integer labels are `SparseCategoricalAccuracy`, anything else is `CategoricalAccuracy`.
 
+    In a model whose outputs are logits (a loss with from_logits=True on a linear last layer) the threshold of one output is 0,
+    where the probability is 0.5; in Keras it stays 0.5.
+
     Examples
     --------
     >>> import nnfast
@@ -327,6 +334,9 @@ class BinaryAccuracy(_Mean):
     def __init__(self, name=None, dtype=None, threshold=0.5):
         super().__init__(name)
         self.threshold = check.number(threshold, "threshold")
+
+    def _reads_probabilities(self):
+        return 0 < self.threshold < 1
 
     def _native(self):
         return network.METRICS["binary_accuracy"] if self.threshold == 0.5 else None
@@ -504,6 +514,9 @@ class _LossMean(_Mean):
     _passed = ()            # arguments that the loss takes, too
     _labels = False
 
+    def _reads_probabilities(self):
+        return "from_logits" in self._passed and not self.from_logits
+
     def _values(self, y_true, y_pred):
         from nnfast import losses
 
@@ -593,6 +606,9 @@ class KLDivergence(_LossMean):
 
     _name = "kl_divergence"
     _loss = "KLDivergence"
+
+    def _reads_probabilities(self):
+        return True
 
 
 class Poisson(_LossMean):
@@ -787,6 +803,10 @@ class _Confusion(Metric):
                 raise ValueError(f"{name} of metric {self.name!r} must be at most {n_outputs - least} for {n_outputs} "
                                  f"output{'s' if n_outputs > 1 else ''}; got {getattr(self, name)}.")
         return super()._resolve(n_outputs, sparse)
+
+    def _reads_probabilities(self):
+        bounds = self._bounds()
+        return bool(((0 < bounds) & (bounds < 1)).any())
 
     def _scores(self, y_pred):
         """What is compared with the thresholds."""
@@ -1254,6 +1274,9 @@ class AUC(_Confusion):
                 raise ValueError(f"{name} of metric {self.name!r} must fit the {n_outputs} outputs; it is for {count}.")
         return super()._resolve(n_outputs, sparse)
 
+    def _reads_probabilities(self):
+        return not self.from_logits
+
     def _scores(self, y_pred):
         if self.from_logits:
             from nnfast import functional
@@ -1328,6 +1351,9 @@ class FBetaScore(Metric):
         self.threshold = None if threshold is None else check.number(threshold, "threshold", 0, 1)
         if self.beta == 0 or self.threshold == 0:
             raise ValueError(f"beta and threshold must be above 0; got beta={beta!r}, threshold={threshold!r}.")
+
+    def _reads_probabilities(self):
+        return self.threshold is not None
 
     def _sums(self, y_true, y_pred, weights):
         actual = _one_hot(y_true, y_pred.shape[1]).astype(np.float64)
@@ -1556,6 +1582,9 @@ class BinaryIoU(IoU):
     def __init__(self, target_class_ids=(0, 1), threshold=0.5, name=None, dtype=None):
         super().__init__(2, target_class_ids, name)
         self.threshold = check.number(threshold, "threshold")
+
+    def _reads_probabilities(self):
+        return 0 < self.threshold < 1
 
     def _resolve(self, n_outputs, sparse):
         return self
