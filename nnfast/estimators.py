@@ -787,7 +787,8 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
         "squared_error" is half the squared error: its mean over outputs is reported, the gradient is that of the sum, as in
         scikit-learn.  "poisson" is half the deviance; it, `Poisson`, `Gamma`, `Tweedie` and
         `MeanSquaredLogarithmicError` have an exponential output.  Losses of classes are refused.  `GaussianNLL` predicts
-        the means, `Quantile([...])` a column for each of its quantiles.  Weighted means of nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
+        the means, `Quantile([...])` a column for each of its quantiles.  Weighted means of nnfast's losses divide by the
+        sum of the weights, too, unless their `reduction` says otherwise.
 {PARAMETERS.replace("{own}", "")}
     Examples
     --------

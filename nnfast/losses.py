@@ -455,7 +455,8 @@ def _between(interval):
     """An interval in words."""
     low, high = (f"{end:g}" for end in interval)
     return {(True, True): f"in [{low}, {high}]", (True, False): f"of at least {low}",
-            (False, True): f"of at most {high}", (False, False): "anywhere on the real line"}[tuple(map(bool, np.isfinite(interval)))]
+            (False, True): f"of at most {high}",
+            (False, False): "anywhere on the real line"}[tuple(map(bool, np.isfinite(interval)))]
 
 
 def _reduction(value):
