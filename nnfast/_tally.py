@@ -3,7 +3,7 @@ import warnings
 
 import numpy as np
 
-from nnfast.metrics import MeanMetricWrapper, Metric
+from nnfast.metrics import Accuracy, BinaryAccuracy, MeanMetricWrapper, Metric
 
 
 class Tally:
@@ -16,6 +16,8 @@ class Tally:
     units : int
     penalized : bool
         Whether penalties on weights or outputs belong to the loss: their sum stands behind the metrics.
+    logits : bool
+        Whether outputs are logits: "accuracy" of one output is that at 0.
 
     Attributes
     ----------
@@ -25,12 +27,14 @@ class Tally:
         Whether a metric is a function, which may reduce all rows to a number: it must see all of them in one call.
     """
 
-    def __init__(self, loss, chosen, units, penalized=False):
+    def __init__(self, loss, chosen, units, penalized=False, logits=False):
         self.loss, self.units, self.penalized = loss, units, penalized
         shown = loss._shown(np.empty((0, units))).shape[1]
         self.metrics, self.natives = [], []         # (name, metric, weighted, place among the natives or None)
         for name, metric, weighted in chosen:
             resolved = metric._resolve(shown, loss._sparse)
+            if logits and isinstance(metric, Accuracy) and isinstance(resolved, BinaryAccuracy):
+                resolved = BinaryAccuracy(name=resolved.name, threshold=0)
             if type(resolved)._sums is Metric._sums:
                 raise ValueError(f"metric {name!r} must be one of nnfast.metrics or a function of y_true and y_pred; "
                                  f"a subclass of Metric needs _sums and _result. Give a function instead.")

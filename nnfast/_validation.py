@@ -91,6 +91,7 @@ def dtype(value):
 def numeric(array, name):
     """An array of a dtype the core reads, without a copy wherever that is possible."""
     if type(array) is not np.ndarray or array.dtype.char not in CHARS or not array.dtype.isnative:
+        unmasked(array, name)
         try:
             array = np.asarray(array)
         except ValueError as error:
@@ -104,6 +105,15 @@ def numeric(array, name):
     if not array.flags.aligned:
         array = array.copy()
     return array
+
+
+def unmasked(array, name):
+    """ValueError for an array with masked elements, or a list of such: NumPy would read what the mask hides."""
+    listed = isinstance(array, (list, tuple)) and not isinstance(next(iter(array), 0), (int, float))
+    parts = array if listed else [array]
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        raise ValueError(f"{name} must not be masked: the numbers under the mask would be read. "
+                         f"Fill them with the method filled(value), or leave out these rows.")
 
 
 def floats(array, name, dtype=None):
@@ -213,6 +223,7 @@ def targets(y, columns, name="y"):
 
 def rows(given, count, name="rows"):
     """Numbers of rows as int64 (n,), checked to lie in [0, count); a mask of all rows is one, too."""
+    unmasked(given, name)
     array = np.asarray(given)
     if array.dtype == bool and array.shape == (count,):
         array = np.flatnonzero(array)
@@ -299,6 +310,12 @@ def _classes(y, classes, sparse):
     if sparse:
         return y
     if classes > 1 and y.shape[1] > 1:
+        shares = (y + 1) / 2 if np.isin(y, (-1, 1)).all() else y
+        bad = np.flatnonzero(~((shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) < 1e-3)))
+        if len(bad):
+            raise ValueError(f"class_weight needs classes: every row of y must be one-hot, or hold shares of the "
+                             f"classes that sum to 1; row {bad[0]} holds {y[bad[0]]}. "
+                             f"Give a weight for each row as sample_weight.")
         return y.argmax(axis=1)
     column = y[:, 0]
     if classes > 1:         # labels for a loss of the user's own

@@ -49,7 +49,7 @@ from nnfast.activations import SKLEARN_NAMES as NAMES
 __all__ = ["Ensemble", "MLPClassifier", "MLPRegressor"]
 
 THEIR_NAMES = {name: theirs for theirs, name in NAMES.items()}
-THEIRS = ("log_loss", "squared_error", "poisson")                               # losses with scikit-learn's formulas
+OF_CLASSIFIERS, OF_REGRESSORS = ("log_loss",), ("squared_error", "poisson")     # losses with scikit-learn's formulas
 LOG_LINK = ("poisson_log", "gamma", "tweedie")                                  # kernels that take log predictions
 STATES = {"velocities": 0, "ms": 0, "vs": 1}                                    # of scikit-learn's optimizers: slot
 SLICE_WORK = 1e10               # floating-point operations of a native call of predict, 0.1 s
@@ -173,13 +173,20 @@ class _Native(_Versioned):
     def _own_loss(self, fitted=False):
         """The loss if it is one of nnfast's, or None; with `fitted` the one that the weights were last trained with."""
         loss = getattr(self, "_fitted_loss", self.loss) if fitted else self.loss
-        return None if isinstance(loss, str) and loss in THEIRS else losses.get(loss)
+        theirs = OF_CLASSIFIERS if is_classifier(self) else OF_REGRESSORS
+        return None if isinstance(loss, str) and loss in theirs else losses.get(loss)
+
+    @staticmethod
+    def _takes_logs(loss):
+        """Whether a loss of nnfast takes logarithms: what comes before an exponential output."""
+        return getattr(loss, "_kernel", None) in LOG_LINK
 
     def _link(self):
         """The activation of the outputs that the loss of a regressor asks for."""
         loss = self._own_loss()
-        logarithmic = self.loss == "poisson" if loss is None else getattr(loss, "_kernel", None) in LOG_LINK
-        return "exp" if logarithmic else "identity"
+        if loss is None:
+            return "exp" if self.loss == "poisson" else "identity"
+        return "exp" if self._takes_logs(loss) or loss._outputs == losses.NOT_NEGATIVE else "identity"
 
     def _initialize(self, y, layer_units, dtype):
         loss, targets = self._own_loss(), layer_units[-1]
@@ -188,6 +195,8 @@ class _Native(_Versioned):
         super()._initialize(y, layer_units, dtype)
         if not is_classifier(self):
             self.out_activation_ = self._link()
+        if loss is not None:
+            self._advise(loss)
         self._attached = None
         self._attach()
 
@@ -204,10 +213,29 @@ class _Native(_Versioned):
                              f"output {self.out_activation_!r}; asked for are {wanted} with {last!r}. Set them back, or "
                              f"begin anew with sklearn.base.clone(estimator).")
 
+    def _check_task(self, loss):
+        """ValueError for a loss of nnfast that does not train for what y holds."""
+        if not is_classifier(self):
+            task = losses.REGRESSION
+        else:
+            kind = self._label_binarizer.y_type_
+            task = {"binary": losses.BINARY, "multiclass": losses.CLASSES}.get(kind, losses.MULTILABEL)
+        if task not in loss._tasks:
+            fitting = ", ".join(name for name, cls in losses._CLASSES.items() if task in cls._tasks)
+            raise ValueError(f"loss must fit y, which holds {losses.TASKS[task]}; got {loss!r}. "
+                             f"Choose one of {fitting}.")
+
+    def _advise(self, loss):
+        """Warns of outputs that do not fit a loss of nnfast, as `Sequential.compile` does."""
+        last = NAMES.get(self.out_activation_, self.out_activation_)
+        if not self._takes_logs(loss) and last != loss._matching_activation:    # else it takes what comes before
+            message = loss._advice(self.n_outputs_, *activations.RANGES[last], last, False)
+            if message is not None:
+                warnings.warn(message, stacklevel=5)
+
     def _units_of(self, loss, targets):
         """Outputs of the network for a loss of nnfast."""
-        if is_classifier(self) and targets == 1 and isinstance(loss, (losses._Categorical, losses.CategoricalHinge, losses.SparseCategoricalCrossentropy)):
-            raise ValueError(f"loss must work on one probability for two classes, as BinaryCrossentropy and BinaryFocalCrossentropy do; got {loss!r}.")
+        self._check_task(loss)
         if isinstance(loss, losses.GaussianNLL):
             return 2 * targets
         if isinstance(loss, losses.Quantile) and isinstance(loss.q, list) and targets == 1:
@@ -288,6 +316,8 @@ class _Native(_Versioned):
 
     def _share(self, X, y, sample_weight):
         """X, y and weights, validated once for all estimators of this kind."""
+        for array, name in (X, "X"), (y, "y"), (sample_weight, "sample_weight"):
+            check.unmasked(array, name)
         known = clone(self)
         x, y = validate_data(known, X, y, accept_sparse="csr", multi_output=True, y_numeric=not is_classifier(self),
                              dtype=(np.float64, np.float32))
@@ -303,6 +333,11 @@ class _Native(_Versioned):
             return self.fit(part, part.y, **options)
         finally:
             self.random_state = given
+
+    def _fit(self, X, y, sample_weight=None, incremental=False):
+        for array, name in (X, "X"), (y, "y"), (sample_weight, "sample_weight"):
+            check.unmasked(array, name)
+        return super()._fit(X, y, sample_weight, incremental)
 
     def _validate_input(self, X, y, incremental, reset):
         if not isinstance(X, many.Part):
@@ -337,10 +372,11 @@ class _Native(_Versioned):
         reduction = core.REDUCTIONS["mean_with_sample_weight"]
         if loss is not None:
             last = NAMES.get(self.out_activation_, self.out_activation_)
+            self._check_task(loss)
             kernel, fused, function = loss._native(last, units, network.dtype)
             if loss.reduction != losses.DEFAULT:
                 reduction = core.REDUCTIONS[loss.reduction]
-            network.set_loss(kernel, fused or self.out_activation_ == "exp", [], reduction, function, loss._whole)
+            network.set_loss(kernel, fused or self._takes_logs(loss), [], reduction, function, loss._whole)
         else:
             ceiling = -np.log(np.finfo(network.dtype).eps)      # as scikit-learn clips probabilities
             kernel, settings = {"identity": ("huber", (np.inf, 1)),             # e^2 / 2 everywhere
@@ -362,10 +398,15 @@ class _Native(_Versioned):
             if loss._sparse:
                 y = y.argmax(axis=1)
             units = self._attached.network.shapes[-1][1]
-            y = loss._coded(loss._targets(y, units, "y"))
+            y = loss._targets(y, units, "y")
+            if not loss._sparse:
+                loss._check_targets(y if rows is None else y[rows], "y")
+            y = loss._coded(y)
         elif self.out_activation_ == "softmax":
             y = y.argmax(axis=1)
         elif self.out_activation_ == "exp":
+            loss = losses.Poisson()
+            loss._check_targets(y if rows is None else y[rows], "y")
             constants = (xlogy(y, y) - y).sum(axis=1)
         data = _Data(X, check.numeric(y, "y"), sample_weight, rows, self._attached.network.sparse)
         data.constants = constants
@@ -497,6 +538,8 @@ class _Native(_Versioned):
         """validation_data, validated: X, y, weights or None."""
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
+        for array, name in zip(given, ("X", "y", "sample_weight")):
+            check.unmasked(array, f"{name} of validation_data")
         X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
                              dtype=(np.float64, np.float32), reset=False)
         weights = _check_sample_weight(given[2], X) if len(given) == 3 and given[2] is not None else None
@@ -705,8 +748,9 @@ class _Native(_Versioned):
         Raises
         ------
         ValueError
-            For data that scikit-learn refuses, in its words, and for weights that are not finite after training.  What is
-            refused before the first step leaves the estimator as it was.
+            For data that scikit-learn refuses, in its words, masked elements, a loss that does not fit y, targets that
+            the loss does not have, and weights that are not finite after training.  What is refused before the first
+            step leaves the estimator as it was.
         """
         with self._call(validation_data):
             return super().fit(X, y, sample_weight)
@@ -715,6 +759,7 @@ class _Native(_Versioned):
 
     def _outputs(self, X, check_input=True):
         """Activations of the last layer."""
+        check.unmasked(X, "X")
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         attached = self._attach()
@@ -823,8 +868,9 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
     n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_ : as scikit-learn's
 """
 OF_CLASSIFIER = """    loss : "log_loss", or name, class or instance of nnfast.losses, default "log_loss"
-        "log_loss" is the cross-entropy of the outputs, for several labels a row its sum over them.  Weighted means of
-        nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
+        "log_loss" is the cross-entropy of the outputs, for several labels a row its sum over them.  A loss that does
+        not fit y is refused, such as one of one-hot rows for two classes.  Weighted means of nnfast's losses divide by
+        the sum of the weights, too, unless their `reduction` says otherwise.
     class_weight : dict from class to weight, or "balanced", optional
         Multiplied with `sample_weight`; "balanced" is rows / (classes present * rows of the class), of the rows that are
         trained on, each counted with its `sample_weight`.  `partial_fit` refuses it, for it sees one batch.
@@ -903,10 +949,11 @@ class MLPRegressor(_Native, neural_network.MLPRegressor):
     ----------
     loss : {{"squared_error", "poisson"}}, or name, class or instance of nnfast.losses, default "squared_error"
         "squared_error" is half the squared error: its mean over outputs is reported, the gradient is that of the sum, as in
-        scikit-learn.  "poisson" is half the deviance; it, `Poisson(log_input=True)`, `Gamma` and `Tweedie` have an
-        exponential output.  `GaussianNLL` predicts the means, `Quantile([...])` a column for each of its quantiles, which
-        `score`, early stopping and `validation_data` judge by minus the loss, as R^2 can not compare them with one y.
-        Weighted means of nnfast's losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
+        scikit-learn.  "poisson" is half the deviance; it, `Poisson`, `Gamma`, `Tweedie` and
+        `MeanSquaredLogarithmicError` have an exponential output.  Losses of classes are refused.  `GaussianNLL` predicts
+        the means, `Quantile([...])` a column for each of its quantiles, which `score`, early stopping and
+        `validation_data` judge by minus the loss, as R^2 can not compare them with one y.  Weighted means of nnfast's
+        losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
 {PARAMETERS.replace("{own}", "")}
     Examples
     --------
@@ -1058,6 +1105,7 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
     def _of_members(self, X):
         """Outputs of the members, (n_members, n, outputs)."""
         check_is_fitted(self)
+        check.unmasked(X, "X")
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return np.stack([member._forward_pass_fast(X, check_input=False) for member in self.members_])
 

@@ -50,6 +50,10 @@ class Layer:
         """Columns of its output for n columns."""
         return n
 
+    def _range(self, low, high):
+        """In which interval its outputs lie, for inputs in [low, high]."""
+        return -np.inf, np.inf
+
     def _shapes(self, n):
         """Shapes of its arrays in `get_weights`."""
         return [(n,)] * (len(self._first_weights()) + (len(self._first_state(1)) if self._moves_state else 0))
@@ -83,6 +87,9 @@ class Input(Layer):
             raise ValueError("Input needs the shape of one row, such as (784,); got ().")
         self._set(shape=tuple(check.size(n, "each entry of shape") for n in shape))
 
+    def _range(self, low, high):
+        return low, high
+
 
 @dataclass(frozen=True)
 class Flatten(Layer):
@@ -96,6 +103,9 @@ class Flatten(Layer):
     >>> model.predict(np.zeros((5, 28, 28))).shape
     (5, 10)
     """
+
+    def _range(self, low, high):
+        return low, high
 
 
 @dataclass(frozen=True, init=False)
@@ -167,6 +177,9 @@ class Dense(Layer):
     def _width(self, n):
         return self.units
 
+    def _range(self, low, high):
+        return activations.RANGES[self.activation]
+
     def _shapes(self, n):
         return [(n, self.units), (self.units,)][:1 + self.use_bias]
 
@@ -219,6 +232,9 @@ class Activation(Layer):
     def _native(self):
         return 0, core.ACTIVATIONS[self.activation], False
 
+    def _range(self, low, high):
+        return (low, high) if self.activation == "linear" else activations.RANGES[self.activation]
+
     @property
     def _activation(self):
         return self.activation
@@ -251,6 +267,9 @@ class Dropout(Layer):
     def _native(self):
         return "dropout", self.rate
 
+    def _range(self, low, high):
+        return min(0, low) / (1 - self.rate), max(0, high) / (1 - self.rate)
+
 
 @dataclass(frozen=True)
 class GaussianNoise(Layer):
@@ -277,6 +296,9 @@ class GaussianNoise(Layer):
 
     def _native(self):
         return "noise", self.stddev
+
+    def _range(self, low, high):
+        return (low, high) if self.stddev == 0 else super()._range(low, high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,6 +385,13 @@ def _columns(value, name):
     return float(array) if array.ndim == 0 else tuple(array.tolist())
 
 
+def _affine(shift, factor, offset, *ends):
+    """In which interval (x - shift) factor + offset of all columns lies, for x between the ends."""
+    with np.errstate(invalid="ignore"):         # an end at infinity times 0
+        values = [(end - np.asarray(shift)) * factor + offset for end in ends]
+    return float(min(map(np.min, values))), float(max(map(np.max, values)))
+
+
 def _over(value, n, what):
     array = np.asarray(value)
     if array.ndim == 1 and len(array) != n:
@@ -397,6 +426,9 @@ class Rescaling(Layer):
 
     def _first_state(self, n):
         return [np.zeros(n), _over(self.scale, n, "scale of Rescaling"), _over(self.offset, n, "offset of Rescaling")]
+
+    def _range(self, low, high):
+        return _affine(0, np.asarray(self.scale), np.asarray(self.offset), low, high)
 
 
 @dataclass(frozen=True)
@@ -495,6 +527,9 @@ class PReLU(Layer):
 
     def _native(self):
         return ("prelu",)
+
+    def _range(self, low, high):
+        return (low, high) if low >= 0 else super()._range(low, high)
 
     def _first_weights(self):
         return {"alpha": self.alpha_initializer}

@@ -19,6 +19,8 @@ Every class has a function of its name in snake case that gives a value per samp
 >>> nnfast.losses.huber([[0.], [0.]], [[1.], [3.]], delta=2.0)
 array([0.5, 4. ])
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from nnfast import _validation as check
@@ -26,6 +28,35 @@ from nnfast._core import network
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 DEFAULT = "sum_over_batch_size"
+ROUNDING = 4 * float(np.finfo(np.float32).eps)      # what float32 outputs of a model may leave [0, 1] by, as targets
+
+LINE, UNIT, NOT_NEGATIVE = (-np.inf, np.inf), (0.0, 1.0), (0.0, np.inf)         # intervals of predictions
+REGRESSION, BINARY, MULTILABEL, CLASSES = "regression", "binary", "multilabel", "classes"
+EVERY_TASK = (REGRESSION, BINARY, MULTILABEL, CLASSES)
+TASKS = {REGRESSION: "numbers", BINARY: "two classes (one probability a row)",
+         MULTILABEL: "several labels a row (a probability for each)",
+         CLASSES: "more than two classes (probabilities that sum to 1)"}
+
+
+class _Targets(NamedTuple):
+    """Targets that a loss has: an interval, without its lower end if `above`; in words; what to do about others."""
+
+    low: float
+    high: float
+    must: str
+    advice: str = ""
+    above: bool = False
+
+
+REAL = _Targets(*LINE, "be finite")
+SHARES = _Targets(*UNIT, "lie in [0, 1]", "Scale them, for instance y / 255, or (y + 1) / 2 for labels -1 and 1; "
+                                          "integer labels of classes are for SparseCategoricalCrossentropy.")
+MARGINS = _Targets(-1, 1, "be -1 or 1, or all 0 or 1,",
+                   "Labels of more than two classes are for SparseCategoricalCrossentropy.")
+COUNTS = _Targets(*NOT_NEGATIVE, "be not negative", "Correct these rows or leave them out, or choose a loss of all "
+                                                    "real targets, such as 'mse'.")
+POSITIVE = _Targets(*NOT_NEGATIVE, "be positive", "Correct these rows or leave them out; Tweedie(1.5) also has the "
+                                                  "target 0.", above=True)
 
 
 class Loss:
@@ -60,8 +91,11 @@ class Loss:
 
     _sparse = False         # y_true are integer labels
     _native_metrics = False     # whether metrics may read the targets of the kernel
-    _least = None           # targets must not be smaller
-    _positive = False       # nor equal to it
+    _truth = REAL           # what y_true may be
+    _outputs = LINE         # where y_pred must lie
+    _reach = None           # what y_pred must be able to be, or None
+    _least_units = 1        # with fewer it is constant
+    _tasks = EVERY_TASK     # what it trains for
     axis = -1
 
     def __init__(self, *, reduction=DEFAULT, check_gradient=True):
@@ -97,7 +131,8 @@ class Loss:
         sample_weight : array that broadcasts to the samples, or a number, optional
         class_weight : dict from class to weight, or "balanced", optional
             Multiplied with `sample_weight`; a class that is missing counts 1.  "balanced" is samples / (classes
-            present * samples of the class), each sample counted with its `sample_weight`, as in scikit-learn.
+            present * samples of the class), each sample counted with its `sample_weight`, as in scikit-learn.  y_true must
+            name classes: labels, or rows that are one-hot or shares that sum to 1.
 
         Returns
         -------
@@ -175,7 +210,7 @@ class Loss:
             raise ValueError(f"class_weight needs a class for each sample, which {self!r} does not keep apart. Choose the last axis.")
         samples = y.shape if self._sparse else y.shape[:-1]
         n, y = (n, np.ravel(y)) if self._sparse else (y.shape[-1], y.reshape(-1, y.shape[-1]))
-        return check.class_weights(class_weight, n, self._sparse, y, np.ravel(sample_weight)).reshape(samples)
+        return self._weights_of_classes(class_weight, n, y, np.ravel(sample_weight)).reshape(samples)
 
     def _fit_shapes(self, y_true, p):
         """y_true as an array that belongs to p: labels, or numbers of p's dtype."""
@@ -214,16 +249,75 @@ class Loss:
         """Targets in the code of the kernel."""
         return y
 
+    def _bounds(self, dtype):
+        """Lowest and highest target in a dtype."""
+        low, high, *_, above = self._truth
+        if above:
+            low = float(np.finfo(dtype).tiny)           # what is smaller counts as 0 in the core
+        return (low - ROUNDING, high + ROUNDING) if low > -np.inf and high < np.inf else (low, high)
+
     def _check_targets(self, y, name):
         """ValueError for targets that this loss does not have."""
-        if self._least is None or y.size == 0:
+        if self._truth is REAL or y.size == 0:
             return
-        least = y.min()
-        if not (least > self._least if self._positive else least >= self._least):
-            bad = ~(y > self._least if self._positive else y >= self._least)
-            place = tuple(int(i) for i in np.argwhere(bad)[0])
-            bound = "finite" if np.isnan(y[place]) else "positive" if self._positive else "not negative"
-            raise ValueError(f"{name} must be {bound} for {type(self).__name__}; {name}[{', '.join(map(str, place))}] is {y[place]}.")
+        low, high = self._bounds(y.dtype if y.dtype.kind == "f" else np.dtype(np.float64))
+        if not (low <= y.min() and y.max() <= high):
+            place = tuple(int(i) for i in np.argwhere(~((low <= y) & (y <= high)))[0])
+            shown = place[:-1] if len(place) > 1 and y.shape[-1] == 1 else place
+            raise self._not_a_target(y[place], f"{name}[{', '.join(map(str, shown))}] is", name)
+
+    def _not_a_target(self, value, where, name):
+        """ValueError for a target; `where` says where it stands."""
+        must, advice = (self._truth.must, f" {self._truth.advice}") if np.isfinite(value) else (REAL.must, "")
+        return ValueError(f"{name} must {must} for {type(self).__name__}; {where} {value!s}.{advice}")
+
+    def _bad_target(self, y, row, name, first=0):
+        """ValueError for a row of y that the core met no target in; the caller's array begins `first` rows before."""
+        values = np.asarray(y[row], np.float64)
+        low, high = self._bounds(np.dtype(np.float64))
+        wrong = np.flatnonzero(~((low <= values) & (values <= high)))
+        if not np.isfinite(values).all() or not len(wrong):
+            return check.not_finite(y, row, name, first)
+        return self._not_a_target(y[row][wrong[0]], f"row {first + row} holds", name)
+
+    def _advice(self, units, low, high, last_activation, fused):
+        """What is wrong with outputs in [low, high] for this loss, or None; `units` is None where it is not known."""
+        if units == 1 and last_activation == "softmax":
+            return ("softmax over one unit is always 1: nothing is learned. Give the last layer a unit for each class, "
+                    "or activation='sigmoid'.")
+        if units is not None and units < self._least_units:
+            return (f"{self!r} of one output learns nothing from it. Give the last layer more units, "
+                    f"or take {self._for_one_output}.")
+        if fused:
+            return (f"{self!r} after {last_activation}: the logits before the {last_activation} are used. "
+                    f"Drop from_logits=True or the activation." if self._shows_logits(False) else None)
+        if not self._outputs[0] <= low <= high <= self._outputs[1]:
+            return (f"{self!r} needs predictions {_between(self._outputs)}; the model gives numbers "
+                    f"{_between((low, high))}, on which it trains badly. {self._remedy}")
+        if self._reach is not None and not low <= self._reach[0] <= self._reach[1] <= high:
+            return (f"{self!r} needs a last layer that can give every number {_between(self._reach)}; it gives numbers "
+                    f"{_between((low, high))}, on which the loss trains badly. "
+                    f"Make the last layer linear (activation=None){self._or_else(low, high)}.")
+        return None
+
+    _remedy = ""            # where y_pred may leave the interval
+    _for_one_output = "BinaryCrossentropy"      # what to take instead
+    _matching_activation = None     # behind it training works on the logits, whatever from_logits says
+
+    def _or_else(self, low, high):
+        """The other way out for outputs in [low, high], where y_pred can not be all it must."""
+        return ""
+
+    def _shows_logits(self, fused):
+        """Whether metrics see logits."""
+        return False
+
+    def _weights_of_classes(self, class_weight, n, y, sample_weight=None):
+        """A weight for each row of y, for n outputs; "balanced" counts rows by their `sample_weight`."""
+        if self._tasks == (REGRESSION,):
+            raise ValueError(f"class_weight needs classes, which {self!r} does not have. "
+                             f"Give a weight for each row as sample_weight.")
+        return check.class_weights(class_weight, n, self._sparse, y, sample_weight)
 
     def _axis_last(self, y, p):
         """y and p with the reduced axes as their last one, and the way back for a gradient."""
@@ -357,6 +451,14 @@ class Loss:
         return {name: value for name, value in vars(self).items() if name != "_kernels"}
 
 
+def _between(interval):
+    """An interval in words."""
+    low, high = (f"{end:g}" for end in interval)
+    return {(True, True): f"in [{low}, {high}]", (True, False): f"of at least {low}",
+            (False, True): f"of at most {high}",
+            (False, False): "anywhere on the real line"}[tuple(map(bool, np.isfinite(interval)))]
+
+
 def _reduction(value):
     if value not in REDUCTIONS:
         raise ValueError(f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}. Received: reduction={value!r}.")
@@ -387,15 +489,18 @@ def _one_or_list(value, name, checked):
 class _Native(Loss):
     """A loss with a kernel in _core/losses.pxd.
 
-    `_kernel` names it, `_settings` are its numbers, `_by_column(n)` a number for each of n columns or None.
+    `_kernel` names it, `_settings` are its numbers, `_by_column(n)` a number for each of n columns or None.  Each
+    declares the targets it has, `_truth`, and what it trains for, `_tasks`.
     """
+
+    _truth = _tasks = None
 
     _native_metrics = True
     _needs_check = False
     _takes_batch = False            # whether it may reduce the rows of a batch in training
     _kernel = None
     _logits = False                 # whether there is a kernel of that name + "_logits"
-    _matching_activation = None     # behind it training works on the logits, whatever from_logits says
+    _reach_of_logits = LINE         # what they must be able to be
     from_logits = False
 
     _fixed = ("reduction", "axis", "delta", "beta", "q", "log_input", "power", "from_logits", "label_smoothing", "pos_weight",
@@ -412,9 +517,28 @@ class _Native(Loss):
         return n_true == n_pred
 
     def _targets(self, y, units, name):
-        y = check.targets(y, units, name)
-        self._check_targets(y, name)
-        return y
+        return check.targets(y, units, name)
+
+    @property
+    def _outputs(self):
+        return UNIT if self._logits and not self.from_logits else LINE
+
+    @property
+    def _reach(self):
+        return self._reach_of_logits if self.from_logits else None
+
+    @property
+    def _remedy(self):
+        return (f"End the model with activation={self._probabilities!r}"
+                f"{', or give the loss from_logits=True' if self._logits else ''}.")
+
+    _probabilities = "sigmoid"      # the activation that gives them
+
+    def _or_else(self, low, high):
+        return ", or drop from_logits=True" if self.from_logits and 0 <= low <= high <= 1 else ""
+
+    def _shows_logits(self, fused):
+        return self.from_logits and not fused
 
     def _settings(self):
         return ()
@@ -446,11 +570,6 @@ class _Native(Loss):
                 raise ValueError(f"the axis of {self!r} must be that of the outputs in training, -1 or 1; got {self.axis}.")
             return given
         fused = self._matching_activation is not None and last_activation == self._matching_activation
-        if fused and self.from_logits:
-            import warnings
-
-            warnings.warn(f"{self!r} after {last_activation}: the logits before the {last_activation} are used. "
-                          f"Drop from_logits=True or the activation.", stacklevel=5)
         return self._kernel_for(units, fused or self.from_logits), fused, None
 
 
@@ -475,6 +594,7 @@ class MeanSquaredError(_Plain):
     """
 
     _kernel = "mean_squared_error"
+    _truth, _tasks = REAL, EVERY_TASK
 
 
 class MeanAbsoluteError(_Plain):
@@ -490,6 +610,7 @@ class MeanAbsoluteError(_Plain):
     """
 
     _kernel = "mean_absolute_error"
+    _truth, _tasks = REAL, EVERY_TASK
 
 
 class MeanAbsolutePercentageError(_Plain):
@@ -503,10 +624,13 @@ class MeanAbsolutePercentageError(_Plain):
     """
 
     _kernel = "mean_absolute_percentage_error"
+    _truth, _tasks = REAL, (REGRESSION,)
 
 
 class MeanSquaredLogarithmicError(_Plain):
     """mean (log(1 + y_pred) - log(1 + y_true))^2, both clipped from below at 1e-7, where the gradient is 0.
+
+    y_true must not be negative (Keras clips it); the last layer should not give negative numbers, either.
 
     Examples
     --------
@@ -516,6 +640,8 @@ class MeanSquaredLogarithmicError(_Plain):
     """
 
     _kernel = "mean_squared_logarithmic_error"
+    _truth, _tasks, _outputs = COUNTS, (REGRESSION,), NOT_NEGATIVE
+    _remedy = "End the model with activation='softplus' or 'exponential'."
 
 
 class Huber(_Native):
@@ -538,6 +664,7 @@ class Huber(_Native):
     """
 
     _kernel = "huber"
+    _truth, _tasks = REAL, EVERY_TASK
 
     def __init__(self, delta=1.0, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
@@ -562,6 +689,8 @@ class SmoothL1(_Native):
     1.40625
     """
 
+    _truth, _tasks = REAL, EVERY_TASK
+
     def __init__(self, beta=1.0, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
         self.beta = check.number(beta, "beta", 0)
@@ -585,6 +714,7 @@ class LogCosh(_Plain):
     """
 
     _kernel = "log_cosh"
+    _truth, _tasks = REAL, EVERY_TASK
 
 
 class Quantile(_Native):
@@ -611,6 +741,7 @@ class Quantile(_Native):
     """
 
     _kernel = "quantile"
+    _truth, _tasks = REAL, (REGRESSION,)
 
     def __init__(self, q=0.5, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
@@ -655,6 +786,7 @@ class Expectile(_Native):
     """
 
     _kernel = "expectile"
+    _truth, _tasks = REAL, (REGRESSION,)
 
     def __init__(self, q=0.5, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
@@ -679,6 +811,9 @@ class CosineSimilarity(_Native):
     """
 
     _kernel = "cosine_similarity"
+    _truth, _tasks = REAL, (REGRESSION, MULTILABEL, CLASSES)
+    _least_units = 2
+    _for_one_output = "MeanSquaredError"
 
     def __init__(self, axis=-1, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
@@ -691,6 +826,8 @@ class CosineSimilarity(_Native):
 class KLDivergence(_Plain):
     """sum t log(t / q), t and q being y_true and y_pred clipped to [1e-7, 1]; gradient -t / q inside, half of it at q = 1.
 
+    y_true must lie in [0, 1].
+
     Examples
     --------
     >>> import nnfast
@@ -699,7 +836,9 @@ class KLDivergence(_Plain):
     """
 
     _kernel = "kl_divergence"
-    _least = 0
+    _truth, _tasks, _outputs = SHARES, (CLASSES,), UNIT
+    _least_units = 2
+    _probabilities = "softmax"
 
 
 class Poisson(_Native):
@@ -710,6 +849,11 @@ class Poisson(_Native):
     log_input : bool
         y_pred is the logarithm of the rate.  Keras has the first form only, PyTorch begins with the second.
 
+    Notes
+    -----
+    y_true must not be negative.  Without `log_input` the last layer should not give negative numbers: "softplus" and
+    "exponential" do not.
+
     Examples
     --------
     >>> import nnfast
@@ -717,7 +861,8 @@ class Poisson(_Native):
     1.0
     """
 
-    _least = 0
+    _truth, _tasks = COUNTS, (REGRESSION,)
+    _remedy = "End the model with activation='softplus' or 'exponential', or give the loss log_input=True."
 
     def __init__(self, log_input=False, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
@@ -726,6 +871,17 @@ class Poisson(_Native):
     @property
     def _kernel(self):
         return "poisson_log" if self.log_input else "poisson"
+
+    @property
+    def _outputs(self):
+        return LINE if self.log_input else NOT_NEGATIVE
+
+    @property
+    def _reach(self):
+        return LINE if self.log_input else None
+
+    def _or_else(self, low, high):
+        return ", or drop log_input=True" if low >= 0 else ""
 
 
 class GaussianNLL(_Plain):
@@ -746,6 +902,7 @@ class GaussianNLL(_Plain):
     """
 
     _kernel = "gaussian_nll"
+    _truth, _tasks, _reach = REAL, (REGRESSION,), LINE
     _native_metrics = False         # they see the means
 
     def _columns_fit(self, n_true, n_pred):
@@ -779,7 +936,7 @@ class Gamma(_Plain):
     """
 
     _kernel = "gamma"
-    _least, _positive = 0, True
+    _truth, _tasks, _reach = POSITIVE, (REGRESSION,), LINE
 
 
 class Tweedie(_Native):
@@ -800,6 +957,8 @@ class Tweedie(_Native):
     6.0
     """
 
+    _tasks, _reach = (REGRESSION,), LINE
+
     def __init__(self, power=1.5, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
         self.power = check.number(power, "power")
@@ -809,12 +968,8 @@ class Tweedie(_Native):
         return {1.0: "poisson_log", 2.0: "gamma"}.get(self.power, "tweedie")
 
     @property
-    def _least(self):
-        return 0 if self.power > 0 else None
-
-    @property
-    def _positive(self):
-        return self.power >= 2
+    def _truth(self):
+        return REAL if self.power <= 0 else COUNTS if self.power < 2 else POSITIVE
 
     def _settings(self):
         return (self.power,)
@@ -827,6 +982,11 @@ class _Margin(_Plain):
     """Labels -1 and 1; if all are 0 or 1 (decided once a call or fit) 0 stands for -1, as in Keras."""
 
     _native_metrics = False         # they see the labels as they were given
+    _truth, _tasks = MARGINS, ()    # no estimator gives margins
+    _reach = (-1.0, 1.0)
+
+    def _or_else(self, low, high):
+        return " or activation='tanh'"
 
     def _coded(self, y):
         if not ((y == 0) | (y == 1)).all():
@@ -835,7 +995,7 @@ class _Margin(_Plain):
 
 
 class Hinge(_Margin):
-    """mean max(0, 1 - y_true y_pred), y_true -1 or 1 (or all 0 or 1).
+    """mean max(0, 1 - y_true y_pred), y_true -1 or 1 (or all 0 or 1); numbers in between are taken as they are.
 
     Examples
     --------
@@ -848,7 +1008,7 @@ class Hinge(_Margin):
 
 
 class SquaredHinge(_Margin):
-    """mean max(0, 1 - y_true y_pred)^2, y_true -1 or 1 (or all 0 or 1).
+    """mean max(0, 1 - y_true y_pred)^2, y_true -1 or 1 (or all 0 or 1); numbers in between are taken as they are.
 
     Examples
     --------
@@ -861,7 +1021,7 @@ class SquaredHinge(_Margin):
 
 
 class CategoricalHinge(_Plain):
-    """max(0, 1 + max((1 - y_true) y_pred) - sum(y_true y_pred)), y_true one-hot.
+    """max(0, 1 + max((1 - y_true) y_pred) - sum(y_true y_pred)), y_true one-hot, or shares in [0, 1].
 
     Examples
     --------
@@ -871,6 +1031,7 @@ class CategoricalHinge(_Plain):
     """
 
     _kernel = "categorical_hinge"
+    _truth, _tasks = SHARES, (CLASSES,)
 
 
 # -- probabilities -----------------------------------------------------------------------------------------------------
@@ -878,6 +1039,9 @@ class CategoricalHinge(_Plain):
 
 class BinaryCrossentropy(_Native):
     """-mean (w y log p + (1 - y) log(1 - p)) over the axis: each output is a question of its own, y in [0, 1].
+
+    Targets outside of [0, 1] are refused, as by every loss of probabilities; 5e-7 beyond the ends is allowed for the
+    rounding of float32, so that the outputs of another model can be targets.
 
     Probabilities are clipped to [1e-7, 1 - 1e-7].  After a sigmoid training works on its input whatever `from_logits`
     says, as Keras on TensorFlow does: no clip, no overflow, and the gradient there is p - y.
@@ -900,6 +1064,7 @@ class BinaryCrossentropy(_Native):
     """
 
     _kernel = "binary_crossentropy"
+    _truth, _tasks = SHARES, (BINARY, MULTILABEL, CLASSES)
     _logits = True
     _matching_activation = "sigmoid"
 
@@ -920,7 +1085,7 @@ class BinaryCrossentropy(_Native):
 
 
 class BinaryFocalCrossentropy(_Native):
-    """BinaryCrossentropy times (1 - t)^gamma, t the probability of the truth: easy answers count less.
+    """BinaryCrossentropy times (1 - t)^gamma, t the probability of the truth: easy answers count less; y in [0, 1].
 
     Parameters
     ----------
@@ -942,6 +1107,7 @@ class BinaryFocalCrossentropy(_Native):
     """
 
     _kernel = "binary_focal_crossentropy"
+    _truth, _tasks = SHARES, (BINARY, MULTILABEL, CLASSES)
     _logits = True
 
     def __init__(self, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1, *,
@@ -959,17 +1125,20 @@ class BinaryFocalCrossentropy(_Native):
 
 
 class _Categorical(_Native):
-    """Targets one-hot, or any weights of the classes."""
+    """Targets one-hot, or shares of the classes."""
 
+    _truth, _tasks = SHARES, (CLASSES,)
     _logits = True
-    _least = 0
+    _least_units = 2
+    _reach_of_logits = NOT_NEGATIVE         # softmax sees differences alone
+    _probabilities = "softmax"
 
     def _settings_for(self, n):
         return (1 - self.label_smoothing, self.label_smoothing / n, *self._settings())
 
 
 class CategoricalCrossentropy(_Categorical):
-    """-sum y log(p / sum p) over the axis, y one-hot or any weights of classes.
+    """-sum y log(p / sum p) over the axis, y one-hot or shares of the classes, each in [0, 1].
 
     Its gradient is negative for the true class and grows as 1 / p while the probability falls to the clip at 1e-7.
     After a softmax training works on its input whatever `from_logits` says, as Keras on TensorFlow does: no clip, no
@@ -1001,7 +1170,7 @@ class CategoricalCrossentropy(_Categorical):
 
 
 class CategoricalFocalCrossentropy(_Categorical):
-    """-sum alpha (1 - p)^gamma y log p over the axis, p normalised and clipped.
+    """-sum alpha (1 - p)^gamma y log p over the axis, p normalised and clipped, y in [0, 1].
 
     Parameters
     ----------
@@ -1062,6 +1231,10 @@ class SparseCategoricalCrossentropy(_Native):
     _logits = True
     _matching_activation = "softmax"
     _sparse = True
+    _truth, _tasks = REAL, (CLASSES,)       # labels are checked apart
+    _least_units = 2
+    _reach_of_logits = NOT_NEGATIVE
+    _probabilities = "softmax"
 
     def __init__(self, from_logits=False, ignore_class=None, axis=-1, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
@@ -1081,7 +1254,7 @@ class SparseCategoricalCrossentropy(_Native):
 
 
 class Dice(_Native):
-    """1 - 2 sum(y p) / (sum y + sum p + 1e-7): how little two sets overlap.
+    """1 - 2 sum(y p) / (sum y + sum p + 1e-7): how little two sets overlap, y and p in [0, 1].
 
     Parameters
     ----------
@@ -1100,6 +1273,7 @@ class Dice(_Native):
     """
 
     _kernel = "tversky"
+    _truth, _tasks, _outputs = SHARES, (BINARY, MULTILABEL, CLASSES), UNIT
     _takes_batch = True
 
     def __init__(self, reduction=DEFAULT, axis=None):
@@ -1112,6 +1286,8 @@ class Dice(_Native):
 
 class Tversky(_Native):
     """1 - I / (I + alpha sum y (1 - p) + beta sum p (1 - y) + 1e-7), I = sum y p: Dice with a price for each side.
+
+    y and p lie in [0, 1].
 
     Parameters
     ----------
@@ -1132,6 +1308,7 @@ class Tversky(_Native):
     """
 
     _kernel = "tversky"
+    _truth, _tasks, _outputs = SHARES, (BINARY, MULTILABEL, CLASSES), UNIT
     _takes_batch = True
 
     def __init__(self, alpha=0.5, beta=0.5, *, reduction=DEFAULT, axis=None):

@@ -191,6 +191,10 @@ class Metric:
                              f"Use the metric without 'sparse' in its name, or labels such as y.argmax(axis=1).")
         return self
 
+    def _reads_probabilities(self):
+        """Whether y_pred must hold probabilities, so that logits give another number."""
+        return False
+
     def _native(self):
         """Code of the kernel in network.METRICS that gives the value of a row, or None."""
         return None
@@ -305,6 +309,9 @@ class Accuracy(_Mean):
     """Share of right answers, resolved by shapes as Keras does for the word "accuracy": one output is `BinaryAccuracy`
     at 0.5, integer labels are `SparseCategoricalAccuracy`, anything else is `CategoricalAccuracy`.
 
+    In a model whose outputs are logits (a loss with from_logits=True on a linear last layer) the threshold of one output is 0,
+    where the probability is 0.5; in Keras it stays 0.5.
+
     Examples
     --------
     >>> import nnfast
@@ -346,6 +353,9 @@ class BinaryAccuracy(_Mean):
     def __init__(self, name=None, dtype=None, threshold=0.5):
         super().__init__(name)
         self.threshold = check.number(threshold, "threshold")
+
+    def _reads_probabilities(self):
+        return 0 < self.threshold < 1
 
     def _native(self):
         return network.METRICS["binary_accuracy"] if self.threshold == 0.5 else None
@@ -523,6 +533,9 @@ class _LossMean(_Mean):
     _passed = ()            # arguments that the loss takes, too
     _labels = False
 
+    def _reads_probabilities(self):
+        return "from_logits" in self._passed and not self.from_logits
+
     def _values(self, y_true, y_pred):
         from nnfast import losses
 
@@ -612,6 +625,9 @@ class KLDivergence(_LossMean):
 
     _name = "kl_divergence"
     _loss = "KLDivergence"
+
+    def _reads_probabilities(self):
+        return True
 
 
 class Poisson(_LossMean):
@@ -814,6 +830,10 @@ class _Confusion(Metric):
         enough = np.all if self._each_label else np.any
         there = {"positives": enough(positives > 0), "negatives": enough(positives < len(y_true))}
         return next((kind for kind in self._needs if not there[kind]), None)
+
+    def _reads_probabilities(self):
+        bounds = self._bounds()
+        return bool(((0 < bounds) & (bounds < 1)).any())
 
     def _scores(self, y_pred):
         """What is compared with the thresholds."""
@@ -1288,6 +1308,9 @@ class AUC(_Confusion):
                 raise ValueError(f"{name} of metric {self.name!r} must fit the {n_outputs} outputs; it is for {count}.")
         return super()._resolve(n_outputs, sparse)
 
+    def _reads_probabilities(self):
+        return not self.from_logits
+
     def _scores(self, y_pred):
         if self.from_logits:
             from nnfast import functional
@@ -1365,6 +1388,9 @@ class FBetaScore(Metric):
 
     def _lack(self, y_true, n_outputs):
         return None if _positives(y_true, n_outputs).any() else "positives"
+
+    def _reads_probabilities(self):
+        return self.threshold is not None
 
     def _sums(self, y_true, y_pred, weights):
         actual = _one_hot(y_true, y_pred.shape[1]).astype(np.float64)
@@ -1618,6 +1644,9 @@ class BinaryIoU(IoU):
     def __init__(self, target_class_ids=(0, 1), threshold=0.5, name=None, dtype=None):
         super().__init__(2, target_class_ids, name)
         self.threshold = check.number(threshold, "threshold")
+
+    def _reads_probabilities(self):
+        return 0 < self.threshold < 1
 
     def _resolve(self, n_outputs, sparse):
         return self

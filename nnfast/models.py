@@ -58,7 +58,7 @@ class _Data:
         """Multiplies the weights of these rows, a slice or row numbers, with those of their classes."""
         self._keeps_rows_apart(model._loss)
         given = None if self.sample_weights is None else self.sample_weights[rows]
-        of_classes = check.class_weights(class_weight, model._units, model._loss._sparse, self.y[rows], given)
+        of_classes = model._loss._weights_of_classes(class_weight, model._units, self.truth[rows], given)
         self.weights = np.ones(len(self)) if given is None else self.sample_weights.copy()
         self.weights[rows] = of_classes if given is None else given * of_classes
 
@@ -72,10 +72,11 @@ class _Data:
         part.weights = None if self.sample_weights is None else self.sample_weights[first:]
         return part
 
-    def not_finite(self, status, row):
-        """The error for a row in which the core met NaN or infinity."""
-        array, name = (self.x, "x") if status == core.BAD_INPUT else (self.y, "y")
-        return check.not_finite(array, row, f"{name}{self.of}", self.first)
+    def refused(self, loss, status, row):
+        """The error for a row in which the core met NaN or infinity, or a target that the loss does not have."""
+        if status == core.BAD_INPUT:
+            return check.not_finite(self.x, row, f"x{self.of}", self.first)
+        return loss._bad_target(self.truth, row, f"y{self.of}", self.first)
 
 
 class Sequential:
@@ -121,6 +122,7 @@ class Sequential:
         self._rng = check.generator(seed)
         self._loss = None
         self._metrics = []          # (name, metric, whether it is weighted)
+        self._advised = False       # whether compile or the build has looked at loss, metrics and layers
         self._tally = None
         self._tried = False         # whether loss and metrics have seen data since compile
         self._network = None
@@ -162,6 +164,7 @@ class Sequential:
                              f"{layer!r}. Make a new layer, for instance with copy.copy(layer).")
         self._check_unused(layer)
         self.layers.append(layer)
+        self._advised = False
 
     def _check_unused(self, layer):
         """ValueError for a layer whose weights are in another model."""
@@ -279,6 +282,8 @@ class Sequential:
         self._owners, self._network = owners, network
         for layer in self.layers:
             layer._set(_model=weakref.ref(self))
+        if self._loss is not None and not self._advised:
+            self._advise()
 
     def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None):
         """Chooses how to train; the state of an optimizer before is dropped.
@@ -300,6 +305,13 @@ class Sequential:
             For a name that is not known, a metric that does not fit the loss, no loss, or the optimizer of another model;
             the model stays as it was.
 
+        Warns
+        -----
+        UserWarning
+            If the last layer can not give what the loss needs, such as probabilities of a linear layer for a
+            cross-entropy without from_logits, or if metrics of probabilities would see logits.  "accuracy" of one logit
+            compares it with 0.
+
         Examples
         --------
         >>> import nnfast
@@ -320,17 +332,43 @@ class Sequential:
                 self._configure(self._network, optimizer, loss, chosen, self._units, self._last_activation)
             self._own(optimizer)
             self.optimizer, self._loss, self._metrics = optimizer, loss, chosen
+            if self.layers:
+                self._advise()
 
     def _own(self, optimizer):
         object.__setattr__(optimizer, "_model", weakref.ref(self))
 
+    _advised = True         # of a model from a file
+
+    def _advise(self):
+        """Warns of a loss or of metrics that do not fit the outputs of the last layer."""
+        self._advised = True
+        units, low, high, last = None, -math.inf, math.inf, None
+        for layer in self.layers:
+            units = math.prod(layer.shape) if isinstance(layer, layers.Input) else layer._width(units)
+            low, high = layer._range(low, high)
+            last = layer._activation if layer._native() is not None else last
+        loss = self._loss
+        fused = last is not None and last == loss._matching_activation and not loss._whole \
+            and not any(self.layers[-1]._penalties[4:])
+        advice = [loss._advice(units, low, high, last, fused)]
+        if loss._shows_logits(fused):
+            advice += [f"metric {name!r} reads probabilities; with {loss!r} it sees logits. End the model with "
+                       f"activation={loss._probabilities!r} and leave from_logits out: training works on the logits all the same."
+                       for name, metric, _ in self._metrics if metric._reads_probabilities()]
+        for message in filter(None, advice):
+            import warnings
+
+            warnings.warn(message, stacklevel=3)
+
     def _configure(self, network, optimizer, loss, chosen, units, last_activation):
         """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
         kernel, fused, function = loss._native(last_activation, units, self.dtype)
-        tally = Tally(loss, chosen, units, network.penalizes)
+        tally = Tally(loss, chosen, units, network.penalizes, loss._shows_logits(fused))
         kind, settings = optimizer._native()
         settings = [float(value) for value in settings]
-        network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole)
+        network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole,
+                         *loss._bounds(self.dtype))
         network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=optimizer._start(), **optimizer._common())
         self._layout, self._tally, self._tried = optimizer._layout(), tally, False
 
@@ -445,7 +483,8 @@ class Sequential:
         class_weight : dict or "balanced", optional
             From class to weight, 1 where a class is missing; "balanced" is rows / (classes present * rows of the class),
             each of the rows that are trained on counted with its `sample_weight`, as in scikit-learn.
-            With `sample_weight` both are multiplied (Keras refuses).
+            With `sample_weight` both are multiplied (Keras refuses).  y must name classes: labels, 0 and 1 of one
+            output, or rows that are one-hot or shares that sum to 1 (Keras takes the largest column of any y).
         sample_weight : array (n,), optional
             The loss of a batch is sum(weight * loss) / rows, as in Keras, or what the `reduction` of the loss makes of it.
         initial_epoch : int
@@ -477,7 +516,8 @@ class Sequential:
         Raises
         ------
         ValueError
-            For data that do not fit; NaN or infinity in x or y is met when its batch comes, which then changes nothing.
+            For data that do not fit.  NaN or infinity in x or y, or a target that the loss does not have, such as 255 of
+            a binary cross-entropy, is met when its batch comes, which then changes nothing.
         FloatingPointError
             With nonfinite="raise".
         RuntimeError
@@ -581,7 +621,7 @@ class Sequential:
     def _failed(self, data, status, place, nonfinite, epoch, batch):
         """What a range that stopped early means to the user."""
         if status in (core.BAD_INPUT, core.BAD_TARGET):
-            raise data.not_finite(status, place)
+            raise data.refused(self._loss, status, place)
         what = "loss" if status == core.BAD_LOSS else "gradient"
         where = f"in epoch {epoch + 1}, batch {batch + 1}" if epoch is not None else "in this batch"
         message = (f"the {what} became NaN or infinite {where}; the weights of shortly before are put back. "
@@ -745,7 +785,7 @@ class Sequential:
 
         for status, row in _threads.over_rows(evaluate, len(x), self._work, n_threads):
             if status != core.DONE:
-                raise data.not_finite(status, part.start + row)
+                raise data.refused(loss, status, part.start + row)
         if in_python and not loss._whole:
             values[0] = loss._called(np.asarray(y, self.dtype), outputs)[0]
         if data.weights is not None:
@@ -780,7 +820,7 @@ class Sequential:
         Raises
         ------
         ValueError
-            For data that do not fit or are not finite.
+            For data that do not fit or are not finite, and for targets that the loss does not have.
 
         Examples
         --------

@@ -152,3 +152,16 @@ def test_shapes_that_differ_are_an_error():
         F.relu_gradient(np.ones((2, 3)), np.ones((3, 2)))
     with pytest.raises(ValueError, match="out must be"):
         F.relu(np.ones((2, 3)), out=np.empty((3, 2)))
+
+
+def test_the_range_of_every_activation_is_known():
+    assert activations.RANGES.keys() == core.ACTIVATIONS.keys()
+
+
+@every_activation
+def test_values_lie_in_the_range_of_the_activation_and_come_near_its_ends(name):
+    z = np.linspace(-20, 20, 40001)
+    a = F.softmax(np.stack([z, -z], axis=1)) if name == "softmax" else getattr(F, name)(z[:, None])
+    low, high = activations.RANGES[name]
+    assert low <= a.min() and a.max() <= high
+    assert a.min() < (low + 0.06 if np.isfinite(low) else -3) and a.max() > (high - 0.06 if np.isfinite(high) else 3)

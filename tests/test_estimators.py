@@ -430,7 +430,7 @@ def test_a_loss_of_nnfast_may_be_named():
     ours = MLPClassifier((9,), loss="binary_crossentropy", max_iter=3, random_state=0).fit(x, two)
     assert_close(ours.loss_curve_, MLPClassifier((9,), max_iter=3, random_state=0).fit(x, two).loss_curve_, "peer_training")
     assert MLPClassifier((30,), loss=losses.BinaryFocalCrossentropy(), max_iter=60, random_state=0).fit(x, two).score(x, two) > 0.9
-    with pytest.raises(ValueError, match="loss must work on one probability"):
+    with pytest.raises(ValueError, match="loss must fit y, which holds two classes"):
         MLPClassifier(loss="sparse_categorical_crossentropy").fit(x, two)
     x, y = standardized(*DIABETES)
     half = MLPRegressor(loss="mse", alpha=0, solver="lbfgs", max_iter=5, random_state=0).fit(x, y)
@@ -445,6 +445,91 @@ def test_a_loss_of_nnfast_may_be_named():
     assert three.shape == (442, 3) and (three[:, 0] < three[:, 2]).mean() > 0.95
     means = MLPRegressor(hidden_layer_sizes=(20,), loss="gaussian_nll", learning_rate_init=0.02, max_iter=100, random_state=0).fit(x, (y - y.mean()) / y.std())
     assert means.predict(x).shape == (442,) and means.score(x, (y - y.mean()) / y.std()) > 0.4
+
+
+ON_PROBABILITIES = {"mean_squared_error", "mean_absolute_error", "huber", "smooth_l1", "log_cosh", "binary_crossentropy",
+                    "binary_focal_crossentropy", "dice", "tversky"}
+TASKS = {
+    "regression": {"mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error", "huber",
+                   "smooth_l1", "log_cosh", "quantile", "expectile", "cosine_similarity", "poisson", "gaussian_nll", "gamma", "tweedie"},
+    "binary": ON_PROBABILITIES, "multilabel": ON_PROBABILITIES | {"cosine_similarity"},
+    "classes": ON_PROBABILITIES | {"cosine_similarity", "kl_divergence", "categorical_hinge", "categorical_crossentropy",
+                                   "categorical_focal_crossentropy", "sparse_categorical_crossentropy"}}
+
+
+def of_task(task):
+    x = np.random.default_rng(0).random((60, 4))
+    y = {"regression": x[:, :2] + 0.1, "binary": (x[:, 0] > 0.5).astype(int), "multilabel": (x[:, :3] > 0.5).astype(int),
+         "classes": np.arange(60) % 3}[task]
+    return MLPRegressor if task == "regression" else MLPClassifier, x, y
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", losses._CLASSES)
+def test_a_loss_that_does_not_fit_y_is_refused_with_those_that_do(name, task, solver):
+    kind, x, y = of_task(task)
+    net = kind(hidden_layer_sizes=(3,), solver=solver, loss=name, max_iter=2, random_state=0)
+    if name in TASKS[task]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
+            assert np.isfinite(net.fit(x, y).loss_)
+        return
+    with pytest.raises(ValueError, match="loss must fit y, which holds") as caught:
+        net.fit(x, y)
+    assert set(str(caught.value).split("Choose one of ")[1].rstrip(".").split(", ")) == TASKS[task]
+    assert not hasattr(net, "coefs_")
+
+
+def test_a_loss_that_does_not_fit_y_is_refused_by_a_fit_that_goes_on():
+    kind, x, y = of_task("binary")
+    net = kind(hidden_layer_sizes=(3,), warm_start=True, max_iter=2, random_state=0).fit(x, y)
+    before = [array.copy() for array in net.coefs_]
+    with pytest.raises(ValueError, match="loss must fit y"):
+        net.set_params(loss="gaussian_nll").fit(x, y)
+    with pytest.raises(ValueError, match="loss must fit y"):
+        kind(loss="poisson").partial_fit(x, y, classes=[0, 1])
+    assert all(np.array_equal(*pair) for pair in zip(net.coefs_, before, strict=True))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("loss, bad, match", [
+    ("poisson", -1, "not negative for Poisson"), (losses.Poisson(), -1, "not negative"), (losses.Poisson(log_input=True), -1, "not negative"),
+    ("gamma", 0, "positive for Gamma"), (losses.Tweedie(1.5), -1, "not negative"), ("mean_squared_logarithmic_error", -1, "not negative")])
+def test_targets_that_the_loss_does_not_have_are_refused_before_anything_is_trained(loss, bad, match, solver):
+    _, x, y = of_task("regression")
+    y = y[:, 0].copy()
+    net = MLPRegressor(hidden_layer_sizes=(3,), solver=solver, loss=loss, max_iter=3, random_state=0, warm_start=True).fit(x, y)
+    before = [array.copy() for array in net.coefs_]
+    y[7] = bad
+    with pytest.raises(ValueError, match=rf"{match}.*; y\[7\] is {bad}"):
+        net.fit(x, y)
+    assert all(np.array_equal(*pair) for pair in zip(net.coefs_, before, strict=True))
+    rows = np.delete(np.arange(60), 7)                                  # a fold without that row is trained
+    nnfast.fit_many([MLPRegressor(hidden_layer_sizes=(3,), solver=solver, loss=loss, max_iter=3)], x, y, folds=[rows], verbose=0)
+
+
+@pytest.mark.parametrize("loss", [losses.Poisson(), losses.MeanSquaredLogarithmicError()], ids=repr)
+def test_losses_of_predictions_that_are_not_negative_have_an_exponential_output(loss):
+    x, y = standardized(*DIABETES)
+    ours = MLPRegressor(loss=loss, solver="lbfgs", alpha=1., max_iter=50, random_state=0).fit(x, y)
+    assert ours.out_activation_ == "exp" and ours.predict(x).min() > 0 and ours.score(x, y) > 0.4
+
+
+def test_masked_elements_are_refused():
+    x, y = SMALL
+    hidden = np.ma.masked_array(x, mask=x == 16)
+    net = MLPClassifier((3,), max_iter=2, random_state=0).fit(x, y)
+    labels, weights = np.ma.masked_array(y, mask=y == 3), np.ma.masked_array(np.ones(300), mask=y == 3)
+    members = nnfast.Ensemble(net, 2).fit(x, y)
+    for call, name in ((lambda: net.fit(hidden, y), "X"), (lambda: net.fit(x, labels), "y"), (lambda: net.fit(x, y, weights), "sample_weight"),
+                       (lambda: net.partial_fit(hidden, y), "X"), (lambda: net.predict(hidden), "X"), (lambda: net.predict_proba(hidden), "X"),
+                       (lambda: net.fit(x, y, validation_data=(hidden, y)), "X of validation_data"),
+                       (lambda: nnfast.Ensemble(net, 2).fit(hidden, y), "X"), (lambda: members.predict(hidden), "X"),
+                       (lambda: nnfast.fit_many([net], x, labels, verbose=0), "y")):
+        with pytest.raises(Exception, match=f"{name} must not be masked"):
+            call()
 
 
 def own(y_true, y_pred):

@@ -10,6 +10,7 @@ from nnfast.gradcheck import gradcheck
 from nnfast.layers import Dense, Input
 
 ROWS, INPUTS, TARGETS = 40, 5, 3
+pytestmark = pytest.mark.filterwarnings("ignore:.* needs (predictions|a last layer):UserWarning")
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -400,9 +401,56 @@ def test_one_target_trains_several_quantiles(given):
     np.testing.assert_array_equal(model.params, expected.params)
 
 
+BEYOND = {"mean_squared_logarithmic_error": -1, "kl_divergence": 255, "poisson": -1, "gamma": 0, "tweedie": -1, "hinge": 2, "squared_hinge": 2,
+          "categorical_hinge": 255, "binary_crossentropy": 255, "binary_focal_crossentropy": -1, "categorical_crossentropy": 9,
+          "categorical_focal_crossentropy": -1, "dice": 255, "tversky": 255}
+
+
+@pytest.mark.parametrize("name", [name for name, cls in losses._CLASSES.items() if not cls._sparse and cls()._truth is not losses.REAL])
+@pytest.mark.parametrize("given", ["float32", "float64", "int64", "strided"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_target_beyond_those_of_the_loss_is_named_and_its_batch_changes_nothing(name, given, dtype):
+    loss, value = losses._CLASSES[name](), BEYOND[name]
+    x, good = np.random.default_rng(0).random((50, INPUTS)), np.ones((50, TARGETS))
+    good = np.asfortranarray(good)[:, ::-1] if given == "strided" else good.astype(given)
+    y = good.copy()
+    y[33, 2] = value
+    activation = {"poisson": "softplus", "mean_squared_logarithmic_error": "softplus"}.get(name, "sigmoid")
+    model, same = (model_of(loss, activation=activation, dtype=dtype) for _ in range(2))
+    match = rf"y must .* for {type(loss).__name__}; row 33 holds {value}\b"
+    with pytest.raises(ValueError, match=match):
+        model.fit(x, y, batch_size=10, shuffle=False, verbose=0)
+    same.fit(x[:30], good[:30], batch_size=10, shuffle=False, verbose=0)
+    assert np.array_equal(model.params, same.params)
+    for call in (lambda: model.fit(x, y, batch_size=7, verbose=0, n_threads=2), lambda: model.evaluate(x, y, verbose=0),
+                 lambda: model.test_on_batch(x, y), lambda: model.loss_and_gradients(x, y), lambda: model.train_on_batch(x, y)):
+        with pytest.raises(ValueError, match=match):
+            call()
+    with pytest.raises(ValueError, match=match.replace("y must", "y of validation_data must")):
+        model.fit(x, good, validation_data=(x, y), verbose=0)
+    with pytest.raises(ValueError, match=match):
+        model.fit(x, y, validation_split=0.4, verbose=0)
+    model.compile(optimizers.LBFGS(), loss)
+    before = model.params.copy()
+    with pytest.raises(ValueError, match=match):
+        model.fit(x, y, verbose=0)
+    assert np.array_equal(model.params, before)
+
+
+def test_soft_targets_of_another_model_may_leave_the_interval_by_a_rounding():
+    y = np.array([[np.nextafter(np.float32(1), np.float32(2)), 0, -1e-7]], np.float32)
+    model = model_of("categorical_crossentropy", activation="softmax", dtype="float32")
+    assert np.isfinite(model.train_on_batch(np.ones((1, INPUTS)), y))
+
+
+def test_what_a_loss_without_bounds_is_given_is_trained_on():
+    model = model_of("mse")
+    assert np.isfinite(model.train_on_batch(np.ones((1, INPUTS)), np.array([[-1e6, 255, 1e6]])))
+
+
 @pytest.mark.parametrize("loss, y, match", [
     ("poisson", [[1., -1, 0]], "not negative"), ("gamma", [[1., 0, 2]], "positive"), ("kl_divergence", [[1., np.nan, 0]], "finite"),
-    ("categorical_crossentropy", [[1., -1, 0]], "not negative"), (losses.Quantile([0.1, 0.9]), [[1., 0, 1]], "as many outputs"),
+    ("categorical_crossentropy", [[1., -1, 0]], r"lie in \[0, 1\]"), (losses.Quantile([0.1, 0.9]), [[1., 0, 1]], "as many outputs"),
     (losses.Tweedie(3), [[1., 0, 1]], "positive"), ("gaussian_nll", [[1., 0, 1]], "even number"),
 ], ids=str)
 def test_targets_that_the_loss_does_not_have_are_an_error_in_a_fit(loss, y, match):

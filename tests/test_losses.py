@@ -314,7 +314,7 @@ def test_gradient_is_that_of_the_value(case, reduction):
     loss = case.loss(p.shape[1], reduction=reduction)
     weights = {"mean": None, "sum": 2.5}.get(reduction, rng.uniform(0, 2, 6) * (np.arange(6) != 2))
     assert gradcheck(loss, y, p, weights)
-    if case.y in CLASSES_TARGETS:
+    if case.y in CLASSES_TARGETS - {"bits"}:        # whose rows belong to no class
         options = {"sample_weight": weights, "class_weight": {0: 0.5, 1: 3}}
         assert gradcheck((lambda moved: loss(y, moved, **options), lambda moved: loss.gradient(y, moved, **options)), p)
 
@@ -672,7 +672,7 @@ def test_an_axis_that_is_not_there_is_an_error(case):
 
 @pytest.mark.parametrize("loss, y, match", [
     (losses.MeanSquaredError(), np.ones((2, 2)), "must have the same shape"),
-    (losses.CategoricalCrossentropy(), [[0, -0.1, 1]], "must be not negative"),
+    (losses.CategoricalCrossentropy(), [[0, -0.1, 1]], r"must lie in \[0, 1\]"),
     (losses.CategoricalCrossentropy(), [[0, np.nan, 1]], "must be finite"),
     (losses.CategoricalFocalCrossentropy(), [[0, np.nan, 1]], r"y_true\[0, 1\] is nan"),
     (losses.KLDivergence(), [[0, -1, 1]], r"y_true\[0, 1\] is -1"),
@@ -693,6 +693,52 @@ def test_targets_that_the_loss_does_not_have_are_an_error(loss, y, match):
     for call in (loss, loss.gradient, loss.per_sample):
         with pytest.raises(ValueError, match=match):
             call(y, [[0.2, 0.3, 0.5]])
+
+
+# of each loss the targets it has: accepted and refused ones for each kind
+TARGETS = {"real": ([-1e6, 0, 1e6], []), "shares": ([0, 0.3, 1, np.nextafter(np.float32(1), np.float32(2)), -1e-7], [-1, -0.001, 1.001, 255]),
+           "margins": ([-1, 0, 1], [-2, 2, 255]), "counts": ([0, 0.5, 1e6], [-1, -1e-6]), "positive": ([1e-30, 1e6], [0, -1])}
+KINDS = {
+    "mean_squared_error": "real", "mean_absolute_error": "real", "mean_absolute_percentage_error": "real", "mean_squared_logarithmic_error": "counts",
+    "huber": "real", "smooth_l1": "real", "log_cosh": "real", "quantile": "real", "expectile": "real", "cosine_similarity": "real",
+    "kl_divergence": "shares", "poisson": "counts", "gaussian_nll": "real", "gamma": "positive", "tweedie": "counts", "hinge": "margins",
+    "squared_hinge": "margins", "categorical_hinge": "shares", "binary_crossentropy": "shares", "binary_focal_crossentropy": "shares",
+    "categorical_crossentropy": "shares", "categorical_focal_crossentropy": "shares", "sparse_categorical_crossentropy": "real", "dice": "shares",
+    "tversky": "shares"}
+
+
+@pytest.mark.parametrize("name", losses._CLASSES)
+def test_every_loss_declares_its_targets_and_its_tasks(name):
+    loss = losses._CLASSES[name]()
+    assert isinstance(loss._truth, losses._Targets) and loss._truth[:2] == {
+        "real": (-np.inf, np.inf), "shares": (0, 1), "margins": (-1, 1), "counts": (0, np.inf), "positive": (0, np.inf)}[KINDS[name]]
+    assert isinstance(loss._tasks, tuple) and set(loss._tasks) <= set(losses.EVERY_TASK)
+
+
+@every_dtype
+@every_case
+def test_targets_beyond_those_of_the_loss_are_refused_with_place_and_value(case, dtype):
+    power = case.options.get("power", 1.5)
+    kind = KINDS[case.name] if case.name != "tweedie" else "real" if power <= 0 else "counts" if power < 2 else "positive"
+    if case.sparse:
+        return
+    loss = case.loss(2 if case.name == "gaussian_nll" else 1)
+    p = np.full((3, 2 if case.name == "gaussian_nll" else 1), 0.4, dtype)
+    accepted, refused = TARGETS[kind]
+    for value in accepted:
+        assert np.isfinite(loss.per_sample(np.full((3, 1), value, dtype), p)).all() or abs(value) == 1e6
+    for value in refused:
+        y = np.array([[1], [value], [1]], dtype)
+        for call in (loss, loss.gradient, loss.value_and_gradient, loss.per_sample):
+            with pytest.raises(ValueError, match=rf"y_true must .* for {case.cls.__name__}; y_true\[1\] is {float(y[1, 0]):.3g}".replace("+", ".")):
+                call(y, p)
+        with pytest.raises(ValueError, match="y_true must"):
+            getattr(F, case.name)(y, p, **case.chosen(p.shape[1]))
+
+
+def test_the_error_of_a_target_says_what_to_do():
+    with pytest.raises(ValueError, match=r"y_true\[0, 1\] is 255.0. Scale them, for instance y / 255, or .* SparseCategoricalCrossentropy"):
+        losses.BinaryCrossentropy()([[0, 255]], [[0.5, 0.5]])
 
 
 @pytest.mark.parametrize("name, options", [

@@ -229,3 +229,64 @@ def test_a_python_loss_may_return_read_only_arrays_and_keeps_denormals():
     model = compiled(squares)
     assert model.train_on_batch(X, NUMBERS) == pytest.approx(compiled("mse").train_on_batch(X, NUMBERS))
     assert seen and min(seen) == 1e-310
+
+
+# -- logits ----------------------------------------------------------------------------------------------------------
+
+CROSSENTROPIES = [(losses.BinaryCrossentropy, "sigmoid", 1), (losses.BinaryFocalCrossentropy, "sigmoid", 1),
+                  (losses.CategoricalCrossentropy, "softmax", 3), (losses.CategoricalFocalCrossentropy, "softmax", 3),
+                  (losses.SparseCategoricalCrossentropy, "softmax", 3)]
+
+
+@pytest.mark.parametrize("loss, activation, units", CROSSENTROPIES)
+def test_accuracy_of_logits_is_that_of_their_probabilities(loss, activation, units):
+    y = LABELS if loss is losses.SparseCategoricalCrossentropy else np.eye(3)[LABELS][:, :units]
+    probabilities = compiled(loss(), units, activation, metrics="accuracy", weighted_metrics="accuracy")
+    logits = compiled(loss(from_logits=True), units, metrics="accuracy", weighted_metrics="accuracy")
+    logits.set_weights(probabilities.get_weights())
+    expected = probabilities.evaluate(X, y, sample_weight=WEIGHTS, verbose=0)[1:]
+    assert 0 < expected[0] < 1 and logits.evaluate(X, y, sample_weight=WEIGHTS, verbose=0)[1:] == pytest.approx(expected)
+    history = logits.fit(X, y, sample_weight=WEIGHTS, verbose=0).history
+    assert [history["accuracy"][0], history["weighted_accuracy"][0]] == pytest.approx(expected)
+    assert logits.train_on_batch(X, y, sample_weight=WEIGHTS)[1:] == pytest.approx(expected)
+
+
+def test_accuracy_behind_the_matching_activation_is_that_of_probabilities():
+    y = (LABELS == 0)[:, None]
+    plain = compiled("bce", 1, "sigmoid", metrics="accuracy")
+    with pytest.warns(UserWarning, match="logits before the sigmoid are used"):
+        twice = compiled(losses.BinaryCrossentropy(from_logits=True), 1, "sigmoid", metrics=["accuracy", "auc"])
+    assert twice.evaluate(X, y, verbose=0)[1] == plain.evaluate(X, y, verbose=0)[1]
+
+
+READ_PROBABILITIES = {
+    "AUC", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalCrossentropy", "FalseNegatives", "FalsePositives", "KLDivergence",
+    "Precision", "PrecisionAtRecall", "Recall", "RecallAtPrecision", "SensitivityAtSpecificity", "SparseCategoricalCrossentropy",
+    "SpecificityAtSensitivity", "TrueNegatives", "TruePositives"}
+NEEDED = {"FBetaScore": (), "PrecisionAtRecall": (0.5,), "RecallAtPrecision": (0.5,), "SensitivityAtSpecificity": (0.5,),
+          "SpecificityAtSensitivity": (0.5,), "MeanIoU": (2,), "OneHotMeanIoU": (2,), "IoU": (2, [0]), "OneHotIoU": (2, [0]),
+          "MeanMetricWrapper": (worst,)}
+
+
+@pytest.mark.parametrize("name", [name for name in metrics.__all__ if name not in ("Metric", "get")])
+def test_metrics_of_probabilities_warn_where_they_see_logits(name):
+    metric = getattr(metrics, name)(*NEEDED.get(name, ()))
+    assert metric._reads_probabilities() == (name in READ_PROBABILITIES)
+    model = nnfast.Sequential([Dense(1)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.compile("sgd", losses.BinaryCrossentropy(from_logits=True), metrics=metric)
+    assert [f"metric {metric.name!r} reads probabilities" in str(each.message) for each in caught] == [True] * (name in READ_PROBABILITIES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nnfast.Sequential([Dense(1, "sigmoid")]).compile("sgd", "bce", metrics=metric)
+
+
+@pytest.mark.parametrize("metric", [
+    metrics.AUC(from_logits=True), metrics.BinaryAccuracy(threshold=0), metrics.Precision(thresholds=0), metrics.Precision(top_k=1),
+    metrics.BinaryCrossentropy(from_logits=True), metrics.F1Score(), metrics.BinaryIoU(threshold=0)], ids=repr)
+def test_metrics_that_are_told_of_logits_do_not_warn(metric):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nnfast.Sequential([Dense(2)]).compile("sgd", losses.BinaryCrossentropy(from_logits=True), metrics=metric)
+    assert metrics.F1Score(threshold=0.5)._reads_probabilities()

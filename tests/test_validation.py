@@ -1,11 +1,25 @@
 """Bad input gets an error that says what must hold, what came and what to do, and loses nothing."""
+import copy
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
 import nnfast
-from nnfast.layers import Activation, Dense, Flatten, Input
+from nnfast import losses
+from nnfast._core import network as core
+from nnfast.layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    Input,
+    PReLU,
+    Rescaling,
+)
 
 
 def model(outputs=3, activation="softmax", loss="sparse_categorical_crossentropy", inputs=4, dtype="float32", **options):
@@ -263,3 +277,168 @@ def test_core_refuses_ranges_and_arrays_that_do_not_fit(data):
         arguments[place] = wrong
         with pytest.raises(ValueError):
             net._network.train_batches(*arguments)
+
+
+# -- a loss and the last layer ---------------------------------------------------------------------------------------
+
+LINEAR = ("linear", "leaky_relu")
+REAL = tuple(nnfast.activations.RANGES)
+NOT_NEGATIVE = ("relu", "sigmoid", "softmax", "softplus", "hard_sigmoid", "exponential")
+SHARES = ("sigmoid", "softmax", "hard_sigmoid")
+BOTH_SIGNS = (*LINEAR, "tanh", "softsign", "elu", "selu")
+UNBOUNDED = tuple(name for name, (_, high) in nnfast.activations.RANGES.items() if high == np.inf)
+LOSSES = {          # of each loss, and each with an option that changes what it takes: the last activations that suit it
+    "mean_squared_error": REAL, "mean_absolute_error": REAL, "mean_absolute_percentage_error": REAL, "huber": REAL,
+    "smooth_l1": REAL, "log_cosh": REAL, "quantile": REAL, "expectile": REAL, "cosine_similarity": REAL,
+    "categorical_hinge": REAL, "mean_squared_logarithmic_error": NOT_NEGATIVE, "poisson": NOT_NEGATIVE,
+    "kl_divergence": SHARES, "dice": SHARES, "tversky": SHARES, "binary_crossentropy": SHARES,
+    "binary_focal_crossentropy": SHARES, "categorical_crossentropy": SHARES, "categorical_focal_crossentropy": SHARES,
+    "sparse_categorical_crossentropy": SHARES, "gaussian_nll": LINEAR, "gamma": LINEAR, "tweedie": LINEAR,
+    "hinge": BOTH_SIGNS, "squared_hinge": BOTH_SIGNS}
+WITH_OPTION = {
+    "poisson": LINEAR, "binary_crossentropy": LINEAR, "binary_focal_crossentropy": LINEAR,
+    "categorical_crossentropy": UNBOUNDED, "categorical_focal_crossentropy": UNBOUNDED,
+    "sparse_categorical_crossentropy": UNBOUNDED}
+
+
+def warnings_of(stack, loss, **options):
+    """What compile says of a stack of layers that is not built, and of the same behind Input."""
+    said = []
+    for first in ([], [Input(3)]):
+        made = nnfast.Sequential([*first, *stack])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            made.compile("sgd", loss, **options)
+        assert all(each.category is UserWarning and each.filename == __file__ for each in caught)
+        said.append([str(each.message) for each in caught])
+    assert said[0] == said[1]
+    return said[0]
+
+
+@pytest.mark.parametrize("name", losses._CLASSES)
+def test_compile_warns_where_the_last_activation_can_not_give_what_the_loss_needs(name):
+    options = [({}, LOSSES[name])]
+    if name in WITH_OPTION:
+        options.append(({"log_input" if name == "poisson" else "from_logits": True}, WITH_OPTION[name]))
+    for option, fitting in options:
+        loss = losses._CLASSES[name](**option)
+        for activation in core.ACTIVATIONS:
+            said = warnings_of([Dense(4, activation)], loss)
+            assert len(said) == (activation not in fitting), (loss, activation, said)
+
+
+@pytest.mark.parametrize("stack, loss, words", [
+    ([Dense(1)], "binary_crossentropy", "in [0, 1]; the model gives numbers anywhere on the real line"),
+    ([Dense(1)], "binary_crossentropy", "activation='sigmoid', or give the loss from_logits=True"),
+    ([Dense(3)], "sparse_categorical_crossentropy", "activation='softmax', or give the loss from_logits=True"),
+    ([Dense(1)], "poisson", "'softplus' or 'exponential', or give the loss log_input=True"),
+    ([Dense(1, "softplus")], losses.Poisson(log_input=True), "linear (activation=None), or drop log_input=True"),
+    ([Dense(1, "sigmoid")], losses.BinaryFocalCrossentropy(from_logits=True), "or drop from_logits=True"),
+    ([Dense(1, "sigmoid")], losses.BinaryCrossentropy(from_logits=True), "logits before the sigmoid are used"),
+    ([Dense(1, "sigmoid", activity_regularizer="l2")], losses.BinaryCrossentropy(from_logits=True), "drop from_logits=True"),
+    ([Dense(1, "sigmoid")], "hinge", "linear (activation=None) or activation='tanh'"),
+    ([Dense(1, "softmax")], "mse", "softmax over one unit is always 1"),
+    ([Dense(1), Activation("softmax")], "binary_crossentropy", "softmax over one unit is always 1"),
+    ([Dense(1, "sigmoid")], "categorical_crossentropy", "of one output learns nothing"),
+    ([Dense(1)], "cosine_similarity", "MeanSquaredError"),
+    ([Dense(1), BatchNormalization()], losses.Dice(), "anywhere on the real line"),
+    ([Dense(1, "sigmoid"), Dropout(0.5)], "bce", "in [0, 2]"),
+    ([Dense(1, "sigmoid"), BatchNormalization()], "bce", "anywhere on the real line"),
+    ([Dense(1, "sigmoid"), GaussianNoise(0.1)], "bce", "anywhere on the real line"),
+    ([Dense(1, "sigmoid"), Rescaling(-2, 1)], "bce", "in [-1, 1]"),
+    ([Dense(1, "tanh"), PReLU()], "bce", "anywhere on the real line"),
+], ids=str)
+def test_the_warning_of_compile_says_what_to_do(stack, loss, words):
+    [message] = warnings_of(stack, loss)
+    assert words in message
+
+
+@pytest.mark.parametrize("stack, loss", [
+    ([Dense(1, "sigmoid"), Rescaling(2, -1)], "hinge"), ([Dense(1, "sigmoid"), PReLU(), Activation("linear")], "bce"),
+    ([Dense(1), Activation("sigmoid")], "bce"), ([Dense(2, "sigmoid"), Rescaling([0.5, 1])], losses.Dice()),
+    ([Dense(3, "sigmoid")], "categorical_crossentropy"), ([Dense(3, "softmax")], "mse"), ([Dense(3, "softmax")], "bce"),
+    ([Dense(2, "sigmoid"), Dropout(0), GaussianNoise(0)], "bce"), ([Dense(2, "tanh"), Rescaling(0.5, 0.5)], "kl_divergence"),
+    ([Dense(3)], "categorical_hinge"), ([Dense(2)], lambda y, p: ((p - y).sum(axis=1), np.ones_like(p)))], ids=str)
+def test_compile_is_silent_where_the_layers_suit_the_loss(stack, loss):
+    assert warnings_of(stack, loss) == []
+
+
+def test_a_layer_added_after_compile_is_looked_at_when_the_model_is_built_and_a_fit_says_nothing_twice(data):
+    x, y = data
+    made = nnfast.Sequential()
+    made.compile("sgd", "bce")
+    made.add(Dense(1))
+    with pytest.warns(UserWarning, match="needs predictions"):
+        made.fit(x, y > 0, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made.fit(x, y > 0, verbose=0)
+        copied = copy.deepcopy(made)
+        copied.fit(x, y > 0, verbose=0)
+        known = nnfast.Sequential([Dense(1, "sigmoid")])
+        known.compile("sgd", "bce")
+        known.fit(x, y > 0, verbose=0)
+
+
+# -- masked arrays ---------------------------------------------------------------------------------------------------
+
+def masked(array):
+    return np.ma.masked_array(array, mask=np.arange(array.size).reshape(array.shape) == 1)
+
+
+def test_masked_elements_are_refused_wherever_arrays_come_in(data):
+    x, labels = data
+    y, weights, net = np.random.default_rng(1).random((50, 3)), np.ones(50), model(loss="mse")
+    before = net.params.copy()
+    calls = {
+        "x": [lambda: net.fit(masked(x), y), lambda: net.predict(masked(x)), lambda: net.evaluate(masked(x), y),
+              lambda: nnfast.functional.dense_forward(masked(x), np.ones((4, 1)))],
+        "y": [lambda: net.fit(x, masked(y)), lambda: net.train_on_batch(x, masked(y)), lambda: model().fit(x, masked(labels)),
+              lambda: net.loss_and_gradients(x, masked(y)), lambda: net.fit(x, [*map(masked, y)])],
+        "y of validation_data": [lambda: net.fit(x, y, validation_data=(x, masked(y)))],
+        "sample_weight": [lambda: net.fit(x, y, sample_weight=masked(weights)),
+                          lambda: losses.MeanSquaredError()(y, y, masked(weights))],
+        "y_true": [lambda: losses.MeanSquaredError()(masked(y), y), lambda: losses.SparseCategoricalCrossentropy()(masked(labels), y),
+                   lambda: nnfast.functional.mean_squared_error(masked(y), y), lambda: nnfast.metrics.MeanSquaredError()(masked(y), y)],
+        "y_pred": [lambda: losses.MeanSquaredError()(y, masked(y)), lambda: nnfast.metrics.Accuracy()(labels, masked(y))],
+        "rows": [lambda: net.fit(x, y, rows=masked(np.arange(50)))],
+    }
+    for name, several in calls.items():
+        for call in several:
+            refused(call, f"{name} must not be masked", "filled")
+    refused(lambda: net.set_weights([masked(w) for w in net.get_weights()]), "must not be masked")
+    assert np.array_equal(net.params, before)
+    net.fit(np.ma.masked_array(x), np.ma.masked_array(y, mask=np.zeros_like(y, bool)), verbose=0)       # a mask that hides nothing
+
+
+# -- class weights ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("loss, outputs", [("mse", 3), ("mae", 3), ("binary_crossentropy", 3), ("huber", 3), ("mse", 1)])
+def test_class_weights_of_targets_that_are_no_classes_are_refused(data, loss, outputs):
+    x, _ = data
+    y = np.random.default_rng(0).random((50, outputs))
+    net = model(outputs, "sigmoid", loss)
+    before = net.params.copy()
+    for call in (net.fit, net.train_on_batch, net.evaluate):
+        refused(lambda call=call: call(x, y, class_weight={0: 2.0}), "class_weight needs classes")
+        refused(lambda call=call: call(x, y, class_weight="balanced"), "class_weight needs classes")
+    assert np.array_equal(net.params, before)
+
+
+@pytest.mark.filterwarnings("ignore:.* needs a last layer:UserWarning")
+@pytest.mark.parametrize("name", [name for name, cls in losses._CLASSES.items() if cls._tasks == (losses.REGRESSION,)])
+def test_class_weights_with_a_loss_that_has_no_classes_are_refused(data, name):
+    net = model(2, "softplus", losses._CLASSES[name]())
+    y = np.ones((50, 1 if name == "gaussian_nll" else 2)) / 2
+    refused(lambda: net.fit(data[0], y, class_weight={0: 2.0}), "class_weight needs classes", "sample_weight")
+    refused(lambda: losses._CLASSES[name]()(y, np.ones((50, 2)), class_weight={0: 2.0}), "class_weight needs classes")
+
+
+@pytest.mark.filterwarnings("ignore:.* needs a last layer:UserWarning")
+def test_class_weights_of_rows_that_are_classes_are_those_of_their_labels(data):
+    x, y = data
+    one_hot = np.eye(3)[y]
+    for loss, targets in (("mse", one_hot), ("categorical_crossentropy", 0.8 * one_hot + 0.2 / 3), ("categorical_hinge", one_hot),
+                          ("hinge", 2 * one_hot - 1), (lambda y, p: ((p - y).sum(axis=1), np.ones_like(p)), one_hot.astype("float32"))):
+        given = model(loss=loss).test_on_batch(x, targets, class_weight={0: 3.0, 1: 0.5})
+        assert given == pytest.approx(model(loss=loss).test_on_batch(x, targets, sample_weight=np.array([3, 0.5, 1])[y]))

@@ -93,3 +93,12 @@ cdef inline bint gather_row(int source, const char* row, Py_ssize_t step, floati
         return convert_row(<const uint32_t*>row, step, out, n, coming)
     else:
         return convert_row(<const uint64_t*>row, step, out, n, coming)
+
+
+cdef inline bint outside(const floating* y, Py_ssize_t n, floating low, floating high) noexcept nogil:
+    """Whether some of the n elements do not lie in [low, high]."""
+    cdef Py_ssize_t i
+    cdef int bad = 0
+    for i in range(n):
+        bad |= (y[i] < low) | (y[i] > high)
+    return bad != 0

@@ -65,7 +65,7 @@ from nnfast._core.optimizers cimport (
     Step, begin_step, optimizer_step, all_finite, average_weights, clip, squares, SGD, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_MOMENTUM, RMSPROP_CENTERED,
     RMSPROP_CENTERED_MOMENTUM, ADAM, AMSGRAD, RADAM, ADAGRAD, ADADELTA, ADAMAX, NADAM, LION)
 from nnfast._core.gather cimport (
-    gather_row, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
+    gather_row, outside, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)
 from nnfast._core cimport mathf
 from nnfast._core.mathf cimport fabs, copysign, multiply_add, sum_wide, dot_wide
 from nnfast._core.vectors cimport prefetch
@@ -280,6 +280,9 @@ cdef struct Plan:
     void* network               # the Network, for PYTHON_FUNCTION
     uint64 mode                 # floating-point mode of the caller
     Py_ssize_t n_targets        # columns of y
+    bint limited                # the loss has targets in [lowest, highest] alone
+    double lowest
+    double highest
     char* outputs               # (n_rows, n_out): where the outputs of each place of the order go, or NULL
     int n_metrics
     int metrics[MAX_METRICS]
@@ -590,6 +593,7 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
     cdef floating* a = z
     cdef floating* delta = at(work, last.delta, last.stride, first, tag)
     cdef floating* y = at(work, last.delta + last.stride, last.stride, first, tag)
+    cdef floating* row
     cdef int64_t* labels = <int64_t*>at(work, last.delta + last.stride, last.stride, 0, tag) + first
     cdef Py_ssize_t i, bad = -1
     if p.labels != NULL:
@@ -597,7 +601,9 @@ cdef inline Py_ssize_t score(const Plan* p, const Work* work, Py_ssize_t place, 
             labels[i] = p.labels[row_at(p, place + i)]
     else:
         for i in range(rows):
-            if not gather_row(p.y.source, p.y.data + row_at(p, place + i) * p.y.row, p.y.step, y + i * last.stride, p.n_targets, NULL) and bad < 0:
+            row = y + i * last.stride
+            if (not gather_row(p.y.source, p.y.data + row_at(p, place + i) * p.y.row, p.y.step, row, p.n_targets, NULL)
+                    or p.limited and outside(row, p.n_targets, <floating>p.lowest, <floating>p.highest)) and bad < 0:
                 bad = place + i
         labels = NULL
     if p.n_metrics > 0 or p.outputs != NULL:
@@ -1709,7 +1715,8 @@ cdef class Network:
     def steps(self, Py_ssize_t steps):
         self.plan.steps = steps
 
-    def set_loss(self, LossKernel kernel, bint fused, list metrics, int reduction=REDUCE_MEAN, python_loss=None, bint whole=False):
+    def set_loss(self, LossKernel kernel, bint fused, list metrics, int reduction=REDUCE_MEAN, python_loss=None,
+                 bint whole=False, double lowest=-INFINITY, double highest=INFINITY):
         """The loss, whether it takes the input of the last activation, and the metrics.
 
         Parameters
@@ -1722,6 +1729,8 @@ cdef class Network:
             Called once a batch, by one thread, with arrays of its own.
         whole : bint
             `python_loss` gives the loss of the batch in every value, and its gradient: no mean, no weights are left.
+        lowest, highest : float
+            A target outside of [lowest, highest] is met as one that is not finite.
         """
         cdef Plan* p = self.plan
         if len(metrics) > MAX_METRICS:
@@ -1737,6 +1746,8 @@ cdef class Network:
         p.fused = fused
         p.reduction = reduction
         p.whole = whole
+        p.lowest, p.highest = lowest, highest
+        p.limited = lowest > -INFINITY or highest < INFINITY
         p.n_metrics = len(metrics)
         for i, metric in enumerate(metrics):
             p.metrics[i] = metric
