@@ -8,6 +8,7 @@ import platform
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 DIRECTIVES = {
     "language_level": 3,
@@ -44,16 +45,26 @@ if switched_on("NNFAST_SANITIZE"):
 
 
 def extension(name, source, flags=()):
-    [built] = cythonize(
-        [Extension(f"nnfast._core.{name}", [f"nnfast/_core/{source}.pyx"], extra_link_args=link_args)],
-        build_dir=f"build/cython-{name}",
-        compiler_directives=DIRECTIVES,
-    )
-    built.extra_compile_args = [*compile_args, *flags]      # set here: cythonize adds up those of one source
-    return built
+    return Extension(f"nnfast._core.{name}", [f"nnfast/_core/{source}.pyx"], extra_compile_args=[*compile_args, *flags], extra_link_args=link_args)
+
+
+class Build(build_ext):
+    """Translates to C just before compiling, so that an sdist holds the `.pyx` and metadata need no C."""
+
+    def run(self):
+        for extension in self.extensions:
+            [made] = cythonize(
+                [Extension(extension.name, extension.sources)],
+                build_dir=f"build/cython-{extension.name.rpartition('.')[2]}",      # the C of each level apart
+                compiler_directives=DIRECTIVES,
+                force=self.force,
+            )
+            extension.sources, extension.depends = made.sources, made.depends
+        super().run()
 
 
 setup(
     ext_modules=[extension("cpu", "cpu"), *(extension(f"network_{level}", "network", flags) for level, flags in LEVELS.items())],
+    cmdclass={"build_ext": Build},
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from sphinx.addnodes import pending_xref
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))           # the tree that these pages describe
+sys.path.append(str(ROOT))              # after an installed nnfast: a tree that is not built has none to describe
 
 from nnfast import __version__ as release  # noqa: E402
 

@@ -1,5 +1,6 @@
 r"""Loss functions: their values, their curves, and the training they drive.
 
+    pip install -e ".[examples]"                            # in the clone
     python examples/loss_functions.py                       # values, and a training on scikit-learn's real digits
     python examples/loss_functions.py --plots pictures      # and the curves as PNG files in that folder
     python examples/loss_functions.py --train-images train-images-idx3-ubyte.gz --train-labels train-labels-idx1-ubyte.gz \

@@ -1,6 +1,6 @@
 """A recipe for tables, beside scikit-learn's network and gradient boosting: scores, and seconds of a fit.
 
-    pip install "nnfast[examples]"
+    pip install -e ".[examples]"                                        # in the clone
     python examples/tabular.py                                          # all data sets, five seeds
     python examples/tabular.py --data wine digits --seeds 2 --epochs 64
 

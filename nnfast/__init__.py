@@ -19,7 +19,7 @@ from nnfast import (
     saving,
     schedules,
 )
-from nnfast._config import show_config
+from nnfast._config import get_include, show_config
 from nnfast._range_test import LearningRateCurve, find_learning_rate
 from nnfast._version import __version__
 from nnfast.interchange import export_c, export_onnx, from_keras, from_sklearn, from_torch
@@ -30,8 +30,8 @@ from nnfast.saving import load
 
 __all__ = ["Activation", "Dense", "FitErrors", "Flatten", "Input", "LearningRateCurve", "Sequential", "__version__", "activations", "callbacks",
            "constraints", "cross_validate", "datasets", "export_c", "export_onnx", "find_learning_rate", "fit_many", "from_keras", "from_sklearn",
-           "from_torch", "functional", "gradcheck", "initializers", "interchange", "layers", "load", "losses", "many", "metrics", "models",
-           "optimizers", "plotting", "regularizers", "saving", "schedules", "show_config"]
+           "from_torch", "functional", "get_include", "gradcheck", "initializers", "interchange", "layers", "load", "losses", "many", "metrics",
+           "models", "optimizers", "plotting", "regularizers", "saving", "schedules", "show_config"]
 
 _LAZY = {"Ensemble": "estimators", "MLPClassifier": "estimators", "MLPRegressor": "estimators"}       # what needs scikit-learn: imported at first use
 

@@ -18,7 +18,7 @@ from nnfast import (
     saving as saving,
     schedules as schedules,
 )
-from nnfast._config import show_config as show_config
+from nnfast._config import get_include as get_include, show_config as show_config
 from nnfast._range_test import LearningRateCurve as LearningRateCurve, find_learning_rate as find_learning_rate
 from nnfast.estimators import Ensemble as Ensemble, MLPClassifier as MLPClassifier, MLPRegressor as MLPRegressor
 from nnfast.interchange import (
@@ -38,8 +38,8 @@ __version__: str
 __all__ = [
     "Activation", "Dense", "FitErrors", "Flatten", "Input", "LearningRateCurve", "Sequential", "__version__", "activations", "callbacks",
     "constraints", "cross_validate", "datasets", "export_c", "export_onnx", "find_learning_rate", "fit_many", "from_keras", "from_sklearn",
-    "from_torch", "functional", "gradcheck", "initializers", "interchange", "layers", "load", "losses", "many", "metrics", "models",
-    "optimizers", "plotting", "regularizers", "saving", "schedules", "show_config",
+    "from_torch", "functional", "get_include", "gradcheck", "initializers", "interchange", "layers", "load", "losses", "many", "metrics",
+    "models", "optimizers", "plotting", "regularizers", "saving", "schedules", "show_config",
 ]
 
 def __dir__() -> list[str]: ...

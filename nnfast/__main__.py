@@ -13,8 +13,11 @@ BATCH_SIZE = 64
 
 def digits():
     """scikit-learn's 1,797 handwritten digits as 28 x 28 images of raw pixels 0-255: every pixel of 8 x 8 made 3 x 3."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    from nnfast._extras import extra
+
+    with extra("demo", needed_by="what trains on handwritten digits"):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
 
     bunch = load_digits()
     images = np.zeros((len(bunch.images), 28, 28), np.uint8)
@@ -62,12 +65,13 @@ def train_sklearn(train_x, test_x, train_y, test_y):
 def demo():
     """Trains 784-84-10 on real digits, and scikit-learn's network beside it."""
     try:
-        import sklearn
-    except ImportError:
-        sys.exit('The demo needs scikit-learn for its digits: pip install "nnfast[demo]", or -e ".[demo]" in a clone.')
+        data = digits()
+    except ImportError as error:
+        sys.exit(str(error))
+    import sklearn
+
     from nnfast import _core
 
-    data = digits()
     rows = len(data[0]) * EPOCHS
     flops = rows * (6 * (784 * 84 + 84 * 10) - 2 * 784 * 84)
     print(f"784-84-10 on {len(data[0])} handwritten digits of raw pixels 0-255, batch {BATCH_SIZE}, {EPOCHS} epochs\n")

@@ -6,6 +6,25 @@ from nnfast import _core, _threads
 from nnfast._version import __version__
 
 
+def get_include():
+    """The folder in which Cython finds `nnfast/kernels.pxd`: the `include_path` of `cythonize`.
+
+    After `pip install -e .` Cython does not find the file without it.
+
+    Returns
+    -------
+    str
+        The absolute path of the folder that holds the package nnfast.
+
+    Examples
+    --------
+    >>> import os, nnfast
+    >>> os.path.isfile(os.path.join(nnfast.get_include(), "nnfast", "kernels.pxd"))
+    True
+    """
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
 def show_config():
     """Prints version, compiler, CPU levels, threads and the environment variables that override them.
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from nnfast import _threads
 from nnfast._core import network as core
+from nnfast._extras import extra
 from nnfast.layers import Layer
 
 
@@ -14,10 +15,8 @@ class Over(Exception):
 
 def fit(model, data, rows, order, epochs, team, run):
     """Iterations over the first `rows` rows, or those of an order, for the epochs of a range: fewer if the method converges."""
-    try:
+    with extra("scipy", needed_by="the optimizer LBFGS"):
         from scipy.optimize import minimize
-    except ImportError:
-        raise ImportError("the optimizer LBFGS needs SciPy: pip install scipy.") from None
     if run.hooks.by_batch:
         raise ValueError("hooks of batches, such as save_freq of ModelCheckpoint, do not go with LBFGS: it has no batches. Use those of epochs.")
     if not epochs:

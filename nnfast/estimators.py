@@ -24,27 +24,30 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-import sklearn
-from scipy.optimize import minimize
-from scipy.sparse import csr_matrix, issparse
-from scipy.special import xlogy
-from sklearn import neural_network
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
-from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
-from sklearn.metrics import accuracy_score, r2_score
-from sklearn.model_selection import train_test_split
-from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
-from sklearn.utils import check_random_state, compute_class_weight, get_tags
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nnfast import _lbfgs, _threads, _validation as check, activations, callbacks as hooked, losses, many, schedules
 from nnfast._core import network as core
+from nnfast._extras import extra
 from nnfast._version import __version__
 from nnfast._watched import Watched
 from nnfast.activations import SKLEARN_NAMES as NAMES
+
+with extra("sklearn", needed_by="nnfast.estimators (MLPClassifier, MLPRegressor, Ensemble)"):
+    import sklearn
+    from scipy.optimize import minimize
+    from scipy.sparse import csr_matrix, issparse
+    from scipy.special import xlogy
+    from sklearn import neural_network
+    from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+    from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
+    from sklearn.metrics import accuracy_score, r2_score
+    from sklearn.model_selection import train_test_split
+    from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
+    from sklearn.utils import check_random_state, compute_class_weight, get_tags
+    from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+    from sklearn.utils.metaestimators import available_if
+    from sklearn.utils.optimize import _check_optimize_result
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 __all__ = ["Ensemble", "MLPClassifier", "MLPRegressor"]
 

@@ -21,6 +21,7 @@ from numbers import Real
 import numpy as np
 
 from nnfast import activations, layers
+from nnfast._extras import extra
 from nnfast._files import replaced
 from nnfast.models import BEFORE_FLATTEN, Sequential
 
@@ -142,10 +143,8 @@ def export_onnx(model, path):
     >>> np.allclose(y, model.predict(x), atol=1e-6)
     True
     """
-    try:
+    with extra("onnx", needed_by="export_onnx"):
         import onnx  # noqa: F401
-    except ImportError:
-        raise ImportError('export_onnx needs onnx, which is not installed: pip install "nnfast[onnx]".') from None
     from nnfast import _onnx
 
     graph = _written(model, _onnx.Graph, _onnx.WRITERS, "export_onnx")

@@ -2,6 +2,8 @@
 
     from nnfast.kernels cimport product, loss_rows, optimizer_step
 
+Cython finds this file with `cythonize(..., include_path=[nnfast.get_include()])`.
+
 These names stay; what they are made of, `nnfast._core`, may change.  All are `cdef inline ... noexcept nogil` functions
 of pointers and sizes in float or double (`floating`), so they are compiled into the module that cimports them, for the
 CPU and with the flags it is compiled for.

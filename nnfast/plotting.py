@@ -20,6 +20,7 @@ no prediction has.
 import numpy as np
 
 from nnfast import functional, losses
+from nnfast._extras import extra
 
 __all__ = ["plot_history", "plot_learning_rates", "plot_loss", "plot_losses"]
 
@@ -36,10 +37,8 @@ _JUMP = 1e-3                                            # least height of a jump
 
 
 def _pyplot():
-    try:
+    with extra("plot", needed_by="nnfast.plotting"):
         import matplotlib.pyplot as plt
-    except ImportError:
-        raise ImportError('plotting needs matplotlib, which is not installed: pip install "nnfast[plot]".') from None
     return plt
 
 

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from loss_cases import SquaredError, squared_error
+from optional import needs
 
 from nnfast import losses
 
@@ -29,10 +30,27 @@ double wrong_gradient(const double *y, const double *p, double *gradient, ptrdif
 """
 
 
+def pytest_collection_modifyitems(items):
+    """`pytest -m peers` runs what compares with PyTorch or Keras."""
+    for item in items:
+        if {"torch", "keras"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("peers")
+
+
+@pytest.fixture(scope="session")
+def torch():
+    return needs("torch")
+
+
+@pytest.fixture(scope="session")
+def keras():
+    return needs("keras", minversion="3")
+
+
 @pytest.fixture(scope="session")
 def c_loss(tmp_path_factory):
     """A function from a name of SOURCE and a dtype to the compiled loss as scipy.LowLevelCallable."""
-    scipy = pytest.importorskip("scipy")
+    scipy = needs("scipy")
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs a C compiler")

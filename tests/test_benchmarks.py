@@ -101,9 +101,8 @@ def test_the_committed_baselines_have_the_same_entries():
     assert entries and all(names == entries[0] for names in entries)
 
 
-def test_the_comparison_of_optimizers_has_each_and_sees_equal_steps(monkeypatch):
+def test_the_comparison_of_optimizers_has_each_and_sees_equal_steps(torch, monkeypatch):
     """`measure` compares the first steps of both; a wrong option of PyTorch's fails there."""
-    torch = pytest.importorskip("torch")
     monkeypatch.syspath_prepend(ROOT)
     optimizers = importlib.import_module("benchmarks.optimizers")
     assert {(function, frozenset(state.split())) for _, function, state, *_ in optimizers.CASES} \

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import textwrap
 import zlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import has, needs
 
 import nnfast
 
@@ -24,13 +24,14 @@ NEEDS = {"nnfast.plotting": "matplotlib", "nnfast.estimators": "sklearn", "nnfas
          "sklearn_weights": "sklearn", "torch_weights": "torch"}
 MODULES = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_modules(nnfast.__path__) if module.name not in ("_core", "__main__"))]
 
+PEERS = ("nnfast", "nnfast.interchange")        # whose examples import PyTorch and Keras
+
 
 def public(name):
     """Names and objects of a module's `__all__`, and those that nnfast imports when they are asked for; without modules."""
-    if find_spec(NEEDS.get(name, "nnfast")) is None:
-        pytest.skip(f"needs {NEEDS[name]}")
+    needs(NEEDS.get(name, "nnfast"))
     module = importlib.import_module(name)
-    names = [*getattr(module, "__all__", []), *(nnfast._LAZY if module is nnfast and find_spec("sklearn") else [])]
+    names = [*getattr(module, "__all__", []), *(nnfast._LAZY if module is nnfast and has("sklearn") else [])]
     return {each: getattr(module, each) for each in names if each != "__version__" and not inspect.ismodule(getattr(module, each))}
 
 
@@ -39,7 +40,7 @@ def examples_of(thing, name):
     return [test for test in doctest.DocTestFinder(recurse=False).find(thing, name, module=False, globs={}) if test.examples]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.peers) if name in PEERS else name for name in MODULES])
 def test_examples_of_docstrings_run(name, monkeypatch):
     names = public(name)
     monkeypatch.setenv("MPLBACKEND", "Agg")
@@ -49,7 +50,7 @@ def test_examples_of_docstrings_run(name, monkeypatch):
             tests.update({test.name: test for test in examples_of(thing, f"{name}.{each}")})
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in tests.values():
-        if find_spec(NEEDS.get(test.name.rpartition(".")[2], "nnfast")):
+        if has(NEEDS.get(test.name.rpartition(".")[2], "nnfast")):
             runner.run(test)
     assert runner.failures == 0
     if "matplotlib.pyplot" in sys.modules:
@@ -84,7 +85,7 @@ def test_reference_has_every_public_name(name):
 def test_reference_is_built_without_a_warning_and_has_every_public_name(tmp_path):
     """Half a minute; where the packages of the extra `docs` are."""
     for package in ("furo", "matplotlib", "myst_parser", "numpydoc", "sphinx"):
-        pytest.importorskip(package)
+        needs(package)
     done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)], capture_output=True,
                           text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -110,7 +111,7 @@ def test_pages_include_single_sections_of_the_readme():
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
 def test_examples_of_the_pages_run(page):
     if page in ("many.md", "tools.md"):
-        pytest.importorskip("sklearn")
+        needs("sklearn")
     text = re.sub("^```.*$", "", (ROOT / "docs" / page).read_text(), flags=re.M)
     test = doctest.DocTestParser().get_doctest(text, {}, page, page, 0)
     assert test.examples or ">>>" not in text
@@ -175,13 +176,13 @@ def test_values_of_the_example_are_those_of_arithmetic(capsys):
 
 
 def test_digits_of_the_example_are_learned():
-    pytest.importorskip("sklearn")
+    needs("sklearn")
     history = example("loss_functions")["main"]()["history"].history
     assert history["val_acc"][-1] > 0.88 and history["loss"][-1] < history["loss"][0] / 5
 
 
 def test_the_example_trains_on_idx_files_and_draws(tmp_path):
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     files = {}
     for part, rows in [("train", 64), ("test", 32)]:
         images, labels = np.zeros((rows, 4, 3), np.uint8), (np.arange(rows) % 10).astype(np.uint8)
@@ -199,7 +200,7 @@ def test_the_example_trains_on_idx_files_and_draws(tmp_path):
 
 
 def test_the_recipe_for_tables_learns_classes_and_numbers(capsys):
-    pytest.importorskip("sklearn")
+    needs("sklearn")
     results = example("tabular")["main"](["--data", "wine", "diabetes", "--seeds", "1", "--epochs", "48"])
     header, *rows = capsys.readouterr().out.splitlines()
     assert [row.split(",")[0] for row in rows] == ["wine", "diabetes"] and all(name in header for name in results["wine"])
@@ -211,7 +212,7 @@ def test_the_recipe_for_tables_learns_classes_and_numbers(capsys):
 
 def test_parts_of_the_recipe_for_tables_are_those_of_its_paper():
     """A wave ends where 1 + 15 t is 2, 4, 8 and 16, and is highest at sqrt(2) times its beginning."""
-    pytest.importorskip("sklearn")
+    needs("sklearn")
     script = example("tabular")
     rate = script["coslog4"](0.5, steps=15)
     assert [rate(step) for step in (0, 1, 3, 7, 15)] == pytest.approx([0] * 5, abs=1e-12)

@@ -3,8 +3,9 @@ import pickle
 
 import numpy as np
 import pytest
+from optional import needs
 
-sklearn = pytest.importorskip("sklearn", minversion="1.7")
+sklearn = needs("sklearn", minversion="1.7")
 
 from sklearn import base, datasets, model_selection  # noqa: E402
 

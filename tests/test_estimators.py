@@ -8,9 +8,10 @@ import warnings
 
 import numpy as np
 import pytest
+from optional import needs
 from tolerances import assert_close
 
-sklearn = pytest.importorskip("sklearn", minversion="1.7")
+sklearn = needs("sklearn", minversion="1.7")
 
 from sklearn import (  # noqa: E402
     base,
@@ -56,7 +57,7 @@ def test_checks_of_scikit_learn_pass(estimator, check):
 
 
 def test_the_tests_scikit_learn_has_for_its_own_pass(tmp_path):
-    pytest.importorskip("sklearn.neural_network.tests.test_mlp")
+    needs("sklearn.neural_network.tests.test_mlp")
     (tmp_path / "swap.py").write_text("import nnfast, sklearn.neural_network as theirs\n"
                                       "theirs.MLPClassifier, theirs.MLPRegressor = nnfast.MLPClassifier, nnfast.MLPRegressor\n")
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "swap", "-p", "no:cacheprovider", "--pyargs",
@@ -342,9 +343,10 @@ def test_grid_search_finds_the_same_everywhere(backend):
     np.testing.assert_allclose(found[0], searched(1, neural_network.MLPClassifier), rtol=1e-6)
 
 
+@pytest.mark.peers
 def test_grid_search_on_a_cluster_of_dask_finds_the_same():
-    """Not in the extra `test`: distributed brings ten packages for this one test."""
-    distributed = pytest.importorskip("distributed")
+    """In the extra `test-peers`: distributed brings ten packages for this one test."""
+    distributed = needs("distributed")
     import joblib
 
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster):
@@ -377,7 +379,7 @@ def test_sample_weight_is_routed():
 
 
 def test_feature_names_are_kept():
-    pandas = pytest.importorskip("pandas")
+    pandas = needs("pandas")
     x, y = datasets.load_iris(return_X_y=True, as_frame=True)
     ours = MLPClassifier((5,), max_iter=5, random_state=0).fit(x, y)
     assert ours.feature_names_in_.tolist() == x.columns.tolist()

@@ -220,8 +220,7 @@ def test_gradient_is_right_for_any_depth(depth, dtype):
     check([Input(3), *(Dense(5 - i % 3, "silu") for i in range(depth)), Dense(2)], "mean_squared_error", dtype)
 
 
-def test_gradient_agrees_with_pytorch():
-    torch = pytest.importorskip("torch")
+def test_gradient_agrees_with_pytorch(torch):
     loss = "sparse_categorical_crossentropy"
     model = model_of([Input(6), Dense(8, "gelu"), Dense(4, "softmax")], loss, "float64")
     x, y = data_of(loss, 30, 6, 4)

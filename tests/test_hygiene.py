@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needs
 
 import nnfast
 
@@ -117,7 +118,7 @@ def test_commands_of_the_package_run():
     assert re.search(r"\d GFLOP/s on 1 thread", lines)
     for name, widths in [("mnist", "784-84-10"), ("small", "20-64-64-2"), ("tiny", "4-16-2"), ("mid", "100-256-256-10"), ("big", "1024-1024-1024-10")]:
         assert re.search(rf"^{name} +{widths} .* \d+%  #*$", lines, re.M), lines
-    pytest.importorskip("sklearn")
+    needs("sklearn")
     table = subprocess.run([sys.executable, "-m", "nnfast", "demo"], capture_output=True, text=True, check=True).stdout
     assert "66,790" in table and "GFLOP/s" in table and "scikit-learn" in table
 

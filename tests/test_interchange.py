@@ -8,11 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from types import FunctionType, SimpleNamespace
 
 import numpy as np
 import pytest
+from optional import has, needs
 from tolerances import assert_close
 
 import nnfast
@@ -114,8 +114,8 @@ def rows_for(model, count=1000):
 @every_dtype
 @every_network
 def test_onnx_computes_what_predict_does(name, dtype, tmp_path):
-    onnx = pytest.importorskip("onnx")
-    reference = pytest.importorskip("onnx.reference")
+    onnx = needs("onnx")
+    reference = needs("onnx.reference")
     model = network(name, dtype)
     nnfast.export_onnx(model, tmp_path / "net.onnx")
     onnx.checker.check_model(tmp_path / "net.onnx", full_check=True)
@@ -134,8 +134,8 @@ def test_onnx_computes_what_predict_does(name, dtype, tmp_path):
 @every_dtype
 @every_network
 def test_onnx_runtime_computes_what_predict_does(name, dtype, tmp_path):
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
+    needs("onnx")
+    runtime = needs("onnxruntime")
     model = network(name, dtype)
     nnfast.export_onnx(model, tmp_path / "net.onnx")
     if dtype == "float64" and name in ("gelu", "only_gelu"):
@@ -151,13 +151,13 @@ def test_onnx_runtime_computes_what_predict_does(name, dtype, tmp_path):
 
 def test_a_missing_onnx_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r'onnx, which is not installed: pip install "nnfast\[onnx\]"'):
+    with pytest.raises(ImportError, match=r'export_onnx needs onnx>=.* failed.*pip install "onnx>=.*pip install -e "\.\[onnx\]"'):
         nnfast.export_onnx(network("flat"), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_model_beyond_the_size_of_a_protobuf_is_refused(tmp_path, monkeypatch):
-    pytest.importorskip("onnx")
+    needs("onnx")
     from nnfast import _onnx
 
     monkeypatch.setattr(_onnx, "LARGEST", 40)
@@ -238,13 +238,13 @@ def test_a_name_that_is_none_in_c_is_refused(name, tmp_path):
 # -- both ------------------------------------------------------------------------------------------------------------
 
 every_export = pytest.mark.parametrize("export", [
-    nnfast.export_c, pytest.param(nnfast.export_onnx, marks=pytest.mark.skipif(find_spec("onnx") is None, reason="needs onnx"))])
+    nnfast.export_c, pytest.param(nnfast.export_onnx, marks=pytest.mark.skipif(not has("onnx"), reason="needs onnx"))])
 every_writer = pytest.mark.parametrize("write", ["export_c", "export_onnx", "sklearn_weights", "torch_weights"])
 
 
 def written(write, model, path):
     if write == "export_onnx":
-        pytest.importorskip("onnx")
+        needs("onnx")
     return getattr(interchange, write)(model, *([path] if write.startswith("export") else []))
 
 
@@ -286,7 +286,7 @@ def test_a_layer_that_a_format_has_not_is_refused_by_name(write, tmp_path, monke
     """One that others can write: its entry is missing in this format alone."""
     table = {"export_c": "nnfast._c_source", "export_onnx": "nnfast._onnx"}.get(write)
     if write == "export_onnx":
-        pytest.importorskip("onnx")
+        needs("onnx")
     table = __import__(table, fromlist=["WRITERS"]).WRITERS if table else getattr(interchange, f"{write.split('_')[0].upper()}_WRITERS")
     monkeypatch.delitem(table, layers.Flatten)
     with pytest.raises(ValueError, match=rf"{write} has no form for the layer Flatten\(\)"):
@@ -358,7 +358,7 @@ def sklearn_data(kind, dtype):
                                               *itertools.product(["numbers", "several numbers"], ["identity", "logistic", "tanh", "relu"]),
                                               ("counts", "tanh")])
 def test_a_model_from_scikit_learn_predicts_the_same(kind, activation, package, dtype):
-    pytest.importorskip("sklearn", minversion="1.7")
+    needs("sklearn", minversion="1.7")
     module = __import__(package, fromlist=["MLPClassifier"])
     x, y = sklearn_data(kind, dtype)
     classifier = kind in ("two classes", "classes", "labels")
@@ -380,7 +380,7 @@ def test_a_model_from_scikit_learn_predicts_the_same(kind, activation, package, 
 
 
 def test_a_model_from_our_estimators_keeps_an_activation_per_layer():
-    pytest.importorskip("sklearn", minversion="1.7")
+    needs("sklearn", minversion="1.7")
     x, y = sklearn_data("several numbers", "float64")
     mlp = nnfast.MLPRegressor(hidden_layer_sizes=(5, 4, 3), activation=["gelu", "logistic", nnfast.activations.selu], random_state=0)
     mlp.partial_fit(x, y)
@@ -390,7 +390,7 @@ def test_a_model_from_our_estimators_keeps_an_activation_per_layer():
 
 
 def test_weights_of_a_model_predict_the_same_in_scikit_learn():
-    network = pytest.importorskip("sklearn.neural_network")
+    network = needs("sklearn.neural_network")
     x, y = sklearn_data("several numbers", "float64")
     model = with_weights([Input((2, 3)), Flatten(), Dense(5), Activation("tanh"), Dense(4, "tanh", use_bias=False), Dense(3)], "float64")
     mlp = network.MLPRegressor(hidden_layer_sizes=(5, 4), activation="tanh").partial_fit(x, y)
@@ -404,7 +404,7 @@ def test_weights_of_a_model_predict_the_same_in_scikit_learn():
 
 
 def test_dropout_of_our_estimators_is_carried_and_passed_over_in_scikit_learn():
-    pytest.importorskip("sklearn", minversion="1.7")
+    needs("sklearn", minversion="1.7")
     x, y = sklearn_data("several numbers", "float64")
     for dropout, rates in [(0.2, [(2, 0.2), (4, 0.2)]), ([0.0, 0.5], [(3, 0.5)]), (0, [])]:
         mlp = nnfast.MLPRegressor(hidden_layer_sizes=(5, 4), dropout=dropout, random_state=0).partial_fit(x, y)
@@ -430,8 +430,8 @@ def test_what_scikit_learn_has_not_is_refused(stack, what):
 
 
 def test_an_estimator_without_weights_is_refused():
-    network = pytest.importorskip("sklearn.neural_network")
-    linear = pytest.importorskip("sklearn.linear_model")
+    network = needs("sklearn.neural_network")
+    linear = needs("sklearn.linear_model")
     with pytest.raises(ValueError, match="mlp must be fitted.*MLPClassifier"):
         nnfast.from_sklearn(network.MLPClassifier())
     with pytest.raises(TypeError, match="mlp must be an MLPClassifier or MLPRegressor, got LinearRegression"):
@@ -450,8 +450,7 @@ def torch_activations():
 
 @every_dtype
 @every_activation
-def test_a_model_from_torch_predicts_the_same(name, dtype):
-    torch = pytest.importorskip("torch")
+def test_a_model_from_torch_predicts_the_same(torch, name, dtype):
     nn = torch.nn
     torch.manual_seed(0)
     if name == "exponential":
@@ -470,9 +469,8 @@ def test_a_model_from_torch_predicts_the_same(name, dtype):
 
 @every_dtype
 @every_activation
-def test_weights_of_a_model_predict_the_same_in_torch(name, dtype):
+def test_weights_of_a_model_predict_the_same_in_torch(torch, name, dtype):
     """In a stack built by hand, for the keys that torch gives it."""
-    torch = pytest.importorskip("torch")
     nn = torch.nn
     if name == "exponential":
         pytest.skip("PyTorch has no such module")
@@ -512,8 +510,7 @@ def torch_stack(dtype):
 
 
 @every_dtype
-def test_layers_from_torch_predict_the_same_and_go_back(dtype):
-    torch = pytest.importorskip("torch")
+def test_layers_from_torch_predict_the_same_and_go_back(torch, dtype):
     theirs, layers_of_ours = torch_stack(dtype)
     assert int(theirs[2].num_batches_tracked) == 3
     ours = nnfast.from_torch(theirs)
@@ -527,8 +524,7 @@ def test_layers_from_torch_predict_the_same_and_go_back(dtype):
 
 
 @every_dtype
-def test_layers_trained_here_predict_the_same_in_torch(dtype):
-    torch = pytest.importorskip("torch")
+def test_layers_trained_here_predict_the_same_in_torch(torch, dtype):
     model = trained([Input(6), *torch_stack(dtype)[1][1:], GaussianNoise(0.1), BatchNormalization(scale=False), LayerNormalization(scale=False)], dtype)
     theirs = torch.nn.Sequential(*torch_stack(dtype)[0], torch.nn.Identity(), torch.nn.BatchNorm1d(3, eps=1e-3), torch.nn.LayerNorm(3, eps=1e-3))
     theirs = theirs.to(getattr(torch, dtype)).eval()
@@ -538,9 +534,8 @@ def test_layers_trained_here_predict_the_same_in_torch(dtype):
         assert_close(theirs(torch.from_numpy(x)).numpy(), model.predict(x), "interchange", dtype)
 
 
-def test_moving_means_from_torch_move_on_as_there():
+def test_moving_means_from_torch_move_on_as_there(torch):
     """In float64, on one batch; the variance but for its n / (n - 1)."""
-    torch = pytest.importorskip("torch")
     theirs = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3, momentum=0.3)).double()
     x = np.random.default_rng(0).standard_normal((50, 4))
     ours = nnfast.from_torch(theirs)
@@ -552,8 +547,7 @@ def test_moving_means_from_torch_move_on_as_there():
     assert_close(0.7 + (variance - 0.7) * 50 / 49, theirs[1].running_var.numpy(), "interchange")
 
 
-def test_one_alpha_of_torch_stands_for_all_columns():
-    torch = pytest.importorskip("torch")
+def test_one_alpha_of_torch_stands_for_all_columns(torch):
     nn = torch.nn
     x = np.random.default_rng(0).standard_normal((1000, 4)).astype("float32")
     for theirs in (nn.Sequential(nn.PReLU(init=0.3), nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 1), nn.PReLU()), nn.Sequential(nn.PReLU(4), nn.Linear(4, 3))):
@@ -607,24 +601,21 @@ def torch_refusals():
     }
 
 
-def test_what_differs_in_torch_is_refused():
-    torch = pytest.importorskip("torch")
+def test_what_differs_in_torch_is_refused(torch):
     for module, what in torch_refusals().values():
         with pytest.raises(ValueError, match=what):
             nnfast.from_torch(torch.nn.Sequential(torch.nn.Linear(3, 4), module))
 
 
-def test_a_normalisation_before_flatten_is_refused():
+def test_a_normalisation_before_flatten_is_refused(torch):
     """On rows of several axes PyTorch's are over channels, or the last axis."""
-    torch = pytest.importorskip("torch")
     nn = torch.nn
     for module in (nn.BatchNorm1d(2), nn.LayerNorm(3), nn.LayerNorm(3, elementwise_affine=False), nn.PReLU(2), nn.Softmax(dim=1)):
         with pytest.raises(ValueError, match="rows must be flat between|Flatten must stand before"):
             nnfast.from_torch(nn.Sequential(module, nn.Flatten(), nn.Linear(6, 4)))
 
 
-def test_what_is_no_stack_of_torch_is_refused():
-    torch = pytest.importorskip("torch")
+def test_what_is_no_stack_of_torch_is_refused(torch):
     with pytest.raises(TypeError, match="reads torch.nn.Sequential, got torch.nn.*Linear"):
         nnfast.from_torch(torch.nn.Linear(2, 3))
     with pytest.raises(TypeError, match="reads torch.nn.Sequential, got nnfast.*Sequential"):
@@ -788,8 +779,7 @@ def test_another_keras_than_3_is_refused(monkeypatch):
 
 @every_dtype
 @every_activation
-def test_keras_predicts_the_same_there_and_back(name, dtype):
-    keras = pytest.importorskip("keras", minversion="3")
+def test_keras_predicts_the_same_there_and_back(keras, name, dtype):
     if name == "gelu_tanh":
         pytest.skip("Keras has no such name")
     before = keras.config.floatx()
@@ -824,8 +814,7 @@ def compare_with_keras(keras, name, dtype):
         assert_close(theirs.predict(x, verbose=0), ours.predict(x), "interchange", "float32")
 
 
-def test_layers_of_keras_that_are_activations_predict_the_same():
-    keras = pytest.importorskip("keras", minversion="3")
+def test_layers_of_keras_that_are_activations_predict_the_same(keras):
     x = 3 * np.random.default_rng(0).standard_normal((1000, 6)).astype("float32")
     for layer in (keras.layers.ReLU(), keras.layers.LeakyReLU(negative_slope=0.2), keras.layers.ELU(), keras.layers.Softmax(),
                   keras.layers.Activation("swish")):
@@ -842,8 +831,7 @@ def test_layers_of_keras_that_are_activations_predict_the_same():
             nnfast.from_keras(keras.Sequential([keras.Input((6,)), keras.layers.Dense(5), layer]))
 
 
-def test_layers_of_keras_trained_there_predict_the_same_there_and_back():
-    keras = pytest.importorskip("keras", minversion="3")
+def test_layers_of_keras_trained_there_predict_the_same_there_and_back(keras):
     rng = np.random.default_rng(0)
     adapted = keras.layers.Normalization()
     adapted.adapt(5 + 2 * rng.standard_normal((100, 6)))
@@ -872,8 +860,7 @@ def test_layers_of_keras_trained_there_predict_the_same_there_and_back():
     assert next(left, None) is None
 
 
-def test_functional_models_of_keras_that_branch_are_refused():
-    keras = pytest.importorskip("keras", minversion="3")
+def test_functional_models_of_keras_that_branch_are_refused(keras):
     given, dense = keras.Input((6,)), keras.layers.Dense(6)
     inner = dense(given)
     for end, what in [(keras.layers.add([inner, given]), "one chain"), (dense(inner), "one chain"), ([inner, given], "one output")]:

@@ -15,9 +15,8 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 @pytest.fixture
-def peer():
+def peer(torch):
     """torch, and `train`: SGD on the layers of `model_of`, the loss a function (rows, outputs) -> number; losses of the steps."""
-    torch = pytest.importorskip("torch")
     last = {"linear": lambda z: z, "sigmoid": torch.sigmoid, "softmax": lambda z: torch.softmax(z, -1),
             "softplus": lambda z: torch.nn.functional.softplus(z, threshold=700)}
 

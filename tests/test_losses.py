@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import reference
 from loss_cases import CASES, Case, SquaredError, squared_error
+from optional import needs
 from tolerances import assert_close
 
 from nnfast import functional as F, losses
@@ -160,8 +161,7 @@ def test_special_cases_agree(one, other):
 # -- peers -----------------------------------------------------------------------------------------------------------
 
 @every_case
-def test_value_and_gradient_agree_with_pytorch(case):
-    torch = pytest.importorskip("torch")
+def test_value_and_gradient_agree_with_pytorch(torch, case):
     import torch_losses
 
     rng = np.random.default_rng(8)
@@ -178,9 +178,8 @@ def test_value_and_gradient_agree_with_pytorch(case):
 
 @pytest.mark.parametrize("reduction, weighted", [("sum_over_batch_size", False), ("sum", False), ("mean_with_sample_weight", True)])
 @pytest.mark.parametrize("ignored", [None, 1, 255, -100])
-def test_crossentropy_is_that_of_pytorch_with_ignored_and_weighted_classes(ignored, reduction, weighted):
+def test_crossentropy_is_that_of_pytorch_with_ignored_and_weighted_classes(torch, ignored, reduction, weighted):
     """PyTorch's mean divides by the weights of the classes; with ours that is "mean_with_sample_weight"."""
-    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(9)
     z, y, of_class = rng.standard_normal((30, 4)), rng.integers(0, 4, 30), [0.5, 1, 2, 3]
     y[::5] = 2 if ignored is None else ignored
@@ -198,7 +197,7 @@ def test_crossentropy_is_that_of_pytorch_with_ignored_and_weighted_classes(ignor
 @every_dtype
 @pytest.mark.parametrize("name, options", [("HalfGammaLoss", {}), *(("HalfTweedieLoss", {"power": k}) for k in (0, 1, 1.5, 1.9, 2, 3))])
 def test_deviances_are_those_of_scikit_learn(name, options, dtype):
-    module = pytest.importorskip("sklearn._loss.loss")
+    module = needs("sklearn._loss.loss")
     rng = np.random.default_rng(10)
     y, p = rng.uniform(0.1, 3, 50), rng.standard_normal(50)
     values, gradients = getattr(module, name)(**options).loss_gradient(y_true=y, raw_prediction=p)
@@ -371,7 +370,7 @@ def test_class_weights_multiply_sample_weights(case):
 
 
 def test_balanced_weights_are_those_of_scikit_learn():
-    utils = pytest.importorskip("sklearn.utils")
+    utils = needs("sklearn.utils")
     y, p = np.array([0, 0, 0, 2, 2, 3]), np.random.default_rng(5).uniform(0.1, 0.9, (6, 4))
     loss = losses.SparseCategoricalCrossentropy()
     assert_close(loss(y, p, class_weight="balanced"), loss(y, p, utils.compute_sample_weight("balanced", y)), "loss")
@@ -914,7 +913,7 @@ def test_what_can_not_be_called_is_an_error():
 @pytest.mark.parametrize("restype, argtypes", [
     ("c_double", "ppp l"), ("c_float", "ppplv"), ("c_double", "pp lv"), ("c_double", "ppplvv"), ("c_double", "pppiv"), ("c_double", "pfplv")])
 def test_a_c_signature_that_is_none_of_a_loss_is_an_error(restype, argtypes):
-    scipy = pytest.importorskip("scipy")
+    scipy = needs("scipy")
     types = {"p": ctypes.POINTER(ctypes.c_double), "f": ctypes.POINTER(ctypes.c_float), "l": ctypes.c_ssize_t, "i": ctypes.c_int, "v": ctypes.c_void_p}
     function = ctypes.CFUNCTYPE(getattr(ctypes, restype), *(types[letter] for letter in argtypes.replace(" ", "")))(lambda *_: 0.)
     with pytest.raises(ValueError, match="must have the signature"):

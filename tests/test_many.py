@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from optional import needs
 
 import nnfast
 from nnfast import FitErrors, cross_validate, fit_many
@@ -134,7 +135,7 @@ def test_memory_grows_by_the_nets_alone(kind):
     if not sys.platform.startswith("linux"):
         pytest.skip("reads /proc")
     if kind == "MLPClassifier":
-        pytest.importorskip("sklearn", minversion="1.7")
+        needs("sklearn", minversion="1.7")
     import textwrap
 
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), kind], capture_output=True, text=True, check=True)
@@ -232,7 +233,7 @@ def test_bad_data_are_refused_before_a_model_is_copied(arguments, message):
 
 # -- estimators ----------------------------------------------------------------------------------------------------------
 
-sklearn = pytest.importorskip("sklearn", minversion="1.7")
+sklearn = needs("sklearn", minversion="1.7")
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import reference
+from optional import needs
 from tolerances import assert_close
 
 from nnfast import metrics
@@ -555,7 +556,7 @@ def test_default_names_are_those_of_keras(metric):
 
 @weighted
 def test_scikit_learn_agrees(weighted):
-    sk = pytest.importorskip("sklearn.metrics")
+    sk = needs("sklearn.metrics")
     y, p, w = example(binary, weighted)
     hits, every, w_every = (p > 0.5).astype(int), np.ravel(y), None if w is None else np.repeat(w, 3)
     midpoints = [i / 64 for i in range(1, 64)]

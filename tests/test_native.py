@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needs
 
 import nnfast
 
@@ -15,21 +16,54 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = Path(nnfast.__file__).parent
 
 
+EDITABLE = f"""
+import importlib.util, sys
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == "nnfast":
+            return importlib.util.spec_from_file_location("nnfast", {str(PACKAGE / "__init__.py")!r})
+sys.meta_path.insert(0, Finder)
+"""
+
+
 @pytest.fixture(scope="module")
-def outside(tmp_path_factory):
+def installed(tmp_path_factory):
+    """Environments of a process: nnfast lies on the path, as from a wheel, or is known to a finder only, as after `pip install -e .`."""
+    hook = tmp_path_factory.mktemp("editable")
+    (hook / "sitecustomize.py").write_text(EDITABLE)
+    return {"wheel": {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}, "editable": {**os.environ, "PYTHONPATH": str(hook)}}
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory, installed):
     """The example's module, compiled for plain defaults: no flag, no directive."""
-    pytest.importorskip("Cython")
+    needs("Cython")
     if shutil.which(os.environ.get("CC", "cc")) is None:
         pytest.skip("needs a C compiler")
     folder = tmp_path_factory.mktemp("native")
     shutil.copytree(ROOT / "examples" / "native", folder, dirs_exist_ok=True)
-    (folder / "setup.py").write_text("from Cython.Build import cythonize\nfrom setuptools import setup\n"
-                                     "setup(name='train_step', ext_modules=cythonize('train_step.pyx'))\n")
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "CFLAGS": "-O1 -g0"}      # a quarter of the time of -O3 -g
+    (folder / "setup.py").write_text("import nnfast\nfrom Cython.Build import cythonize\nfrom setuptools import setup\n"
+                                     "setup(name='train_step', ext_modules=cythonize('train_step.pyx', include_path=[nnfast.get_include()]))\n")
+    environment = {**installed["editable"], "CFLAGS": "-O1 -g0"}            # a quarter of the time of -O3 -g
     done = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=folder, env=environment, capture_output=True,
                           text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return folder, environment, done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("way", ["wheel", "editable"])
+def test_the_example_finds_the_kernels_however_nnfast_is_installed(installed, tmp_path, way):
+    """Its setup.py translates to C before it looks at its command, which compiles nothing here."""
+    needs("Cython")
+    shutil.copytree(ROOT / "examples" / "native", tmp_path, dirs_exist_ok=True)
+    done = subprocess.run([sys.executable, "setup.py", "--name"], cwd=tmp_path, env=installed[way], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "train_step.c").exists()
+
+
+def test_get_include_is_the_folder_of_the_package():
+    assert os.path.isabs(nnfast.get_include())
+    assert (Path(nnfast.get_include()) / "nnfast" / "kernels.pxd").read_text() == (PACKAGE / "kernels.pxd").read_text()
 
 
 def test_outside_module_trains_as_the_package_does(outside):

@@ -96,8 +96,7 @@ TORCH = {       # kernel: options, PyTorch's name, its options; epsilon stands e
 
 
 @pytest.mark.parametrize("kernel", TORCH)
-def test_steps_agree_with_pytorch_at_a_constant_rate(kernel):
-    torch = pytest.importorskip("torch")
+def test_steps_agree_with_pytorch_at_a_constant_rate(torch, kernel):
     options, name, peers = TORCH[kernel]
     w, gradients = problem(np.float64, steps=200)
     tensor = torch.tensor(w.copy(), requires_grad=True)
@@ -110,8 +109,7 @@ def test_steps_agree_with_pytorch_at_a_constant_rate(kernel):
 
 
 @pytest.mark.parametrize("name", ["AdamW", "RAdam"])
-def test_decoupled_weight_decay_agrees_with_pytorch(name):
-    torch = pytest.importorskip("torch")
+def test_decoupled_weight_decay_agrees_with_pytorch(torch, name):
     w, gradients = problem(np.float64, steps=200)
     tensor = torch.tensor(w.copy(), requires_grad=True)
     decoupled = {"decoupled_weight_decay": True} if name == "RAdam" else {}

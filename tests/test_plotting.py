@@ -4,15 +4,16 @@ import sys
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnfast import losses
 from nnfast._range_test import LearningRateCurve
 from nnfast.callbacks import History
 from nnfast.plotting import plot_history, plot_learning_rates, plot_loss, plot_losses
 
-matplotlib = pytest.importorskip("matplotlib")
+matplotlib = needs("matplotlib")
 matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
+plt = needs("matplotlib.pyplot")
 
 NEEDED = {"q": 0.9, "delta": 1.0, "p": 1.5, "power": 1.5, "alpha": 0.5, "beta": 0.5}      # options without a default
 CLASSES = [cls for cls in (getattr(losses, name) for name in losses.__all__)
@@ -261,5 +262,5 @@ def test_what_does_not_fit_is_told_and_leaves_no_figure(call, match):
 def test_a_missing_matplotlib_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     for draw in (lambda: plot_loss("mse"), lambda: plot_losses(["mse"]), lambda: plot_history({"loss": [1.0]})):
-        with pytest.raises(ImportError, match=r'pip install "nnfast\[plot\]"'):
+        with pytest.raises(ImportError, match=r'pip install "matplotlib>=.*pip install -e "\.\[plot\]"'):
             draw()

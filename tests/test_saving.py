@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from optimizer_cases import CASES, make
+from optional import needs
 
 import nnfast
 from nnfast import callbacks, constraints, initializers, layers, losses, metrics, optimizers, regularizers, saving, schedules
@@ -294,7 +295,7 @@ def test_arrays_are_read_by_numpy(tmp_path):
 @every_dtype
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_the_library_of_safetensors_reads_our_files(tmp_path, dtype, optimizer):
-    library = pytest.importorskip("safetensors.numpy")
+    library = needs("safetensors.numpy")
     model = model_of(optimizer, dtype)
     fit(model, 1)
     model.save(tmp_path / "model.safetensors")

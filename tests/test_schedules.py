@@ -75,8 +75,7 @@ ONE_CYCLES = [{}, {"pct_start": 0.5, "anneal_strategy": "linear"}, {"three_phase
 
 @pytest.mark.parametrize("options", ONE_CYCLES, ids=repr)
 @pytest.mark.parametrize("total", [7, 200])
-def test_one_cycle_agrees_with_pytorch(options, total):
-    torch = pytest.importorskip("torch")
+def test_one_cycle_agrees_with_pytorch(torch, options, total):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     peer = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.3, total_steps=total, cycle_momentum=False, **options)
     expected = []

@@ -6,10 +6,11 @@ import textwrap
 
 import numpy as np
 import pytest
+from optional import needs
 from tolerances import assert_close
 
-scipy_sparse = pytest.importorskip("scipy.sparse")
-pytest.importorskip("sklearn", minversion="1.7")
+scipy_sparse = needs("scipy.sparse")
+needs("sklearn", minversion="1.7")
 
 import nnfast  # noqa: E402
 from nnfast import MLPClassifier, MLPRegressor  # noqa: E402

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from optional import needs
 
 import nnfast
 
-pytest.importorskip("mypy")
+needs("mypy")
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(nnfast.__file__).parent
@@ -49,7 +50,7 @@ def test_package_says_that_it_is_typed():
 
 
 def test_stubs_agree_with_the_package(folder):
-    pytest.importorskip("sklearn")
+    needs("sklearn")
     code, out = run(folder, "mypy.stubtest", "nnfast", "--concise", "--allowlist", str(TESTS / "data" / "stubtest_allowed.txt"),
                     "--ignore-unused-allowlist")
     assert code == 0, out
@@ -70,6 +71,6 @@ def test_the_strict_check_sees_mistakes(folder):
 
 
 def test_the_typed_program_runs():
-    pytest.importorskip("sklearn")
+    needs("sklearn")
     subprocess.run([sys.executable, str(TESTS / "data" / "typed.py")], check=True, timeout=300,
                    env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), "MPLBACKEND": "Agg"})

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from optional import needs
 from tolerances import assert_close
 
 import nnfast
@@ -150,7 +151,7 @@ LOKY = """
 
 
 def test_workers_of_loky_fit_to_the_same_bits():
-    pytest.importorskip("joblib")
+    needs("joblib")
     assert run(LOKY).strip() == "[True, True, True]"
 
 
@@ -268,7 +269,7 @@ def test_fits_beside_others_start_their_share_of_helpers(monkeypatch):
 
 @pytest.mark.parametrize("inner", [None, 1])
 def test_workers_of_joblib_keep_to_their_share_of_the_cpus(monkeypatch, inner):
-    joblib = pytest.importorskip("joblib")
+    joblib = needs("joblib")
     for name in ("NNFAST_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     with joblib.parallel_config("loky", **({} if inner is None else {"inner_max_num_threads": inner})):
@@ -439,8 +440,8 @@ def test_a_lost_trial_is_repeated_later_and_a_change_is_soon_doubted():
 
 
 def test_blas_has_one_thread_while_the_first_to_come_is_inside():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-    pytest.importorskip("scipy.linalg.blas")
+    threadpoolctl = needs("threadpoolctl")
+    needs("scipy.linalg.blas")
 
     def threads():
         return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from optimizer_cases import CASES, make
+from optional import needs
 from tolerances import assert_close
 
 import nnfast
@@ -105,8 +106,7 @@ def test_wide_layers_follow_the_reference(dtype):
 
 
 @pytest.mark.parametrize("momentum, nesterov", [(0.0, False), (0.9, False), (0.9, True)])
-def test_sgd_training_agrees_with_pytorch(momentum, nesterov):
-    torch = pytest.importorskip("torch")
+def test_sgd_training_agrees_with_pytorch(torch, momentum, nesterov):
     x, y = classes(60)
     model = classifier("float64", optimizers.SGD(0.1, momentum=momentum, nesterov=nesterov))
     tensors = [torch.tensor(w, requires_grad=True) for w in model.get_weights()]
@@ -536,7 +536,7 @@ def test_data_are_left_as_they_were():
 # -- copies ----------------------------------------------------------------------------------------------------------
 
 def cloudpickled(model):
-    return pickle.loads(pytest.importorskip("cloudpickle").dumps(model))
+    return pickle.loads(needs("cloudpickle").dumps(model))
 
 
 COPIES = {"pickle": lambda model: pickle.loads(pickle.dumps(model)), "deepcopy": copy.deepcopy,
@@ -610,7 +610,7 @@ def test_pickle_is_free_of_the_cpu_level():
 
 
 def test_a_worker_process_trains_the_same_bits():
-    joblib = pytest.importorskip("joblib")
+    joblib = needs("joblib")
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((300, 4)), rng.integers(0, 3, 300)
     model = nnfast.Sequential([nnfast.Dense(8, "relu"), nnfast.Dense(3, "softmax")], seed=0)

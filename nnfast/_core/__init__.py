@@ -5,22 +5,38 @@ that the environment variable NNFAST_CPU (v2, v3, v4) asks for.
 """
 import os
 from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 
-from nnfast._core import cpu
 
+def _not_built(needed):
+    """ImportError for a folder without the compiled modules that this Python needs."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    root = os.path.dirname(os.path.dirname(folder))
+    names = [name for name in os.listdir(folder) if name.endswith((".so", ".pyd"))]
+    if os.path.exists(os.path.join(root, "setup.py")):
+        advice = f"Build it with pip install -e . in {root}, or, if nnfast is installed elsewhere, start Python outside of that folder."
+    else:
+        advice = "Install it with the pip of this Python."
+    return ImportError(f"nnfast must be compiled for this Python: {folder} must hold {needed}{EXTENSION_SUFFIXES[0]}; "
+                       f"it holds {', '.join(sorted(names)) or 'no compiled module'}. {advice}")
+
+
+if find_spec("nnfast._core.cpu") is None:
+    raise _not_built("cpu")
+cpu = import_module("nnfast._core.cpu")
 COMPILER = cpu.COMPILER
 
 
 def _levels():
     """Levels that are built and that this machine can run, lowest first."""
-    if cpu.level() == 0:
-        return ["base"]
-    built = [f"v{n}" for n in (2, 3, 4) if n <= cpu.level()]
-    return [level for level in built if find_spec(f"nnfast._core.network_{level}")]
+    names = [f"v{n}" for n in (2, 3, 4) if n <= cpu.level()] or ["base"]
+    return [level for level in names if find_spec(f"nnfast._core.network_{level}")]
 
 
 def _choose(levels):
+    if not levels:
+        raise _not_built("network_v2" if cpu.level() else "network_base")
     wanted = os.environ.get("NNFAST_CPU", "")
     if not wanted:
         return levels[-1]

@@ -1,0 +1,30 @@
+"""Packages that tests use and nnfast does without.
+
+A test that lacks one is skipped.  Where NNFAST_REQUIRE_ALL is 1, as in .ci/run after everything was installed, it fails.
+"""
+import os
+from importlib.util import find_spec
+
+import pytest
+
+
+def needs(module, minversion=None):
+    """The module of an optional package; without it the test ends here."""
+    try:
+        return pytest.importorskip(module, minversion=minversion)
+    except pytest.skip.Exception as skipped:
+        _refuse(skipped)
+        raise
+
+
+def has(module):
+    """Whether an optional package is there."""
+    there = find_spec(module) is not None
+    if not there:
+        _refuse(f"no module named {module!r}")
+    return there
+
+
+def _refuse(lack):
+    if os.environ.get("NNFAST_REQUIRE_ALL") == "1":
+        raise ImportError(f"NNFAST_REQUIRE_ALL is 1, so every package of the tests must be installed: {lack}")
