@@ -1,10 +1,13 @@
 """Every check that a user can trip, and every error sentence: what must hold, what came, what to do."""
+import itertools
 import operator
 
 import numpy as np
 
+from nnfast import _inputs
 from nnfast._core import network
 
+gate = _inputs.gate
 LARGEST = 2**62             # numbers; above it a product of sizes leaves Py_ssize_t
 INT64 = np.dtype(np.int64)
 CHARS = "".join(char for char in np.typecodes["All"] if np.dtype(char).str[1:] in network.SOURCES)      # dtypes the core reads
@@ -89,21 +92,26 @@ def dtype(value):
 
 
 def numeric(array, name):
-    """An array of a dtype the core reads, without a copy wherever that is possible."""
+    """What a user gave as an array of a dtype the core reads, without a copy wherever that is possible."""
     if type(array) is not np.ndarray or array.dtype.char not in CHARS or not array.dtype.isnative:
-        try:
-            array = np.asarray(array)
-        except ValueError as error:
-            raise ValueError(f"{name} must be an array of numbers; NumPy could not make one: {error}. "
-                             f"Give every row the same length.") from None
-        if array.dtype.kind not in "fiub":
-            raise ValueError(f"{name} must be an array of real numbers, got dtype {array.dtype}. "
-                             f"Convert it first, for instance with np.asarray({name}, dtype='float32').")
+        array = _inputs.read(array, name)
         if array.dtype.str[1:] not in network.SOURCES or not array.dtype.isnative:
             array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
     if not array.flags.aligned:
         array = array.copy()
     return array
+
+
+def table(given, name):
+    """A frame as its array and the names of its columns, for `numeric` and `names`; anything else as the array of `numeric`."""
+    if type(given) is not np.ndarray:
+        given = _inputs.table(given, name)
+    return given if isinstance(given, _inputs.Table) else numeric(given, name)
+
+
+def names(given):
+    """The names of the columns of a `table`; None of an array."""
+    return given.columns if isinstance(given, _inputs.Table) else None
 
 
 def floats(array, name, dtype=None):
@@ -213,7 +221,7 @@ def targets(y, columns, name="y"):
 
 def rows(given, count, name="rows"):
     """Numbers of rows as int64 (n,), checked to lie in [0, count); a mask of all rows is one, too."""
-    array = np.asarray(given)
+    array = numeric(given, name)
     if array.dtype == bool and array.shape == (count,):
         array = np.flatnonzero(array)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
@@ -249,7 +257,9 @@ def weights(values, rows, name="sample_weight"):
 
 def copy_weights(views, weights):
     """Copies weight arrays into views, if all of them fit and are finite; a ValueError else."""
-    weights = [numeric(array, f"weights[{i}]") for i, array in enumerate(weights)]
+    if not hasattr(weights, "__iter__") and not hasattr(weights, "__getitem__") or isinstance(weights, (str, bytes, dict)):
+        raise TypeError(f"weights must be a list of arrays, as get_weights gives them; got {weights!r:.60}.")
+    weights = [numeric(array, f"weights[{i}]") for i, array in enumerate(itertools.islice(weights, len(views) + 1))]
     if [array.shape for array in weights] != [view.shape for view in views]:
         raise ValueError(f"weights must have the shapes {[view.shape for view in views]}; got {[array.shape for array in weights]}.")
     for i, array in enumerate(weights):
@@ -332,9 +342,18 @@ def c_signature(signature):
                      f"ptrdiff_t n, void *user_data)', or float in place of double throughout; got {signature!r}.")
 
 
-def not_finite(array, row, name, first=0):
-    """ValueError for a row the core met NaN or infinity in; the caller's arrays begin `first` rows before."""
+def not_finite(array, row, name, first=0, columns=None):
+    """ValueError for a row the core met NaN or infinity in; the caller's arrays begin `first` rows before, a frame has names of columns."""
     values = np.asarray(array[row])
     column = int(np.flatnonzero(~np.isfinite(values))[0]) if not np.isfinite(values).all() else None
-    found = f"{values[column]} in column {column}" if column is not None else "a number beyond the range of the model's dtype"
-    return ValueError(f"{name} must be finite; row {first + row} holds {found}. Clean the data, for instance with np.nan_to_num.")
+    remedy = "Clean the data, for instance with np.nan_to_num."
+    if column is None:
+        found = "a number beyond the range of the model's dtype"
+    elif columns is None:
+        found = f"{values[column]} in column {column}"
+    else:
+        found = f"{values[column]} in column {columns[column]!r}"
+        if np.isnan(values[column]):
+            remedy = "Drop such rows." if name.startswith("y") else \
+                "Fill what is missing, for instance with sklearn.impute.SimpleImputer, or drop such rows."
+    return ValueError(f"{name} must be finite; row {first + row} holds {found}. {remedy}")

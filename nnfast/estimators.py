@@ -80,6 +80,13 @@ class _Data:
         self.constants = None                           # what the loss of each row leaves out
 
 
+def _gate(**given):
+    """TypeError for what is no array, before scikit-learn reads it; None is for it to refuse."""
+    for name, array in given.items():
+        if array is not None and not isinstance(array, _Part):
+            check.gate(array, name)
+
+
 class _Part:
     """Data that stand for X in the fit of one of many estimators: validated, and the rows to train on, or None for all."""
 
@@ -224,6 +231,7 @@ class _Native:
         """X and y, validated once for all estimators of this kind."""
         if isinstance(X, _Part):
             return X
+        _gate(X=X, y=y)
         known = clone(self)
         x, y = validate_data(known, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=not is_classifier(self),
                              dtype=(np.float64, np.float32))
@@ -238,6 +246,10 @@ class _Native:
             return self.fit(part, shared.y, **options)
         finally:
             self.random_state = given
+
+    def _fit(self, X, y, sample_weight=None, incremental=False):
+        _gate(X=X, y=y, sample_weight=sample_weight)
+        return super()._fit(X, y, sample_weight=sample_weight, incremental=incremental)
 
     def _validate_input(self, X, y, incremental, reset):
         if not isinstance(X, _Part):
@@ -401,6 +413,7 @@ class _Native:
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
                 raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
+            _gate(**dict(zip(("X of validation_data", "y of validation_data", "sample_weight of validation_data"), given)))
             X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
                                  dtype=(np.float64, np.float32), reset=False)
             return data.rows, (X, y, given[2] if len(given) == 3 else None)
@@ -600,6 +613,7 @@ class _Native:
     def _outputs(self, X, check_input=True):
         """Activations of the last layer."""
         if check_input:
+            _gate(X=X)
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         attached = self._attach()
         x, code = _read(X, attached.network.sparse)
@@ -613,6 +627,11 @@ class _Native:
                 if bad >= 0:
                     raise _not_finite(X, bad, "X")
         return out
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of a classifier, else R^2."""
+        _gate(y=y, sample_weight=sample_weight)
+        return super().score(X, y, sample_weight)
 
     def _forward_pass_fast(self, X, check_input=True):
         outputs, loss = self._outputs(X, check_input), self._own_loss()
@@ -857,6 +876,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
     def _of_members(self, X):
         """Outputs of the members, (n_members, n, outputs)."""
         check_is_fitted(self)
+        _gate(X=X)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return np.stack([member._forward_pass_fast(X, check_input=False) for member in self.members_])
 
@@ -885,6 +905,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
 
     def score(self, X, y, sample_weight=None):
         """Accuracy of a classifier, else R^2."""
+        _gate(y=y, sample_weight=sample_weight)
         return (accuracy_score if is_classifier(self) else r2_score)(y, self.predict(X), sample_weight=sample_weight)
 
     def __sklearn_tags__(self):

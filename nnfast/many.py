@@ -105,6 +105,7 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
     options = fit_options if isinstance(fit_options, (list, tuple)) else [fit_options] * count
     options = [{**(option or {}), "sample_weight": sample_weight} for option in _one_for_each(options, count, "fit_options")]
     n_jobs = _threads.cpus() if n_jobs in (None, -1) else check.size(n_jobs, "n_jobs")
+    check.gate(y, "y")
     folds = [None if rows is None else check.rows(rows, len(y), f"folds[{index}]") for index, rows in enumerate(folds)]
     _apart([_callbacks(model, option) for model, option in zip(models, options)])
     shared = {}
@@ -112,7 +113,7 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
         if not isinstance(model, Sequential) and (kind := model._kind_of_data()) not in shared:
             shared[kind] = model._share(x, y)
     if any(isinstance(model, Sequential) for model in models):
-        x, y = check.numeric(x, "x"), check.numeric(y, "y")
+        x, y = check.table(x, "x"), check.table(y, "y")
 
     def fit(index):
         model, rows = models[index], folds[index]
@@ -236,6 +237,12 @@ def cross_validate(model, x, y, folds=5, *, sample_weight=None, fit_options=None
     >>> nnfast.cross_validate(model, x, x**2, fit_options={"epochs": 50})["loss"].shape
     (5,)
     """
+    if isinstance(model, Sequential):
+        x, y = check.numeric(x, "x"), check.numeric(y, "y")
+    for given, name in (x, "x"), (y, "y"):
+        check.gate(given, name)
+    if sample_weight is not None:
+        sample_weight = check.numeric(sample_weight, "sample_weight")
     x_rows = x.shape[0] if hasattr(x, "shape") else len(x)
     if hasattr(folds, "__iter__"):
         pairs = [tuple(pair) for pair in folds]
@@ -253,9 +260,9 @@ def cross_validate(model, x, y, folds=5, *, sample_weight=None, fit_options=None
              verbose=verbose)
     results = {"models": models}
     for fitted, (_, scored) in zip(models, pairs):
-        weights = None if sample_weight is None else np.asarray(sample_weight)[scored]
+        weights = None if sample_weight is None else sample_weight[scored]
         if isinstance(fitted, Sequential):
-            logs = fitted.evaluate(np.asarray(x)[scored], np.asarray(y)[scored], sample_weight=weights, verbose=0, return_dict=True)
+            logs = fitted.evaluate(x[scored], y[scored], sample_weight=weights, verbose=0, return_dict=True)
         else:
             logs = {"score": fitted.score(check.taken(x, scored), check.taken(y, scored), weights)}
         for name, value in logs.items():

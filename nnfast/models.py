@@ -34,9 +34,11 @@ class _Data:
     def __init__(self, model, x, y, sample_weight=None, class_weight=None, of=""):
         loss, units = model._loss, model._units
         self.of, self.first = of, 0
-        self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
         if y is None:
             raise ValueError(f"y{of} must be given: training and evaluation need targets.")
+        x, y = check.table(x, f"x{of}"), check.table(y, f"y{of}")
+        self.columns = {"x": check.names(x), "y": check.names(y)}
+        self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
         self.truth = loss._targets(y, units, f"y{of}")          # as metrics see it, but for labels that are ignored
         self.y = loss._coded(self.truth)
         self.y_source = check.source(self.y)
@@ -63,7 +65,7 @@ class _Data:
     def not_finite(self, status, row):
         """The error for a row in which the core met NaN or infinity."""
         array, name = (self.x, "x") if status == core.BAD_INPUT else (self.y, "y")
-        return check.not_finite(array, row, f"{name}{self.of}", self.first)
+        return check.not_finite(array, row, f"{name}{self.of}", self.first, self.columns[name])
 
 
 class Sequential:
@@ -300,6 +302,7 @@ class Sequential:
         """The data, checked; builds the model for x if it is not built, and takes that back if the data do not fit."""
         before = self._network, copy.deepcopy(self._rng) if self._network is None else None
         try:
+            x = check.table(x, "x")         # a frame becomes an array once
             self._ready(x)
             data = _Data(self, x, y, sample_weight, class_weight)
             self._try_out(data)
@@ -749,14 +752,15 @@ class Sequential:
             network = self._network
             if network is None:
                 raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
-        x = check.matrix(x, "x", self._n_inputs, self._flatten)
+        given = check.table(x, "x")
+        x = check.matrix(given, "x", self._n_inputs, self._flatten)
         rows = len(x)
         out = np.empty((rows, self._units), self.dtype)
         code = check.source(x)
         if rows * self._work < _threads.ROWS_WORK_PER_THREAD and n_threads is None:     # the way of a single row, kept short
             bad = network.predict_rows(x, code, 0, rows, out)
             if bad >= 0:
-                raise check.not_finite(x, bad, "x")
+                raise check.not_finite(x, bad, "x", columns=check.names(given))
             return out
         for part in self._slices(rows):
             def predict(start, stop, first=part.start):
@@ -764,7 +768,7 @@ class Sequential:
 
             for bad in _threads.over_rows(predict, part.stop - part.start, self._work, n_threads):
                 if bad >= 0:
-                    raise check.not_finite(x, bad, "x")
+                    raise check.not_finite(x, bad, "x", columns=check.names(given))
         return out
 
     # -- weights -----------------------------------------------------------------------------------------------------
