@@ -13,13 +13,49 @@ INT64 = np.dtype(np.int64)
 CHARS = "".join(char for char in np.typecodes["All"] if np.dtype(char).str[1:] in network.SOURCES)      # dtypes the core reads
 
 
+# What people call things elsewhere: as suggestions where it is not a name here.
+OTHER_NAMES = {
+    "cce": ("categorical_crossentropy",), "scce": ("sparse_categorical_crossentropy",), "sparsecce": ("sparse_categorical_crossentropy",),
+    "logloss": ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
+    "nll": ("sparse_categorical_crossentropy", "gaussian_nll"), "l1": ("mean_absolute_error",), "l2": ("mean_squared_error",),
+    "rmse": ("mean_squared_error",), "r2": ("r2_score", "mean_squared_error"), "momentum": ("sgd",), "gradientdescent": ("sgd",), "none": ("linear",),
+    "logistic": ("sigmoid",), "identity": ("linear",), "xavier": ("glorot_uniform",), "kaiming": ("he_uniform", "he_normal"),
+    "normal": ("random_normal",), "uniform": ("random_uniform",), "msre": ("mean_squared_error",), "rocauc": ("auc",),
+    "balancedaccuracy": ("accuracy",), "sensitivity": ("recall",), "tpr": ("recall",), "nonnegative": ("non_neg",), "maxnorm": ("max_norm",),
+    "ridge": ("l2",), "lasso": ("l1",), "elasticnet": ("l1_l2",),
+}
+
+
 def unknown(what, name, valid):
     """ValueError for a name that is not known, with the nearest ones that are."""
+    examples = f"Known: {', '.join(sorted(valid))}."
+    if name is None:
+        return ValueError(f"{what} must be given, got None. {examples}")
+    near = _near(name, valid) if isinstance(name, str) else []
+    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return ValueError(f"{what} must be one of the known names; got {name!r:.80}. {hint}{examples}")
+
+
+def _near(name, valid):
+    """At most three names: what others call so, then those that hold it or that it holds, then those spelt alike."""
     import difflib
 
-    near = difflib.get_close_matches(str(name).lower(), valid, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return ValueError(f"{what} must be one of the known names; got {name!r}. {hint}Known: {', '.join(sorted(valid))}.")
+    def plain(text):
+        return "".join(char for char in text.lower() if char.isalnum())
+
+    key, names = plain(name), {known: plain(known) for known in valid}
+    bare = key.removesuffix("loss").removesuffix("score") or key
+    found = [known for known, text in names.items() if text in (key, bare)]
+    found += [known for known in OTHER_NAMES.get(key, OTHER_NAMES.get(bare, ())) if known in names]
+    if len(bare) > 1:
+        found += sorted((known for known, text in names.items() if bare in text or len(text) > 2 and text in bare),
+                        key=lambda known: abs(len(names[known]) - len(bare)))
+    if key not in OTHER_NAMES:
+        found += difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    once = {}
+    for known in found:
+        once.setdefault(names[known], known)
+    return list(once.values())[:3]
 
 
 def one_of(value, name, valid):

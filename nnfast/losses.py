@@ -1339,6 +1339,6 @@ def get(identifier):
     for name, functions in FUNCTIONS.items():
         if identifier is functions[0]:
             return _CLASSES[name]()
-    if callable(identifier) or _is_low_level(identifier):
+    if callable(identifier) and not isinstance(identifier, type) or _is_low_level(identifier):
         return Custom(identifier)
-    raise check.unknown("loss", identifier, NAMES)
+    raise check.unknown("loss", identifier, _CLASSES)

@@ -11,6 +11,7 @@ Names, shapes, defaults, checks and progress live here; arithmetic lives in `_co
 import contextlib
 import copy
 import math
+import re
 import threading
 import time
 
@@ -109,6 +110,7 @@ class Sequential:
         self.epoch = 0
         self._rng = np.random.default_rng(seed)
         self._loss = None
+        self._loss_name = None      # if compile got a name
         self._metrics = []          # (name, metric, whether it is weighted)
         self._tally = None
         self._tried = False         # whether loss and metrics have seen data since compile
@@ -268,12 +270,13 @@ class Sequential:
         """
         if loss is None:
             raise ValueError("loss must be given: a name such as 'mse', or one of nnfast.losses.")
+        name = loss if isinstance(loss, str) else None
         optimizer, loss, chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics, weighted_metrics)
         with self._claim("compile"):
             self._build_from_input()
             if self._network is not None:
                 self._configure(self._network, optimizer, loss, chosen, self._units, self._last_activation)
-            self.optimizer, self._loss, self._metrics = optimizer, loss, chosen
+            self.optimizer, self._loss, self._metrics, self._loss_name = optimizer, loss, chosen, name
 
     def _configure(self, network, optimizer, loss, chosen, units, last_activation):
         """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
@@ -284,6 +287,36 @@ class Sequential:
         network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole)
         network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=optimizer._start(), **optimizer._common())
         self._layout, self._tally, self._tried = optimizer._layout(), tally, False
+
+    @property
+    def loss(self):
+        """The name of the loss if `compile` got one, as in Keras, else the loss itself, as of a loaded model; None before `compile`.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> model.loss
+        'mse'
+        """
+        return self._loss if self._loss_name is None else self._loss_name
+
+    @property
+    def metrics_names(self):
+        """The names in the logs and in the result of `evaluate`, in order: "loss", then the metrics.
+
+        Keras 3 has one name, "compile_metrics", for all metrics.  Before `compile` there are none.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(3, activation="softmax")])
+        >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"])
+        >>> model.metrics_names
+        ['loss', 'acc']
+        """
+        return ["loss", *(name for name, _, _ in self._metrics)] if self._loss is not None else []
 
     def _claim(self, what):
         """The lock of one fit at a time."""
@@ -347,7 +380,8 @@ class Sequential:
         Parameters
         ----------
         x : array (n, columns), or (n, ...) behind Flatten
-            Any real dtype.  Integers, float32 and float64 in two dimensions are read where they lie, in any strides,
+            An array, a tensor, a frame of numbers and booleans (pandas, polars, Arrow; what is missing is NaN) or nested lists;
+            no data set or loader.  Any real dtype.  Integers, float32 and float64 in two dimensions are read where they lie, in any strides,
             without a copy; so are C-contiguous images behind Flatten.
         y : array (n,) of integer labels for a sparse loss, else (n, outputs)
         batch_size : int, optional
@@ -389,6 +423,8 @@ class Sequential:
 
         Raises
         ------
+        TypeError
+            For data that are no array, frame or nested lists, before they are read.
         ValueError
             For data that do not fit; NaN or infinity in x or y is met when its batch comes, which then changes nothing.
         FloatingPointError
@@ -845,49 +881,60 @@ class Sequential:
         return sum(view.size for view in self._weights())
 
     def summary(self):
-        """Prints a table of the layers, their output shapes and parameters.
+        """Prints a table of the layers, their output shapes and parameters.  A notebook shows the same table of a model as HTML.
 
         Examples
         --------
         >>> import nnfast
-        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3)]).summary()
+        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3), nnfast.layers.BatchNormalization()]).summary()
         Model: Sequential
-        --------------------------------------
-        Layer (type)   Output Shape    Param #
-        ======================================
-        dense (Dense)  (None, 3)            15
-        --------------------------------------
-        Total params: 15 (0.06 KB)
+        ---------------------------------------------------------------
+        Layer (type)                              Output Shape  Param #
+        ===============================================================
+        dense (Dense)                             (None, 3)          15
+        batch_normalization (BatchNormalization)  (None, 3)          12
+        ---------------------------------------------------------------
+        Total params: 27 (108 B)
+        Trainable params: 21 (84 B)
+        Non-trainable params: 6 (24 B)
         """
+        (header, *rows), totals = self._table()
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
+        lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in [header, *rows]]
+        rule = len(lines[0])
+        print("Model: Sequential", "-" * rule, lines[0], "=" * rule, *lines[1:], "-" * rule, *totals, sep="\n")
+
+    def _table(self):
+        """The rows of the summary, its header first, and the lines below it."""
         self._build_from_input()
         built = self._network is not None
-        rows, seen, trained, moved, width = [], {}, 0, 0, self._n_inputs if built else None
+        rows, seen, trained, moved, width = [("Layer (type)", "Output Shape", "Param #")], {}, 0, 0, self._n_inputs if built else None
         for layer in self.layers:
             if isinstance(layer, layers.Input):
                 continue
             kind = type(layer).__name__
             number = seen.get(kind, 0)
             seen[kind] = number + 1
-            name = kind.lower() + (f"_{number}" if number else "")
+            name = _snake_case(kind) + (f"_{number}" if number else "")
             sizes = list(map(math.prod, layer._shapes(width if built else 1)))
             weights = sum(sizes[:len(layer._first_weights())])
             trained, moved, width = trained + weights, moved + sum(sizes) - weights, layer._width(width)
             rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", f"{sum(sizes):,}" if built or not sizes else "?"))
-        header = ("Layer (type)", "Output Shape", "Param #")
-        widths = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(3)]
-        rule = "-" * sum(widths)
-        print("Model: Sequential", rule, sep="\n")
-        for row in [header, *rows]:
-            print(f"{row[0]:<{widths[0]}}{row[1]:<{widths[1]}}{row[2]:>{widths[2]}}")
-            if row is header:
-                print("=" * sum(widths))
-        print(rule)
         if not built:
-            print("Total params: known once built")
-            return
-        print(f"Total params: {trained + moved:,} ({(trained + moved) * self.dtype.itemsize / 1024:,.2f} KB)")
-        if moved:
-            print(f"Trainable params: {trained:,}", f"Non-trainable params: {moved:,}", sep="\n")
+            return rows, ["Total params: known once built"]
+        counts = {"Total": trained + moved, "Trainable": trained, "Non-trainable": moved}
+        return rows, [f"{which} params: {count:,} ({_bytes(count * self.dtype.itemsize)})" for which, count in counts.items()]
+
+    def _repr_html_(self):
+        """The summary as a table of HTML, for notebooks."""
+        from html import escape
+
+        (header, *rows), totals = self._table()
+        cells = [[escape(cell) for cell in row] for row in rows]
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
+        return (f"<table><caption>Sequential</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+                f"<p>{'<br>'.join(map(escape, totals))}</p>")
 
     def __repr__(self):
         return f"Sequential({self.layers!r}, dtype={self.dtype.name!r})"
@@ -1011,6 +1058,18 @@ class Sequential:
         return first.shape if isinstance(first, layers.Input) else (self._n_inputs,)
 
 
+def _snake_case(name):
+    """The name of a class as Keras names its layers: batch_normalization, p_re_lu."""
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+def _bytes(count):
+    """A number of bytes in a unit that suits it."""
+    power = min(max(count.bit_length() - 1, 0) // 10, 3)
+    return f"{count} B" if power == 0 else f"{count / 1024**power:,.2f} {' KMG'[power]}B"
+
+
 def _view(vector, start, shape):
     """An array of a vector."""
     return vector[start:start + math.prod(shape)].reshape(shape)
@@ -1107,8 +1166,13 @@ def _number(value):
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4e}"
 
 
+def _seconds(seconds):
+    """A time as it is read: 1.25s, 12ms."""
+    return f"{seconds:.2f}s" if seconds >= 1 else f"{1000 * seconds:.0f}ms" if seconds >= 0.001 else "<1ms"
+
+
 class _Reporter:
-    """What a fit prints: a bar that moves at the ends of ranges, and a line per epoch."""
+    """What a fit prints: one bar that begins anew with every epoch and moves at the ends of ranges, and a line per epoch above it."""
 
     def __init__(self, verbose, epochs, batches):
         self.verbose, self.epochs, self.batches = _verbosity(verbose), epochs, batches
@@ -1124,9 +1188,16 @@ class _Reporter:
     def begin(self, epoch):
         self.started = time.perf_counter()
         if self.verbose == 1:
-            from tqdm.auto import tqdm
+            text = f"Epoch {epoch + 1}/{self.epochs}"
+            if self.bar is None:
+                from tqdm.auto import tqdm
 
-            self.bar = tqdm(total=self.batches, desc=f"Epoch {epoch + 1}/{self.epochs}", leave=False, unit="batch")
+                self.bar = tqdm(total=self.batches, desc=text, unit="batch")
+                self.bar.leave = hasattr(self.bar, "container")         # a notebook would keep an empty line of a bar that goes
+            else:
+                self.bar.set_description(text, refresh=False)
+                self.bar.set_postfix_str("", refresh=False)
+                self.bar.reset()
 
     def move(self, batch, loss):
         if self.bar is not None:
@@ -1134,9 +1205,7 @@ class _Reporter:
             self.bar.update(batch - self.bar.n)
 
     def end(self, epoch, logs):
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
         if self.verbose:
             seconds = time.perf_counter() - self.started
-            print(f"Epoch {epoch + 1}/{self.epochs} - {self.batches} batches - {seconds:.2f}s - {_line(logs)}", flush=True)
+            with contextlib.nullcontext() if self.bar is None else self.bar.external_write_mode():
+                print(f"Epoch {epoch + 1}/{self.epochs} - {self.batches} batches - {_seconds(seconds)} - {_line(logs)}", flush=True)

@@ -457,3 +457,42 @@ def test_columns_of_strings_are_named_in_frames_of_other_packages(package):
     module = pytest.importorskip(package)
     frame = getattr(module, "DataFrame", None) or module.table
     refused(lambda: model().predict(frame({"age": [1.0], "city": ["1"]})), "'city' (", "get_dummies")
+
+
+# -- names --------------------------------------------------------------------------------------------------------------
+
+GETS = {"optimizer": nnfast.optimizers.get, "loss": nnfast.losses.get, "metric": nnfast.metrics.get, "activation": nnfast.activations.get,
+        "initializer": nnfast.initializers.get, "regularizer": nnfast.regularizers.get, "constraint": nnfast.constraints.get}
+
+
+@pytest.mark.parametrize("what", GETS)
+@pytest.mark.parametrize("value", [3, [], {}, "", "none of them", dict, np, object()])
+def test_what_is_no_name_is_refused_with_the_known_names(what, value):
+    refused(lambda: GETS[what](value), f"{what} must be one of the known names", "Known: ")
+    if not isinstance(value, str):
+        with pytest.raises(ValueError) as caught:
+            GETS[what](value)
+        assert "Did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["optimizer", "loss", "metric", "initializer"])
+def test_none_is_answered_by_what_must_be_given(what):
+    refused(lambda: GETS[what](None), f"{what} must be given", "Known: ")
+    with pytest.raises(ValueError) as caught:
+        nnfast.Sequential([Dense(1)]).compile(None, "mse")
+    assert "optimizer must be given" in str(caught.value) and "lion'" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what, name, first", [
+    ("loss", "crossentropy", "binary_crossentropy"), ("loss", "cce", "categorical_crossentropy"), ("loss", "sparse_cce", "sparse_categorical_crossentropy"),
+    ("loss", "rmse", "mean_squared_error"), ("loss", "MSELoss", "mse"), ("loss", "BCEWithLogitsLoss", "bce"), ("loss", "logloss", "binary_crossentropy"),
+    ("metric", "r2", "r2_score"), ("metric", "roc_auc", "auc"), ("metric", "F1-score", "f1_score"),
+    ("optimizer", "adam_w", "adamw"), ("optimizer", "l-bfgs", "lbfgs"),
+    ("activation", "relu6", "relu"), ("initializer", "xavier", "glorot_uniform"), ("constraint", "maxnorm", "max_norm"), ("regularizer", "ridge", "l2"),
+])
+def test_the_nearest_name_stands_first_among_the_suggestions(what, name, first):
+    refused(lambda: GETS[what](name), f"Did you mean {first!r}")
+
+
+def test_f1_is_the_f1_score():
+    assert isinstance(nnfast.metrics.get("f1"), nnfast.metrics.F1Score) and nnfast.metrics.get("f1").name == "f1"
