@@ -312,7 +312,8 @@ def test_what_is_no_array_is_refused_before_it_is_read(data, kind):
                  lambda a: nnfast.find_learning_rate(net, a, y), lambda a: nnfast.losses.MeanSquaredError()(a, rows),
                  lambda a: nnfast.losses.MeanSquaredError()(rows, a), lambda a: nnfast.metrics.Accuracy()(a, rows),
                  lambda a: nnfast.metrics.Accuracy()(rows, a), nnfast.functional.relu,
-                 lambda a: nnfast.gradcheck.gradcheck("mse", a, rows), lambda a: nnfast.gradcheck.gradcheck(net, a, y), lambda a: nnfast.layers.Normalization().adapt(a)):
+                 lambda a: nnfast.gradcheck.gradcheck("mse", a, rows), lambda a: nnfast.gradcheck.gradcheck(net, a, y),
+                 lambda a: nnfast.layers.Normalization().adapt(a)):
         refused(partial(call, given()), "must be an array", error=TypeError)
     assert net.epoch == 0
 
