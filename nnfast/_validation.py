@@ -1,22 +1,61 @@
 """Every check that a user can trip, and every error sentence: what must hold, what came, what to do."""
+import itertools
 import operator
 
 import numpy as np
 
+from nnfast import _inputs
 from nnfast._core import network
 
+gate = _inputs.gate
 LARGEST = 2**62             # numbers; above it a product of sizes leaves Py_ssize_t
 INT64 = np.dtype(np.int64)
 CHARS = "".join(char for char in np.typecodes["All"] if np.dtype(char).str[1:] in network.SOURCES)      # dtypes the core reads
 
 
+# What people call things elsewhere: as suggestions where it is not a name here.
+OTHER_NAMES = {
+    "cce": ("categorical_crossentropy",), "scce": ("sparse_categorical_crossentropy",), "sparsecce": ("sparse_categorical_crossentropy",),
+    "logloss": ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
+    "nll": ("sparse_categorical_crossentropy", "gaussian_nll"), "l1": ("mean_absolute_error",), "l2": ("mean_squared_error",),
+    "rmse": ("mean_squared_error",), "r2": ("r2_score", "mean_squared_error"), "momentum": ("sgd",), "gradientdescent": ("sgd",), "none": ("linear",),
+    "logistic": ("sigmoid",), "identity": ("linear",), "xavier": ("glorot_uniform",), "kaiming": ("he_uniform", "he_normal"),
+    "normal": ("random_normal",), "uniform": ("random_uniform",), "msre": ("mean_squared_error",), "rocauc": ("auc",),
+    "balancedaccuracy": ("accuracy",), "sensitivity": ("recall",), "tpr": ("recall",), "nonnegative": ("non_neg",), "maxnorm": ("max_norm",),
+    "ridge": ("l2",), "lasso": ("l1",), "elasticnet": ("l1_l2",),
+}
+
+
 def unknown(what, name, valid):
     """ValueError for a name that is not known, with the nearest ones that are."""
+    examples = f"Known: {', '.join(sorted(valid))}."
+    if name is None:
+        return ValueError(f"{what} must be given, got None. {examples}")
+    near = _near(name, valid) if isinstance(name, str) else []
+    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return ValueError(f"{what} must be one of the known names; got {name!r:.80}. {hint}{examples}")
+
+
+def _near(name, valid):
+    """At most three names: what others call so, then those that hold it or that it holds, then those spelt alike."""
     import difflib
 
-    near = difflib.get_close_matches(str(name).lower(), valid, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return ValueError(f"{what} must be one of the known names; got {name!r}. {hint}Known: {', '.join(sorted(valid))}.")
+    def plain(text):
+        return "".join(char for char in text.lower() if char.isalnum())
+
+    key, names = plain(name), {known: plain(known) for known in valid}
+    bare = key.removesuffix("loss").removesuffix("score") or key
+    found = [known for known, text in names.items() if text in (key, bare)]
+    found += [known for known in OTHER_NAMES.get(key, OTHER_NAMES.get(bare, ())) if known in names]
+    if len(bare) > 1:
+        found += sorted((known for known, text in names.items() if bare in text or len(text) > 2 and text in bare),
+                        key=lambda known: abs(len(names[known]) - len(bare)))
+    if key not in OTHER_NAMES:
+        found += difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    once = {}
+    for known in found:
+        once.setdefault(names[known], known)
+    return list(once.values())[:3]
 
 
 def one_of(value, name, valid):
@@ -89,17 +128,9 @@ def dtype(value):
 
 
 def numeric(array, name):
-    """An array of a dtype the core reads, without a copy wherever that is possible."""
+    """What a user gave as an array of a dtype the core reads, without a copy wherever that is possible."""
     if type(array) is not np.ndarray or array.dtype.char not in CHARS or not array.dtype.isnative:
-        unmasked(array, name)
-        try:
-            array = np.asarray(array)
-        except ValueError as error:
-            raise ValueError(f"{name} must be an array of numbers; NumPy could not make one: {error}. "
-                             f"Give every row the same length.") from None
-        if array.dtype.kind not in "fiub":
-            raise ValueError(f"{name} must be an array of real numbers, got dtype {array.dtype}. "
-                             f"Convert it first, for instance with np.asarray({name}, dtype='float32').")
+        array = _inputs.read(array, name)
         if array.dtype.str[1:] not in network.SOURCES or not array.dtype.isnative:
             array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
     if not array.flags.aligned:
@@ -107,13 +138,16 @@ def numeric(array, name):
     return array
 
 
-def unmasked(array, name):
-    """ValueError for an array with masked elements, or a list of such: NumPy would read what the mask hides."""
-    listed = isinstance(array, (list, tuple)) and not isinstance(next(iter(array), 0), (int, float))
-    parts = array if listed else [array]
-    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
-        raise ValueError(f"{name} must not be masked: the numbers under the mask would be read. "
-                         f"Fill them with the method filled(value), or leave out these rows.")
+def table(given, name):
+    """A frame as its array and the names of its columns, for `numeric` and `names`; anything else as the array of `numeric`."""
+    if type(given) is not np.ndarray:
+        given = _inputs.table(given, name)
+    return given if isinstance(given, _inputs.Table) else numeric(given, name)
+
+
+def names(given):
+    """The names of the columns of a `table`; None of an array."""
+    return given.columns if isinstance(given, _inputs.Table) else None
 
 
 def floats(array, name, dtype=None):
@@ -223,8 +257,7 @@ def targets(y, columns, name="y"):
 
 def rows(given, count, name="rows"):
     """Numbers of rows as int64 (n,), checked to lie in [0, count); a mask of all rows is one, too."""
-    unmasked(given, name)
-    array = np.asarray(given)
+    array = numeric(given, name)
     if array.dtype == bool and array.shape == (count,):
         array = np.flatnonzero(array)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
@@ -260,7 +293,9 @@ def weights(values, rows, name="sample_weight"):
 
 def copy_weights(views, weights):
     """Copies weight arrays into views, if all of them fit and are finite; a ValueError else."""
-    weights = [numeric(array, f"weights[{i}]") for i, array in enumerate(weights)]
+    if not hasattr(weights, "__iter__") and not hasattr(weights, "__getitem__") or isinstance(weights, (str, bytes, dict)):
+        raise TypeError(f"weights must be a list of arrays, as get_weights gives them; got {weights!r:.60}.")
+    weights = [numeric(array, f"weights[{i}]") for i, array in enumerate(itertools.islice(weights, len(views) + 1))]
     if [array.shape for array in weights] != [view.shape for view in views]:
         raise ValueError(f"weights must have the shapes {[view.shape for view in views]}; got {[array.shape for array in weights]}.")
     for i, array in enumerate(weights):
@@ -366,9 +401,18 @@ def c_signature(signature):
                      f"ptrdiff_t n, void *user_data)', or float in place of double throughout; got {signature!r}.")
 
 
-def not_finite(array, row, name, first=0):
-    """ValueError for a row the core met NaN or infinity in; the caller's arrays begin `first` rows before."""
+def not_finite(array, row, name, first=0, columns=None):
+    """ValueError for a row the core met NaN or infinity in; the caller's arrays begin `first` rows before, a frame has names of columns."""
     values = np.asarray(array[row])
     column = int(np.flatnonzero(~np.isfinite(values))[0]) if not np.isfinite(values).all() else None
-    found = f"{values[column]} in column {column}" if column is not None else "a number beyond the range of the model's dtype"
-    return ValueError(f"{name} must be finite; row {first + row} holds {found}. Clean the data, for instance with np.nan_to_num.")
+    remedy = "Clean the data, for instance with np.nan_to_num."
+    if column is None:
+        found = "a number beyond the range of the model's dtype"
+    elif columns is None:
+        found = f"{values[column]} in column {column}"
+    else:
+        found = f"{values[column]} in column {columns[column]!r}"
+        if np.isnan(values[column]):
+            remedy = "Drop such rows." if name.startswith("y") else \
+                "Fill what is missing, for instance with sklearn.impute.SimpleImputer, or drop such rows."
+    return ValueError(f"{name} must be finite; row {first + row} holds {found}. {remedy}")

@@ -103,6 +103,15 @@ class Callback:
     def on_test_end(self, logs=None):
         """After it, with loss and metrics."""
 
+    def __repr__(self):
+        """The arguments that it keeps under their own names, where they differ from the defaults."""
+        import inspect
+
+        shown = [f"{name}={getattr(self, name)!r}" for name, parameter in inspect.signature(type(self)).parameters.items()
+                 if name in vars(self) and (repr(getattr(self, name)) != repr(parameter.default)
+                                            and not (isinstance(parameter.default, (int, float)) and getattr(self, name) == parameter.default))]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 class CallbackList:
     """The callbacks of a fit as one."""

@@ -87,6 +87,13 @@ class _Data:
         self.constants = None                           # what the loss of each row leaves out
 
 
+def _gate(**given):
+    """TypeError for what is no array, before scikit-learn reads it; None is for it to refuse."""
+    for name, array in given.items():
+        if array is not None and not isinstance(array, many.Part):
+            check.gate(array, name)
+
+
 class _Attached:
     """The network under an estimator: not pickled, made again from the weights where it is missing."""
 
@@ -319,8 +326,7 @@ class _Native(_Versioned):
 
     def _share(self, X, y, sample_weight):
         """X, y and weights, validated once for all estimators of this kind."""
-        for array, name in (X, "X"), (y, "y"), (sample_weight, "sample_weight"):
-            check.unmasked(array, name)
+        _gate(X=X, y=y, sample_weight=sample_weight)
         known = clone(self)
         x, y = validate_data(known, X, y, accept_sparse="csr", multi_output=True, y_numeric=not is_classifier(self),
                              dtype=(np.float64, np.float32))
@@ -338,8 +344,7 @@ class _Native(_Versioned):
             self.random_state = given
 
     def _fit(self, X, y, sample_weight=None, incremental=False):
-        for array, name in (X, "X"), (y, "y"), (sample_weight, "sample_weight"):
-            check.unmasked(array, name)
+        _gate(X=X, y=y, sample_weight=sample_weight)
         return super()._fit(X, y, sample_weight, incremental)
 
     def _validate_input(self, X, y, incremental, reset):
@@ -541,8 +546,7 @@ class _Native(_Versioned):
         """validation_data, validated: X, y, weights or None."""
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        for array, name in zip(given, ("X", "y", "sample_weight")):
-            check.unmasked(array, f"{name} of validation_data")
+        _gate(**dict(zip(("X of validation_data", "y of validation_data", "sample_weight of validation_data"), given)))
         X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
                              dtype=(np.float64, np.float32), reset=False)
         weights = _check_sample_weight(given[2], X) if len(given) == 3 and given[2] is not None else None
@@ -762,8 +766,8 @@ class _Native(_Versioned):
 
     def _outputs(self, X, check_input=True):
         """Activations of the last layer."""
-        check.unmasked(X, "X")
         if check_input:
+            _gate(X=X)
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         attached = self._attach()
         x, code = _read(X, attached.network.sparse)
@@ -777,6 +781,11 @@ class _Native(_Versioned):
                 if bad >= 0:
                     raise _not_finite(X, bad, "X")
         return out
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of a classifier, else R^2, or where the predictions have other columns than y minus the loss."""
+        _gate(y=y, sample_weight=sample_weight)
+        return super().score(X, y, sample_weight)
 
     def _forward_pass_fast(self, X, check_input=True):
         outputs, loss = self._outputs(X, check_input), self._own_loss(fitted=True)
@@ -1108,7 +1117,7 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
     def _of_members(self, X):
         """Outputs of the members, (n_members, n, outputs)."""
         check_is_fitted(self)
-        check.unmasked(X, "X")
+        _gate(X=X)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return np.stack([member._forward_pass_fast(X, check_input=False) for member in self.members_])
 
@@ -1137,6 +1146,7 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
 
     def score(self, X, y, sample_weight=None):
         """Accuracy of a classifier, else R^2, or for several quantiles of one target minus the loss, as of members."""
+        _gate(y=y, sample_weight=sample_weight)
         predicted, member = self.predict(X), self.members_[0]
         loss = member._own_loss(fitted=True)
         if member._scored_by_loss(loss):

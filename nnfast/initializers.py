@@ -353,8 +353,8 @@ def get(identifier):
     """
     if isinstance(identifier, type) and identifier in _NAMES.values():
         return identifier()
-    if callable(identifier):
+    if callable(identifier) and not isinstance(identifier, type):
         return identifier
-    if identifier not in _NAMES:
+    if not isinstance(identifier, str) or identifier not in _NAMES:
         raise check.unknown("initializer", identifier, _NAMES)
     return _NAMES[identifier]()

@@ -58,12 +58,23 @@ class Layer:
         """Shapes of its arrays in `get_weights`."""
         return [(n,)] * (len(self._first_weights()) + (len(self._first_state(1)) if self._moves_state else 0))
 
+    def __repr__(self):
+        """The call that makes it: what has no default, and what differs from its default."""
+        import inspect
+
+        parameters = inspect.signature(type(self)).parameters.values()
+        needed = {each.name: getattr(self, each.name) for each in parameters if each.default is each.empty}
+        plain = type(self)(**needed)
+        chosen = {each.name: getattr(self, each.name) for each in parameters if each.name not in needed}
+        shown = [f"{name}={value!r}" for name, value in chosen.items() if value != getattr(plain, name)]
+        return f"{type(self).__name__}({', '.join([*map(repr, needed.values()), *shown])})"
+
     def _set(self, **values):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Input(Layer):
     """The shape of one row of x: a model that begins with it needs no data to be built.
 
@@ -76,7 +87,7 @@ class Input(Layer):
     --------
     >>> import nnfast
     >>> nnfast.layers.Input((28, 28))
-    Input(shape=(28, 28))
+    Input((28, 28))
     """
 
     shape: tuple
@@ -91,7 +102,7 @@ class Input(Layer):
         return low, high
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Flatten(Layer):
     """Makes one row of numbers of each sample: (n, 28, 28) becomes (n, 784), without a copy where memory allows.
 
@@ -108,7 +119,7 @@ class Flatten(Layer):
         return low, high
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Dense(Layer):
     """f(x @ kernel + bias).
 
@@ -134,7 +145,7 @@ class Dense(Layer):
     --------
     >>> import nnfast
     >>> nnfast.layers.Dense(84, activation="relu")
-    Dense(units=84, activation='relu', use_bias=True, kernel_initializer=GlorotUniform(), bias_initializer=Zeros())
+    Dense(84, activation='relu')
     """
 
     units: int
@@ -165,11 +176,6 @@ class Dense(Layer):
             bias_constraint=constraints.get(bias_constraint),
             learning_rate_multiplier=check.number(learning_rate_multiplier, "learning_rate_multiplier", 0),
         )
-
-    def __repr__(self):
-        names = list(self.__dataclass_fields__)
-        shown = names[:5] + [name for name in names[5:] if getattr(self, name) != getattr(Dense, name)]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def _native(self):
         return self.units, core.ACTIVATIONS[self.activation], self.use_bias
@@ -209,7 +215,7 @@ class Dense(Layer):
         return tuple((None, 0.0) if each is None else each._native() for each in given)
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Activation(Layer):
     """An activation on its own; after a linear Dense it costs nothing extra.
 
@@ -221,7 +227,7 @@ class Activation(Layer):
     --------
     >>> import nnfast
     >>> nnfast.layers.Activation("softmax")
-    Activation(activation='softmax')
+    Activation('softmax')
     """
 
     activation: str
@@ -240,7 +246,7 @@ class Activation(Layer):
         return self.activation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """In training, each number is 0 with probability `rate`, else divided by 1 - rate; in use nothing happens.
 
@@ -271,7 +277,7 @@ class Dropout(Layer):
         return min(0, low) / (1 - self.rate), max(0, high) / (1 - self.rate)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GaussianNoise(Layer):
     """In training, adds normal noise of mean 0; in use nothing happens.
 
@@ -286,7 +292,7 @@ class GaussianNoise(Layer):
     --------
     >>> import nnfast
     >>> nnfast.layers.GaussianNoise(0.1)
-    GaussianNoise(stddev=0.1)
+    GaussianNoise(0.1)
     """
 
     stddev: float
@@ -301,7 +307,7 @@ class GaussianNoise(Layer):
         return (low, high) if self.stddev == 0 else super()._range(low, high)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class _Affine(Layer):
     """gamma x + beta behind a normalisation."""
 
@@ -319,7 +325,7 @@ class _Affine(Layer):
         return {**({"gamma": self.gamma_initializer} if self.scale else {}), **({"beta": self.beta_initializer} if self.center else {})}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LayerNormalization(_Affine):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the mean and variance of each row (Ba, Kiros and Hinton 2016).
 
@@ -343,7 +349,7 @@ class LayerNormalization(_Affine):
         return "layer_norm", self.epsilon, self.center, self.scale
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BatchNormalization(_Affine):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the mean and variance of each column (Ioffe and Szegedy 2015).
 
@@ -399,7 +405,7 @@ def _over(value, n, what):
     return np.broadcast_to(array, n)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rescaling(Layer):
     """x scale + offset, for instance `Rescaling(1 / 255)` of pixels.
 
@@ -431,7 +437,7 @@ class Rescaling(Layer):
         return _affine(0, np.asarray(self.scale), np.asarray(self.offset), low, high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Normalization(Layer):
     """(x - mean) / max(sqrt(variance), 1e-7) of each column, with numbers that `adapt` takes from data.
 
@@ -503,7 +509,7 @@ class Normalization(Layer):
         return [np.zeros(n), deviation, mean] if self.invert else [mean, 1 / deviation, np.zeros(n)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PReLU(Layer):
     """x if x > 0 else alpha x, with an alpha for each column that is trained (He et al. 2015).
 

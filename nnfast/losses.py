@@ -271,13 +271,13 @@ class Loss:
         must, advice = (self._truth.must, f" {self._truth.advice}") if np.isfinite(value) else (REAL.must, "")
         return ValueError(f"{name} must {must} for {type(self).__name__}; {where} {value!s}.{advice}")
 
-    def _bad_target(self, y, row, name, first=0):
+    def _bad_target(self, y, row, name, first=0, columns=None):
         """ValueError for a row of y that the core met no target in; the caller's array begins `first` rows before."""
         values = np.asarray(y[row], np.float64)
         low, high = self._bounds(np.dtype(np.float64))
         wrong = np.flatnonzero(~((low <= values) & (values <= high)))
         if not np.isfinite(values).all() or not len(wrong):
-            return check.not_finite(y, row, name, first)
+            return check.not_finite(y, row, name, first, columns)
         return self._not_a_target(y[row][wrong[0]], f"row {first + row} holds", name)
 
     def _advice(self, units, low, high, last_activation, fused):
@@ -1516,6 +1516,6 @@ def get(identifier):
     for name, functions in FUNCTIONS.items():
         if identifier is functions[0]:
             return _CLASSES[name]()
-    if callable(identifier) or _is_low_level(identifier):
+    if callable(identifier) and not isinstance(identifier, type) or _is_low_level(identifier):
         return Custom(identifier)
-    raise check.unknown("loss", identifier, NAMES)
+    raise check.unknown("loss", identifier, _CLASSES)

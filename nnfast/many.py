@@ -156,7 +156,7 @@ def _share(model, x, y, sample_weight):
         return x
     if not isinstance(model, Sequential):
         return model._share(x, y, sample_weight)
-    x, y = check.numeric(x, "x"), check.numeric(y, "y")
+    x, y = check.table(x, "x"), check.table(y, "y")
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError(f"x and y must be arrays with an axis of rows; got shapes {x.shape} and {y.shape}.")
     check.same_length(x, y)

@@ -1739,7 +1739,7 @@ _CLASSES = {name: globals()[name] for name in __all__ if name not in ("Metric", 
 _NAMES = {cls._name: cls for cls in _CLASSES.values()} | {
     "acc": Accuracy, "mse": MeanSquaredError, "mae": MeanAbsoluteError, "mape": MeanAbsolutePercentageError,
     "msle": MeanSquaredLogarithmicError, "rmse": RootMeanSquaredError, "bce": BinaryCrossentropy, "kld": KLDivergence,
-    "log_cosh_error": LogCoshError, "f_beta_score": FBetaScore,
+    "log_cosh_error": LogCoshError, "f_beta_score": FBetaScore, "f1": F1Score,
 }
 
 

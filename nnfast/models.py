@@ -11,8 +11,10 @@ Names, shapes, defaults, checks and progress live here; arithmetic lives in `_co
 import contextlib
 import copy
 import math
+import re
 import threading
 import time
+import warnings
 import weakref
 
 import numpy as np
@@ -36,9 +38,11 @@ class _Data:
     def __init__(self, model, x, y, sample_weight=None, of=""):
         loss, units = model._loss, model._units
         self.of, self.first = of, 0
-        self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
         if y is None:
             raise ValueError(f"y{of} must be given: training and evaluation need targets.")
+        x, y = check.table(x, f"x{of}"), check.table(y, f"y{of}")
+        self.columns = {"x": check.names(x), "y": check.names(y)}
+        self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
         self.truth = loss._targets(y, units, f"y{of}")          # as metrics see it, but for labels that are ignored
         self.y = loss._coded(self.truth)
         self.y_source = check.source(self.y)
@@ -75,8 +79,8 @@ class _Data:
     def refused(self, loss, status, row):
         """The error for a row in which the core met NaN or infinity, or a target that the loss does not have."""
         if status == core.BAD_INPUT:
-            return check.not_finite(self.x, row, f"x{self.of}", self.first)
-        return loss._bad_target(self.truth, row, f"y{self.of}", self.first)
+            return check.not_finite(self.x, row, f"x{self.of}", self.first, self.columns["x"])
+        return loss._bad_target(self.truth, row, f"y{self.of}", self.first, self.columns["y"])
 
 
 class Sequential:
@@ -121,6 +125,7 @@ class Sequential:
         self.epoch = 0
         self._rng = check.generator(seed)
         self._loss = None
+        self._loss_name = None      # if compile got a name
         self._metrics = []          # (name, metric, whether it is weighted)
         self._advised = False       # whether compile or the build has looked at loss, metrics and layers
         self._tally = None
@@ -322,6 +327,7 @@ class Sequential:
         """
         if loss is None:
             raise ValueError("loss must be given: a name such as 'mse', or one of nnfast.losses.")
+        name = loss if isinstance(loss, str) else None
         optimizer, loss, chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics, weighted_metrics)
         if optimizer._model is not None and optimizer._model() is not self:
             raise ValueError(f"an optimizer belongs to one model, for its learning rate may change in a fit; {optimizer!r} belongs to another "
@@ -331,7 +337,7 @@ class Sequential:
             if self._network is not None:
                 self._configure(self._network, optimizer, loss, chosen, self._units, self._last_activation)
             self._own(optimizer)
-            self.optimizer, self._loss, self._metrics = optimizer, loss, chosen
+            self.optimizer, self._loss, self._metrics, self._loss_name = optimizer, loss, chosen, name
             if self.layers:
                 self._advise()
 
@@ -357,8 +363,6 @@ class Sequential:
                        f"activation={loss._probabilities!r} and leave from_logits out: training works on the logits all the same."
                        for name, metric, _ in self._metrics if metric._reads_probabilities()]
         for message in filter(None, advice):
-            import warnings
-
             warnings.warn(message, stacklevel=3)
 
     def _configure(self, network, optimizer, loss, chosen, units, last_activation):
@@ -371,6 +375,36 @@ class Sequential:
                          *loss._bounds(self.dtype))
         network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=optimizer._start(), **optimizer._common())
         self._layout, self._tally, self._tried = optimizer._layout(), tally, False
+
+    @property
+    def loss(self):
+        """The name of the loss if `compile` got one, as in Keras, else the loss itself, as of a loaded model; None before `compile`.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> model.loss
+        'mse'
+        """
+        return self._loss if self._loss_name is None else self._loss_name
+
+    @property
+    def metrics_names(self):
+        """The names in the logs and in the result of `evaluate`, in order: "loss", then the metrics.
+
+        Keras 3 has one name, "compile_metrics", for all metrics.  Before `compile` there are none.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(3, activation="softmax")])
+        >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"])
+        >>> model.metrics_names
+        ['loss', 'acc']
+        """
+        return ["loss", *(name for name, _, _ in self._metrics)] if self._loss is not None else []
 
     def _claim(self, what):
         """The lock of one fit at a time."""
@@ -388,6 +422,7 @@ class Sequential:
     def _data(self, x, y, sample_weight=None, class_weight=None):
         """The data, checked; builds the model for x if it is not built, and takes that back if the data do not fit."""
         with self._unbuilt_on_error():
+            x = check.table(x, "x")         # a frame becomes an array once
             self._ready(x)
             data = _Data(self, x, y, sample_weight)
             if class_weight is not None:
@@ -401,6 +436,7 @@ class Sequential:
         What is taken from the data, such as the weights of balanced classes, is taken from the rows that are trained on.
         """
         with self._unbuilt_on_error():
+            x = check.table(x, "x")
             self._ready(x)
             data = _Data(self, x, y, sample_weight)
             chosen = None if chosen is None else check.rows(chosen, len(data))
@@ -464,7 +500,8 @@ class Sequential:
         Parameters
         ----------
         x : array (n, columns), or (n, ...) behind Flatten
-            Any real dtype.  Integers, float32 and float64 in two dimensions are read where they lie, in any strides,
+            An array, a tensor, a frame of numbers and booleans (pandas, polars, Arrow; what is missing is NaN) or nested lists;
+            no data set or loader.  Any real dtype.  Integers, float32 and float64 in two dimensions are read where they lie, in any strides,
             without a copy; so are C-contiguous images behind Flatten.
         y : array (n,) of integer labels for a sparse loss, else (n, outputs)
         batch_size : int, optional
@@ -515,6 +552,8 @@ class Sequential:
 
         Raises
         ------
+        TypeError
+            For data that are no array, frame or nested lists, before they are read.
         ValueError
             For data that do not fit.  NaN or infinity in x or y, or a target that the loss does not have, such as 255 of
             a binary cross-entropy, is met when its batch comes, which then changes nothing.
@@ -628,8 +667,6 @@ class Sequential:
                    f"Lower the learning rate or scale the inputs; nonfinite='ignore' goes on regardless.")
         if nonfinite == "raise":
             raise FloatingPointError(message)
-        import warnings
-
         warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     def _follow_optimizer(self):
@@ -893,14 +930,15 @@ class Sequential:
             network = self._network
             if network is None:
                 raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
-        x = check.matrix(x, "x", self._n_inputs, self._flatten)
+        given = check.table(x, "x")
+        x = check.matrix(given, "x", self._n_inputs, self._flatten)
         rows = len(x)
         out = np.empty((rows, self._units), self.dtype)
         code = check.source(x)
         if rows * self._work < _threads.ROWS_WORK_PER_THREAD and n_threads is None:     # the way of a single row, kept short
             bad = network.predict_rows(x, code, 0, rows, out)
             if bad >= 0:
-                raise check.not_finite(x, bad, "x")
+                raise check.not_finite(x, bad, "x", columns=check.names(given))
             return out
         for part in self._slices(rows):
             def predict(start, stop, first=part.start):
@@ -908,7 +946,7 @@ class Sequential:
 
             for bad in _threads.over_rows(predict, part.stop - part.start, self._work, n_threads):
                 if bad >= 0:
-                    raise check.not_finite(x, bad, "x")
+                    raise check.not_finite(x, bad, "x", columns=check.names(given))
         return out
 
     # -- weights -----------------------------------------------------------------------------------------------------
@@ -985,49 +1023,60 @@ class Sequential:
         return sum(view.size for view in self._weights())
 
     def summary(self):
-        """Prints a table of the layers, their output shapes and parameters.
+        """Prints a table of the layers, their output shapes and parameters.  A notebook shows the same table of a model as HTML.
 
         Examples
         --------
         >>> import nnfast
-        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3)]).summary()
+        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3), nnfast.layers.BatchNormalization()]).summary()
         Model: Sequential
-        --------------------------------------
-        Layer (type)   Output Shape    Param #
-        ======================================
-        dense (Dense)  (None, 3)            15
-        --------------------------------------
-        Total params: 15 (0.06 KB)
+        ---------------------------------------------------------------
+        Layer (type)                              Output Shape  Param #
+        ===============================================================
+        dense (Dense)                             (None, 3)          15
+        batch_normalization (BatchNormalization)  (None, 3)          12
+        ---------------------------------------------------------------
+        Total params: 27 (108 B)
+        Trainable params: 21 (84 B)
+        Non-trainable params: 6 (24 B)
         """
+        (header, *rows), totals = self._table()
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
+        lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in [header, *rows]]
+        rule = len(lines[0])
+        print("Model: Sequential", "-" * rule, lines[0], "=" * rule, *lines[1:], "-" * rule, *totals, sep="\n")
+
+    def _table(self):
+        """The rows of the summary, its header first, and the lines below it."""
         self._build_from_input()
         built = self._network is not None
-        rows, seen, trained, moved, width = [], {}, 0, 0, self._n_inputs if built else None
+        rows, seen, trained, moved, width = [("Layer (type)", "Output Shape", "Param #")], {}, 0, 0, self._n_inputs if built else None
         for layer in self.layers:
             if isinstance(layer, layers.Input):
                 continue
             kind = type(layer).__name__
             number = seen.get(kind, 0)
             seen[kind] = number + 1
-            name = kind.lower() + (f"_{number}" if number else "")
+            name = _snake_case(kind) + (f"_{number}" if number else "")
             sizes = list(map(math.prod, layer._shapes(width if built else 1)))
             weights = sum(sizes[:len(layer._first_weights())])
             trained, moved, width = trained + weights, moved + sum(sizes) - weights, layer._width(width)
             rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", f"{sum(sizes):,}" if built or not sizes else "?"))
-        header = ("Layer (type)", "Output Shape", "Param #")
-        widths = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(3)]
-        rule = "-" * sum(widths)
-        print("Model: Sequential", rule, sep="\n")
-        for row in [header, *rows]:
-            print(f"{row[0]:<{widths[0]}}{row[1]:<{widths[1]}}{row[2]:>{widths[2]}}")
-            if row is header:
-                print("=" * sum(widths))
-        print(rule)
         if not built:
-            print("Total params: known once built")
-            return
-        print(f"Total params: {trained + moved:,} ({(trained + moved) * self.dtype.itemsize / 1024:,.2f} KB)")
-        if moved:
-            print(f"Trainable params: {trained:,}", f"Non-trainable params: {moved:,}", sep="\n")
+            return rows, ["Total params: known once built"]
+        counts = {"Total": trained + moved, "Trainable": trained, "Non-trainable": moved}
+        return rows, [f"{which} params: {count:,} ({_bytes(count * self.dtype.itemsize)})" for which, count in counts.items()]
+
+    def _repr_html_(self):
+        """The summary as a table of HTML, for notebooks."""
+        from html import escape
+
+        (header, *rows), totals = self._table()
+        cells = [[escape(cell) for cell in row] for row in rows]
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
+        return (f"<table><caption>Sequential</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+                f"<p>{'<br>'.join(map(escape, totals))}</p>")
 
     def __repr__(self):
         return f"Sequential({self.layers!r}, dtype={self.dtype.name!r})"
@@ -1156,6 +1205,18 @@ class Sequential:
         return first.shape if isinstance(first, layers.Input) else (self._n_inputs,)
 
 
+def _snake_case(name):
+    """The name of a class as Keras names its layers: batch_normalization, p_re_lu."""
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+def _bytes(count):
+    """A number of bytes in a unit that suits it."""
+    power = min(max(count.bit_length() - 1, 0) // 10, 3)
+    return f"{count} B" if power == 0 else f"{count / 1024**power:,.2f} {' KMG'[power]}B"
+
+
 def _view(vector, start, shape):
     """An array of a vector."""
     return vector[start:start + math.prod(shape)].reshape(shape)
@@ -1252,8 +1313,13 @@ def _number(value):
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4e}"
 
 
+def _seconds(seconds):
+    """A time as it is read: 1.25s, 12ms."""
+    return f"{seconds:.2f}s" if seconds >= 1 else f"{1000 * seconds:.0f}ms" if seconds >= 0.001 else "<1ms"
+
+
 class _Reporter:
-    """What a fit prints: a bar that moves at the ends of ranges, and a line per epoch."""
+    """What a fit prints: one bar that begins anew with every epoch and moves at the ends of ranges, and a line per epoch above it."""
 
     def __init__(self, verbose, epochs, batches):
         self.verbose, self.epochs, self.batches = _verbosity(verbose), epochs, batches
@@ -1269,9 +1335,16 @@ class _Reporter:
     def begin(self, epoch):
         self.started = time.perf_counter()
         if self.verbose == 1:
-            from tqdm.auto import tqdm
+            text = f"Epoch {epoch + 1}/{self.epochs}"
+            if self.bar is None:
+                from tqdm.auto import tqdm
 
-            self.bar = tqdm(total=self.batches, desc=f"Epoch {epoch + 1}/{self.epochs}", leave=False, unit="batch")
+                self.bar = tqdm(total=self.batches, desc=text, unit="batch")
+                self.bar.leave = hasattr(self.bar, "container")         # a notebook would keep an empty line of a bar that goes
+            else:
+                self.bar.set_description(text, refresh=False)
+                self.bar.set_postfix_str("", refresh=False)
+                self.bar.reset()
 
     def move(self, batch, loss):
         if self.bar is not None:
@@ -1279,9 +1352,7 @@ class _Reporter:
             self.bar.update(batch - self.bar.n)
 
     def end(self, epoch, logs):
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
         if self.verbose:
             seconds = time.perf_counter() - self.started
-            print(f"Epoch {epoch + 1}/{self.epochs} - {self.batches} batches - {seconds:.2f}s - {_line(logs)}", flush=True)
+            with contextlib.nullcontext() if self.bar is None else self.bar.external_write_mode():
+                print(f"Epoch {epoch + 1}/{self.epochs} - {self.batches} batches - {_seconds(seconds)} - {_line(logs)}", flush=True)

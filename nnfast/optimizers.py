@@ -52,9 +52,7 @@ class _Options:
         super().__setattr__(name, value)
 
     def __repr__(self):
-        quiet = {field.name: field.default for field in fields(Optimizer)}          # shown only where they are set
-        shown = [field.name for field in fields(self) if field.name not in quiet or getattr(self, field.name) != quiet[field.name]]
-        shown.sort(key=lambda name: name in quiet)
+        shown = [field.name for field in fields(self) if field.name == "learning_rate" or getattr(self, field.name) != field.default]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
@@ -144,7 +142,7 @@ class SGD(Optimizer):
     --------
     >>> import nnfast
     >>> nnfast.optimizers.SGD(0.1, momentum=0.9)
-    SGD(learning_rate=0.1, momentum=0.9, nesterov=False)
+    SGD(learning_rate=0.1, momentum=0.9)
     """
 
     learning_rate: object = 0.01
@@ -222,7 +220,7 @@ class Adam(Optimizer):
     --------
     >>> import nnfast
     >>> nnfast.optimizers.Adam(1e-3)
-    Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False, epsilon_form='keras')
+    Adam(learning_rate=0.001)
     """
 
     learning_rate: object = 0.001
@@ -251,7 +249,7 @@ class AdamW(Adam):
     --------
     >>> import nnfast
     >>> nnfast.optimizers.AdamW(1e-3)
-    AdamW(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False, epsilon_form='keras', weight_decay=0.004)
+    AdamW(learning_rate=0.001)
     """
 
     _: KW_ONLY

@@ -19,7 +19,7 @@ no prediction has.
 """
 import numpy as np
 
-from nnfast import functional, losses
+from nnfast import _validation as check, functional, losses
 from nnfast._extras import extra
 
 __all__ = ["plot_history", "plot_learning_rates", "plot_loss", "plot_losses"]
@@ -65,7 +65,7 @@ class _Curve:
         self.custom = not isinstance(self.loss, losses.Loss)
         self.name = _name(self.loss)
         kind = "" if self.custom else type(self.loss).__name__
-        truth = np.asarray(y_true, dtype=np.float64)
+        truth = check.floats(y_true, "y_true", np.float64)
         if truth.ndim > 1 or truth.size == 0 or not np.isfinite(truth).all():
             raise ValueError(f"y_true must be a finite number, or the vector of one row for a loss over classes; got {y_true!r}.")
         logits = bool(getattr(self.loss, "from_logits", False))
@@ -149,7 +149,7 @@ def _name(loss):
 def _predictions(curve, y_pred, given):
     """The predictions to draw: those given, or `y_pred`, with the truth if it lies among them."""
     if given is not None:
-        y_pred = np.unique(np.asarray(given, dtype=np.float64))
+        y_pred = np.unique(check.floats(given, "y_pred"))
         if len(y_pred) < 2 or not np.isfinite(y_pred).all():
             raise ValueError(f"y_pred must hold at least two different finite predictions; got {given!r}.")
     inside = curve.truth is not None and y_pred[0] < curve.truth < y_pred[-1]

@@ -629,3 +629,10 @@ def test_the_range_test_of_gradient_descent_stops_where_it_diverges():
 def test_what_the_range_test_can_not_do_is_told(call, message):
     with pytest.raises(ValueError, match=message):
         call(*problem())
+
+
+def test_callbacks_are_shown_with_what_differs_from_the_defaults():
+    assert repr(nnfast.callbacks.EarlyStopping(patience=3)) == "EarlyStopping(patience=3)"
+    assert repr(nnfast.callbacks.EarlyStopping()) == "EarlyStopping()"
+    assert repr(nnfast.callbacks.CSVLogger("log.csv")) == "CSVLogger(filename='log.csv')"
+    assert repr(nnfast.MLPClassifier(callbacks=[nnfast.callbacks.EarlyStopping()])) == "MLPClassifier(callbacks=[EarlyStopping()])"

@@ -487,7 +487,7 @@ def test_summary_counts_what_is_trained_and_what_moves(capsys):
 
 def test_summary_before_it_is_built_says_what_is_known(capsys):
     nnfast.Sequential([Dropout(0.1), Dense(3), BatchNormalization()]).summary()
-    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[0] in ("dropout", "dense", "batchnormalization")]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[0] in ("dropout", "dense", "batch_normalization")]
     assert [line[2:] for line in lines] == [["?", "0"], ["(None,", "3)", "?"], ["(None,", "3)", "?"]]
 
 
@@ -507,3 +507,29 @@ def test_a_multiplier_of_zero_keeps_the_layer_as_it_is(constraint, options, n_th
         model.fit(x, y, batch_size=16, epochs=3, verbose=0, n_threads=n_threads)
         after = model.get_weights()
         assert all(map(np.array_equal, before[:2], after[:2])) and not any(map(np.array_equal, before[2:], after[2:]))
+
+
+@pytest.mark.parametrize("layer, expected", [
+    (Dense(84, "relu"), "Dense(84, activation='relu')"), (Dense(10), "Dense(10)"), (Dropout(0.3), "Dropout(0.3)"), (layers.Flatten(), "Flatten()"),
+    (Dense(3, use_bias=False, kernel_regularizer="l2"), "Dense(3, use_bias=False, kernel_regularizer=L2(l2=0.01))"),
+    (BatchNormalization(momentum=0.9), "BatchNormalization(momentum=0.9)"), (Input((28, 28)), "Input((28, 28))"), (PReLU(), "PReLU()"),
+    (Rescaling(0.5, offset=-1), "Rescaling(0.5, offset=-1.0)"), (GaussianNoise(0.1), "GaussianNoise(0.1)"), (layers.Activation("tanh"), "Activation('tanh')"),
+])
+def test_layers_are_shown_by_the_call_that_makes_them(layer, expected):
+    assert repr(layer) == expected
+    assert eval(expected, vars(layers) | {"L2": nnfast.regularizers.L2}) == layer
+
+
+def test_sequential_is_shown_in_short_and_as_a_table_in_notebooks():
+    model = nnfast.Sequential([layers.Flatten(), Dense(84, "relu"), Dense(10)])
+    assert repr(model) == "Sequential([Flatten(), Dense(84, activation='relu'), Dense(10)], dtype='float32')"
+    assert "known once built" in model._repr_html_()
+    model.build((None, 28, 28))
+    html = model._repr_html_()
+    assert html.count("<tr>") == 4 and "<td>dense_1 (Dense)</td><td>(None, 10)</td><td>850</td>" in html and "Total params: 66,790 (260.90 KB)" in html
+
+
+def test_layers_of_a_summary_are_named_and_numbered_as_in_keras(capsys):
+    nnfast.Sequential([Input(4), Dense(3), BatchNormalization(), Dense(3), PReLU(), GaussianNoise(0.1), BatchNormalization()]).summary()
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "(None" in line]
+    assert names == ["dense", "batch_normalization", "dense_1", "p_re_lu", "gaussian_noise", "batch_normalization_1"]

@@ -797,3 +797,43 @@ def test_a_refused_fit_leaves_the_layers_free():
         assert not model.built
     normalization.adapt(x)
     model.fit(x[:, :2].repeat(2, axis=1)[:, :3], np.zeros(20), verbose=0)
+
+
+def test_loss_and_metrics_names_are_those_of_compile():
+    model = nnfast.Sequential([nnfast.Dense(3, "softmax")])
+    assert model.loss is None and model.metrics_names == []
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"], weighted_metrics=["acc"])
+    assert model.loss == "sparse_categorical_crossentropy" and model.metrics_names == ["loss", "acc", "weighted_acc"]
+    model.build((None, 2))
+    logs = model.evaluate(np.zeros((4, 2)), np.zeros(4), verbose=0, return_dict=True)
+    assert list(logs) == model.metrics_names
+    loss = nnfast.losses.Huber()
+    model.compile("adam", loss)
+    assert model.loss is loss
+    with pytest.raises(ValueError, match="must be"):
+        model.compile(None, "mse")
+    assert model.loss is loss
+
+
+def test_a_fit_shows_one_bar_for_all_epochs(monkeypatch, capsys):
+    auto = pytest.importorskip("tqdm.auto")
+    made = []
+
+    class Bar(auto.tqdm):
+        def __init__(self, *args, **options):
+            made.append(self)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(auto, "tqdm", Bar)
+    model = nnfast.Sequential([nnfast.Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(np.zeros((64, 2)), np.zeros(64), epochs=3, verbose=1)
+    out, err = capsys.readouterr()
+    assert len(made) == 1 and made[0].n == made[0].total == 2
+    assert [line.split(" - ")[0] for line in out.splitlines()] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
+    assert all(f"Epoch {epoch}/3" in err for epoch in (1, 2, 3))
+
+
+@pytest.mark.parametrize("seconds, shown", [(0.0001, "<1ms"), (0.0124, "12ms"), (0.9, "900ms"), (1.254, "1.25s"), (75, "75.00s")])
+def test_times_below_a_second_are_shown_in_milliseconds(seconds, shown):
+    assert nnfast.models._seconds(seconds) == shown

@@ -2,6 +2,7 @@
 import copy
 import threading
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -442,3 +443,236 @@ def test_class_weights_of_rows_that_are_classes_are_those_of_their_labels(data):
                           ("hinge", 2 * one_hot - 1), (lambda y, p: ((p - y).sum(axis=1), np.ones_like(p)), one_hot.astype("float32"))):
         given = model(loss=loss).test_on_batch(x, targets, class_weight={0: 3.0, 1: 0.5})
         assert given == pytest.approx(model(loss=loss).test_on_batch(x, targets, sample_weight=np.array([3, 0.5, 1])[y]))
+
+
+# -- what is read, and what is not --------------------------------------------------------------------------------------
+
+class Batches:
+    """A data set as Keras and PyTorch have them: NumPy would read it for ever."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        if index > 100:
+            pytest.fail("the data set was read")
+        return np.zeros((4, 4)), np.zeros(4)
+
+
+def endless():
+    while True:
+        yield 1.0
+
+
+def itself():
+    made = [1.0]
+    made[:] = [made, made]
+    return made
+
+
+NO_ARRAYS = {
+    "data set": Batches, "generator": endless, "iterator": lambda: iter([1.0]), "set": lambda: {1.0}, "dict": lambda: {"a": np.zeros((50, 4))},
+    "text": lambda: "data.csv", "function": lambda: endless, "class": lambda: np.ndarray, "list of data sets": lambda: [Batches()],
+    "deep in a list": lambda: [[1.0, 2.0], (Batches(), 2.0)], "dict in a list": lambda: [{"a": 1.0}],
+}
+
+
+@pytest.mark.parametrize("kind", NO_ARRAYS)
+def test_what_is_no_array_is_refused_before_it_is_read(data, kind):
+    x, y = data
+    net, rows = model(metrics=["acc"]), np.ones(50)
+    given = NO_ARRAYS[kind]
+    for call in (lambda a: net.fit(a, y), lambda a: net.fit(x, a), lambda a: net.fit(x, y, sample_weight=a), lambda a: net.fit(x, y, rows=a),
+                 lambda a: net.fit(x, y, validation_data=(a, y)), lambda a: net.fit(x, y, validation_data=(x, a)), lambda a: net.evaluate(a, y),
+                 lambda a: net.evaluate(x, a), net.predict, lambda a: net.train_on_batch(a, y), lambda a: net.train_on_batch(x, a),
+                 lambda a: net.test_on_batch(a, y), lambda a: net.loss_and_gradients(a, y), lambda a: nnfast.fit_many([net], a, y),
+                 lambda a: nnfast.fit_many([net], x, a), lambda a: nnfast.fit_many([net], x, y, folds=[a]), lambda a: nnfast.cross_validate(net, a, y),
+                 lambda a: nnfast.cross_validate(net, x, a), lambda a: nnfast.cross_validate(net, x, y, sample_weight=a),
+                 lambda a: nnfast.find_learning_rate(net, a, y), lambda a: nnfast.losses.MeanSquaredError()(a, rows),
+                 lambda a: nnfast.losses.MeanSquaredError()(rows, a), lambda a: nnfast.metrics.Accuracy()(a, rows),
+                 lambda a: nnfast.metrics.Accuracy()(rows, a), nnfast.functional.relu,
+                 lambda a: nnfast.gradcheck.gradcheck("mse", a, rows), lambda a: nnfast.gradcheck.gradcheck(net, a, y),
+                 lambda a: nnfast.layers.Normalization().adapt(a)):
+        refused(partial(call, given()), "must be an array", error=TypeError)
+    assert net.epoch == 0
+
+
+@pytest.mark.parametrize("weights", [Batches(), endless(), {"a": 1}, 3, "weights"])
+def test_weights_that_are_no_list_of_arrays_are_refused(weights):
+    with pytest.raises((TypeError, ValueError), match="must"):
+        model().set_weights(weights)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("given", [Batches(), endless(), [Batches()], {1: 2}])
+def test_estimators_refuse_what_is_no_array_before_scikit_learn_reads_it(data, given, kind):
+    pytest.importorskip("sklearn")
+    x, y = data
+    fitted = getattr(nnfast, kind)(max_iter=2, hidden_layer_sizes=(3,)).fit(x, y)
+    ensemble = nnfast.Ensemble(fitted, 2).fit(x, y)
+    for call in (lambda: fitted.fit(given, y), lambda: fitted.fit(x, given), lambda: fitted.fit(x, y, sample_weight=given),
+                 lambda: fitted.fit(x, y, validation_data=(given, y)), lambda: fitted.predict(given), lambda: fitted.score(given, y),
+                 lambda: fitted.score(x, given), lambda: fitted.partial_fit(given, y), lambda: ensemble.fit(given, y),
+                 lambda: ensemble.fit(x, given), lambda: ensemble.predict(given), lambda: ensemble.score(x, given),
+                 lambda: nnfast.fit_many([fitted], given, y), lambda: nnfast.cross_validate(fitted, given, y, folds=2)):
+        refused(call, "must be an array", error=TypeError)
+
+
+def test_lists_without_end_are_refused():
+    deep = [1.0]
+    for _ in range(50):
+        deep = [deep]
+    for given in (deep, itself()):
+        refused(partial(model().predict, given), "axes")
+
+
+def test_whatever_speaks_a_protocol_of_arrays_is_read(data):
+    import array
+    import decimal
+
+    x = data[0][:2].astype("float64")
+
+    class Protocol:
+        def __init__(self, **methods):
+            self.__dict__.update(methods)
+
+    class WithArray:
+        def __array__(self, dtype=None, copy=None):
+            return x
+
+    class WithDlpack:
+        def __dlpack__(self, **options):
+            return x.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return x.__dlpack_device__()
+
+    net = model()
+    expected = net.predict(x)
+    for given in (x.tolist(), tuple(map(tuple, x)), list(x), [x[0].tolist(), x[1]], [array.array("d", row) for row in x], memoryview(x), WithArray(),
+                  WithDlpack(), Protocol(__array_interface__=x.__array_interface__), x.astype(object), [[decimal.Decimal(float(v)) for v in row] for row in x]):
+        np.testing.assert_array_equal(net.predict(given), expected)
+
+
+def test_objects_that_are_no_numbers_are_named_by_their_place():
+    refused(lambda: model().predict(np.array([[1, 2, 3, 4], [1, 2, "b", 4]], dtype=object)), "row 1, column 2", "'b'", "OneHotEncoder")
+    refused(lambda: model().predict(np.array([[1, None, 3, 4]], dtype=object)), "must be finite", "nan in column 1")
+    refused(lambda: model().fit(np.zeros((2, 4)), ["cat", "dog"]), "np.unique(y, return_inverse=True)[1]")
+    refused(lambda: model().predict(np.array([["1", "2", "3", "4"]])), "np.asarray(x, dtype='float64')")
+    refused(lambda: model().predict(np.array([["2020-01-01"] * 4], "M8[D]")), "np.timedelta64(1, 'D')")
+    refused(lambda: model().predict(np.zeros((1, 4), complex)), "x.real")
+
+
+def test_sparse_matrices_are_refused_with_what_reads_them():
+    sparse = pytest.importorskip("scipy.sparse")
+    for made in (sparse.csr_matrix, sparse.coo_array):
+        refused(partial(model().predict, made(np.eye(4))), "x.toarray()", "MLPClassifier", error=TypeError)
+
+
+# -- frames -------------------------------------------------------------------------------------------------------------
+
+def frames(package):
+    """A frame of numbers, booleans and missing values of a package; the array it holds; the type of a frame of strings."""
+    columns = {"age": [1, None, 3], "member": [True, False, True], "height": [0.5, 1.5, 2.5]}
+    array = np.array([[1, 1, 0.5], [np.nan, 0, 1.5], [3, 1, 2.5]])
+    if package == "polars":
+        return pytest.importorskip("polars").DataFrame(columns), array
+    if package == "pyarrow":
+        return pytest.importorskip("pyarrow").table(columns), array
+    pandas = pytest.importorskip("pandas")
+    if package == "pandas[pyarrow]":
+        pytest.importorskip("pyarrow")
+    backend = "pyarrow" if package == "pandas[pyarrow]" else "numpy_nullable"
+    return pandas.DataFrame(columns).convert_dtypes(dtype_backend=backend), array
+
+
+PACKAGES = pytest.mark.parametrize("package", ["pandas", "pandas[pyarrow]", "polars", "pyarrow"])
+
+
+@PACKAGES
+def test_frames_of_numbers_and_booleans_are_read(package):
+    frame, array = frames(package)
+    np.testing.assert_array_equal(nnfast._validation.numeric(frame, "x"), array)
+    np.testing.assert_array_equal(nnfast._validation.numeric(frame["age"], "y"), array[:, 0])
+
+
+@PACKAGES
+def test_missing_values_of_a_frame_are_named_by_column_and_row(package):
+    frame, array = frames(package)
+    net, whole = model(inputs=3), array[[0, 2, 0]]
+    for call in (lambda: net.fit(frame, [0, 1, 2]), lambda: net.evaluate(frame, [0, 1, 2]), lambda: net.predict(frame),
+                 lambda: net.train_on_batch(frame, [0, 1, 2]), lambda: net.fit(whole, [0, 1, 2], validation_data=(frame, [0, 1, 2]))):
+        refused(call, "must be finite", "row 1", "nan in column 'age'", "SimpleImputer")
+    refused(lambda: nnfast.fit_many([net], frame, np.arange(3)), "nan in column 'age'", error=nnfast.FitErrors)
+    targets = model(3, "linear", "mse", 3)
+    refused(lambda: targets.fit(whole, frame), "y must be finite", "row 1", "'age'", "Drop such rows")
+
+
+def test_frames_become_arrays_of_the_least_common_dtype():
+    pandas = pytest.importorskip("pandas")
+    numeric = nnfast._validation.numeric
+    singles = pandas.DataFrame({"a": pandas.array([1.5, None], dtype="Float32"), "b": [True, False]})
+    assert numeric(singles, "x").dtype == np.float32
+    assert numeric(pandas.DataFrame({"a": pandas.array([1, 2], dtype="Int8"), "b": [True, False]}), "x").dtype == np.int8
+    dummies = pandas.get_dummies(pandas.DataFrame({"age": [1.0, 2.0], "city": ["a", "b"]}))
+    np.testing.assert_array_equal(numeric(dummies, "x"), [[1, 1, 0], [2, 0, 1]])
+    np.testing.assert_array_equal(numeric(pandas.get_dummies(pandas.Series(["a", "b"]), sparse=True), "x"), np.eye(2))
+    np.testing.assert_array_equal(numeric(pandas.Series([2, 1, 2], dtype="category"), "y"), [2, 1, 2])
+    plain = pandas.DataFrame(np.zeros((3, 2)))
+    assert np.shares_memory(numeric(plain, "x"), plain.to_numpy())
+
+
+def test_columns_that_are_no_numbers_are_named_with_their_dtypes():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"age": [1.0, 2.0], "city": pandas.Categorical(["a", "b"]), "when": pandas.to_datetime(["2020", "2021"])})
+    refused(lambda: model().predict(frame), "'city' (category)", "'when' (datetime64", "get_dummies", "OneHotEncoder")
+    net = model(inputs=3)
+    net.predict(pandas.get_dummies(frame.drop(columns="when")))         # the remedy works
+    refused(lambda: net.fit(np.zeros((2, 3)), frame["city"]), "dtype category", "np.unique(y, return_inverse=True)[1]")
+
+
+@pytest.mark.parametrize("package", ["polars", "pyarrow"])
+def test_columns_of_strings_are_named_in_frames_of_other_packages(package):
+    module = pytest.importorskip(package)
+    frame = getattr(module, "DataFrame", None) or module.table
+    refused(lambda: model().predict(frame({"age": [1.0], "city": ["1"]})), "'city' (", "get_dummies")
+
+
+# -- names --------------------------------------------------------------------------------------------------------------
+
+GETS = {"optimizer": nnfast.optimizers.get, "loss": nnfast.losses.get, "metric": nnfast.metrics.get, "activation": nnfast.activations.get,
+        "initializer": nnfast.initializers.get, "regularizer": nnfast.regularizers.get, "constraint": nnfast.constraints.get}
+
+
+@pytest.mark.parametrize("what", GETS)
+@pytest.mark.parametrize("value", [3, [], {}, "", "none of them", dict, np, object()])
+def test_what_is_no_name_is_refused_with_the_known_names(what, value):
+    refused(lambda: GETS[what](value), f"{what} must be one of the known names", "Known: ")
+    if not isinstance(value, str):
+        with pytest.raises(ValueError) as caught:
+            GETS[what](value)
+        assert "Did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["optimizer", "loss", "metric", "initializer"])
+def test_none_is_answered_by_what_must_be_given(what):
+    refused(lambda: GETS[what](None), f"{what} must be given", "Known: ")
+    with pytest.raises(ValueError) as caught:
+        nnfast.Sequential([Dense(1)]).compile(None, "mse")
+    assert "optimizer must be given" in str(caught.value) and "lion'" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what, name, first", [
+    ("loss", "crossentropy", "binary_crossentropy"), ("loss", "cce", "categorical_crossentropy"), ("loss", "sparse_cce", "sparse_categorical_crossentropy"),
+    ("loss", "rmse", "mean_squared_error"), ("loss", "MSELoss", "mse"), ("loss", "BCEWithLogitsLoss", "bce"), ("loss", "logloss", "binary_crossentropy"),
+    ("metric", "r2", "r2_score"), ("metric", "roc_auc", "auc"), ("metric", "F1-score", "f1_score"),
+    ("optimizer", "adam_w", "adamw"), ("optimizer", "l-bfgs", "lbfgs"),
+    ("activation", "relu6", "relu"), ("initializer", "xavier", "glorot_uniform"), ("constraint", "maxnorm", "max_norm"), ("regularizer", "ridge", "l2"),
+])
+def test_the_nearest_name_stands_first_among_the_suggestions(what, name, first):
+    refused(lambda: GETS[what](name), f"Did you mean {first!r}")
+
+
+def test_f1_is_the_f1_score():
+    assert isinstance(nnfast.metrics.get("f1"), nnfast.metrics.F1Score) and nnfast.metrics.get("f1").name == "f1"
