@@ -5,9 +5,11 @@ NNFAST_DEBUG (assertions, no optimisation), NNFAST_SANITIZE (AddressSanitizer an
 """
 import os
 import platform
+import subprocess
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command import build_ext
 
 DIRECTIVES = {
     "language_level": 3,
@@ -19,8 +21,12 @@ DIRECTIVES = {
 }
 # -fno-math-errno and -fno-trapping-math let sqrt and selects become vector instructions and change no result;
 # -ffast-math would, and at link time it switches denormals off for the whole process of the user.
+FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
 # GCC's bound on the growth of a file by inlining is reached here: loops that then call exp or log are no vector loops.
-FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden", "--param=inline-unit-growth=400"]
+GCC = ["-ffp-contract=fast", "--param=inline-unit-growth=400"]
+# Multiply-adds are fused within an expression, as the source has it.  Clang's "fast" fuses last of all, what the vectors
+# of the CPU level left together: other bits at each level.
+CLANG = ["-ffp-contract=on"]
 LEVELS = {"base": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     LEVELS = {
@@ -36,10 +42,10 @@ def switched_on(name):
 
 compile_args, link_args = list(FLAGS), []
 if switched_on("NNFAST_DEBUG"):
-    compile_args = ["-O0", "-g", "-ffp-contract=fast"]
+    compile_args = ["-O0", "-g"]
 if switched_on("NNFAST_SANITIZE"):
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-    compile_args = ["-O1", "-g", "-ffp-contract=fast", *sanitizers]
+    compile_args = ["-O1", "-g", *sanitizers]
     link_args = sanitizers[:1]
 
 
@@ -53,7 +59,18 @@ def extension(name, source, flags=()):
     return built
 
 
+class BuildExt(build_ext.build_ext):
+    """Adds the flags of the compiler that builds."""
+
+    def build_extensions(self):
+        version = subprocess.run([*self.compiler.compiler_so, "--version"], capture_output=True, text=True, check=True).stdout
+        for built in self.extensions:
+            built.extra_compile_args += CLANG if "clang" in version else GCC
+        super().build_extensions()
+
+
 setup(
+    cmdclass={"build_ext": BuildExt},
     ext_modules=[extension("cpu", "cpu"), *(extension(f"network_{level}", "network", flags) for level, flags in LEVELS.items())],
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )
