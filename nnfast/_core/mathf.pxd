@@ -47,6 +47,8 @@ cdef inline floating multiply_add(floating a, floating b, floating c) noexcept n
     """a b + c, rounded once where the CPU level can.
 
     For sums of two products: in `a * b + c * d` the compiler picks the one it fuses, at each level as it likes.
+    For running sums of products: GCC fuses only those that fill no register.  -(a b + c) is written
+    multiply_add(-a, b, -c): GCC makes that of it anyway, and the sign of a 0 differs.
     """
     if floating is float:
         return fma32(a, b, c)
