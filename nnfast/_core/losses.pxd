@@ -537,18 +537,45 @@ cdef inline double tversky(const floating* y, const floating* p, floating* delta
     return 1 - share
 
 
+cdef inline void probability_numbers(const floating* y, const floating* p, floating* slopes, double* terms, double* products,
+                                     Py_ssize_t size, floating top, floating per_sum, const double* settings, const double* balance,
+                                     bint focal, bint from_logits) noexcept nogil:
+    """terms <- w t log q, slopes <- g, products <- g q of `probability_terms`.
+
+    The products of its sums go through memory: each is rounded, and this loop has no chain of additions.
+    """
+    cdef floating scale = settings[0], offset = settings[1], exponent = settings[2], alpha
+    cdef floating low = EPSILON, high = <floating>1 - low, q, clipped, truth, factor, logarithm, slope
+    cdef Py_ssize_t i
+    for i in range(size):
+        q = exp(p[i] - top) * per_sum if from_logits else p[i] * per_sum
+        clipped = clip(q, low, high)
+        truth = y[i] * scale + offset
+        logarithm = log(clipped)
+        slope = -truth / clipped
+        if focal:
+            alpha = balance[i]
+            factor = alpha * to_the(<floating>1 - clipped, exponent)
+            slope = slope * factor
+            if exponent != 0:
+                slope = multiply_add(exponent * alpha * to_the(<floating>1 - clipped, exponent - <floating>1), truth * logarithm, slope)
+            truth = truth * factor
+        slopes[i] = slope if clipped == q else <floating>0
+        terms[i] = <double>truth * logarithm
+        products[i] = <double>slopes[i] * q
+
+
 cdef inline double probability_terms(const floating* y, const floating* p, floating* delta, Py_ssize_t n,
                                      const Loss* loss, bint focal, bint from_logits) noexcept nogil:
     """-sum w t log q, t = s y + o smoothed, q = p / sum p clipped, and if `focal` w = c (1 - q)^g, else 1.
 
     delta_i <- (g_i - sum_j g_j q_j) / sum p, g the gradient with respect to q; of logits q_i (g_i - sum_j g_j q_j).
-    The products of both sums go through memory: each is rounded, and the loop that makes them has no chain of additions.
     """
     cdef double terms[CHUNK]
     cdef double products[CHUNK]
+    cdef floating unwanted[CHUNK]
     cdef Py_ssize_t begin = 0, size, i
-    cdef floating scale = loss.options[0], offset = loss.options[1], exponent = loss.options[2], alpha
-    cdef floating low = EPSILON, high = <floating>1 - low, top = max_row(p, n), per_sum, q, clipped, truth, factor, logarithm, slope
+    cdef floating top = max_row(p, n), per_sum, q
     cdef double total = 0, dot = 0, mass = 0
     if from_logits:
         for i in range(n):
@@ -558,24 +585,8 @@ cdef inline double probability_terms(const floating* y, const floating* p, float
     per_sum = 1 / mass if mass != 0 else 0          # a row of zeros has no probabilities: clipped, without a gradient
     while begin < n:
         size = min(n - begin, <Py_ssize_t>CHUNK)
-        for i in range(begin, begin + size):
-            q = exp(p[i] - top) * per_sum if from_logits else p[i] * per_sum
-            clipped = clip(q, low, high)
-            truth = y[i] * scale + offset
-            logarithm = log(clipped)
-            slope = -truth / clipped
-            if focal:
-                alpha = loss.options[N_SETTINGS + i]
-                factor = alpha * to_the(<floating>1 - clipped, exponent)
-                slope = slope * factor
-                if exponent != 0:
-                    slope = multiply_add(exponent * alpha * to_the(<floating>1 - clipped, exponent - <floating>1), truth * logarithm, slope)
-                truth = truth * factor
-            slope = slope if clipped == q else <floating>0
-            terms[i - begin] = <double>truth * logarithm
-            products[i - begin] = <double>slope * q
-            if delta != NULL:
-                delta[i] = slope
+        probability_numbers(y + begin, p + begin, delta + begin if delta != NULL else unwanted, terms, products, size, top, per_sum,
+                            loss.options, loss.options + N_SETTINGS + begin, focal, from_logits)
         for i in range(size):
             total -= terms[i]
             dot += products[i]

@@ -320,7 +320,7 @@ cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) 
         partial[lane] = 0
     while i + LANES <= n:
         for lane in range(LANES):
-            partial[lane] = multiply_add(<double>x[i + lane], <double>y[i + lane], partial[lane])
+            partial[lane] += <double>x[i + lane] * y[i + lane]
         i += LANES
     while i < n:
         total = multiply_add(<double>x[i], <double>y[i], total)
