@@ -10,7 +10,7 @@ from setuptools import Extension, setup
 import nnfast
 
 level = ["-march=x86-64-v3"] if platform.machine().lower() in ("x86_64", "amd64") else []
-flags = [*level, "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+flags = [*level, "-O3", "-fno-math-errno", "-fno-trapping-math"]
 directives = {"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False}
 setup(name="train_step", ext_modules=cythonize([Extension("train_step", ["train_step.pyx"], extra_compile_args=flags)],
                                                include_path=[nnfast.get_include()], compiler_directives=directives))

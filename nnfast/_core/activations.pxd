@@ -195,11 +195,12 @@ cdef inline void silu(floating* a, Py_ssize_t size) noexcept nogil:
 
 cdef inline void silu_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
     """delta <- delta s (1 + z (1 - s)), s = sigmoid(z)."""
-    cdef floating s
+    cdef floating s, slope
     cdef Py_ssize_t i
     for i in range(size):
         s = logistic(z[i])
-        delta[i] = delta[i] * (s * (<floating>1 + z[i] * (<floating>1 - s)))
+        slope = z[i] * (<floating>1 - s)
+        delta[i] = delta[i] * (s * (<floating>1 + slope))
 
 
 cdef inline void softplus(floating* a, Py_ssize_t size) noexcept nogil:

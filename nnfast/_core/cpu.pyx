@@ -22,7 +22,7 @@ cdef extern from *:
     int cpu_level "nn_cpu_level"()
     const char* NN_COMPILER
 
-COMPILER = NN_COMPILER.decode()
+COMPILER = NN_COMPILER.decode().strip()        # Clang's version may end with a space
 
 
 def level():

@@ -166,14 +166,15 @@ cdef inline void log_cosh(const floating* y, const floating* p, floating* value,
                           Py_ssize_t size, floating scale) noexcept nogil:
     """value <- log(cosh(e)), slope <- tanh(e), of t = exp(-|e|) and s = 1 - t without a difference of near numbers."""
     cdef Py_ssize_t i
-    cdef floating error, s, t
+    cdef floating error, s, t, square
     cdef floating log_2 = 0.6931471805599453
     for i in range(size):
         error = fabs(p[i] - y[i])
         s = -expm1(-error)
         t = exp(-error)
-        value[i] = log1p_unit(s * s / (t + t) if error < 1 else t * t) + (<floating>0 if error < 1 else error - log_2)
-        slope[i] = copysign(s * (<floating>1 + t) * scale / (<floating>1 + t * t), p[i] - y[i])
+        square = t * t
+        value[i] = log1p_unit(s * s / (t + t) if error < 1 else square) + (<floating>0 if error < 1 else error - log_2)
+        slope[i] = copysign(s * (<floating>1 + t) * scale / (<floating>1 + square), p[i] - y[i])
 
 
 cdef inline void quantile(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
@@ -253,9 +254,9 @@ cdef inline void gamma(const floating* y, const floating* p, floating* value, fl
     cdef Py_ssize_t i
     cdef floating ratio
     for i in range(size):
-        ratio = exp(-p[i])
-        value[i] = p[i] + y[i] * ratio
-        slope[i] = scale - y[i] * ratio * scale
+        ratio = y[i] * exp(-p[i])
+        value[i] = p[i] + ratio
+        slope[i] = scale - ratio * scale
 
 
 cdef inline void tweedie(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
@@ -307,7 +308,7 @@ cdef inline void binary_crossentropy(const floating* y, const floating* p, float
         truth = y[i] * keep + offset
         positive = truth * weight[i]
         q = clip(p[i], low, high)
-        value[i] = -multiply_add(positive, log(q), (<floating>1 - truth) * log(<floating>1 - q))
+        value[i] = multiply_add(-positive, log(q), -((<floating>1 - truth) * log(<floating>1 - q)))
         inner = multiply_add(<floating>1 - truth, q, -positive * (<floating>1 - q)) * scale / (q * (<floating>1 - q))
         slope[i] = inner if q == p[i] else <floating>0
 
@@ -364,7 +365,7 @@ cdef inline void binary_focal_crossentropy(const floating* y, const floating* p,
         rest = value[i]
         clipped = clip(q, low, high)
         clipped_rest = clip(rest, <floating>1 - high, <floating>1 - low)
-        loss = -multiply_add(truth, log(clipped), (<floating>1 - truth) * log(clipped_rest))
+        loss = multiply_add(-truth, log(clipped), -((<floating>1 - truth) * log(clipped_rest)))
         inner = (<floating>1 - truth) / clipped_rest - truth / clipped
         inner = inner if clipped == q else <floating>0
         miss = multiply_add(truth, rest, (<floating>1 - truth) * q)
@@ -493,14 +494,15 @@ cdef inline double gaussian_nll(const floating* y, const floating* p, floating* 
 cdef inline double cosine_similarity(const floating* y, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
     """-sum(y / |y| * p / |p|), each norm at least EPSILON; delta <- -(y / |y| + value p / |p|) / |p|."""
     cdef Py_ssize_t i
-    cdef double of_y = sqrt(dot_wide(y, y, n)), of_p = sqrt(dot_wide(p, p, n)), value
+    cdef double of_y = sqrt(dot_wide(y, y, n)), of_p = sqrt(dot_wide(p, p, n)), value, along
     cdef bint clipped = of_p < EPSILON
     of_y = EPSILON if of_y < EPSILON else of_y
     of_p = EPSILON if clipped else of_p
     value = -dot_wide(y, p, n) / (of_y * of_p)
+    along = 0 if clipped else -value
     if delta != NULL:
         for i in range(n):
-            delta[i] = -(y[i] / of_y + (0 if clipped else value * (p[i] / of_p))) / of_p
+            delta[i] = multiply_add(along, p[i] / of_p, -(y[i] / of_y)) / of_p
     return value
 
 
@@ -525,13 +527,42 @@ cdef inline double tversky(const floating* y, const floating* p, floating* delta
     """1 - c I / (I + a sum y (1 - p) + b sum p (1 - y) + EPSILON d), I = sum y p; Dice with a = b = 1/2 and d = 1/2."""
     cdef Py_ssize_t i
     cdef double a = options[0], b = options[1]
-    cdef double both = dot_wide(y, p, n), of_y = sum_wide(y, n), of_p = sum_wide(p, n), whole, per
+    cdef double both = dot_wide(y, p, n), of_y = sum_wide(y, n), of_p = sum_wide(p, n), whole, per, share
     whole = both + a * (of_y - both) + b * (of_p - both) + EPSILON * options[2]
     per = 1 / whole
+    share = both * per
     if delta != NULL:
         for i in range(n):
-            delta[i] = -(y[i] - both * per * multiply_add(1 - a - b, <double>y[i], b)) * per
-    return 1 - both * per
+            delta[i] = multiply_add(share, multiply_add(1 - a - b, <double>y[i], b), -<double>y[i]) * per
+    return 1 - share
+
+
+cdef inline void probability_numbers(const floating* y, const floating* p, floating* slopes, double* terms, double* products,
+                                     Py_ssize_t size, floating top, floating per_sum, const double* settings, const double* balance,
+                                     bint focal, bint from_logits) noexcept nogil:
+    """terms <- w t log q, slopes <- g, products <- g q of `probability_terms`.
+
+    The products of its sums go through memory: each is rounded, and this loop has no chain of additions.
+    """
+    cdef floating scale = settings[0], offset = settings[1], exponent = settings[2], alpha
+    cdef floating low = EPSILON, high = <floating>1 - low, q, clipped, truth, factor, logarithm, slope
+    cdef Py_ssize_t i
+    for i in range(size):
+        q = exp(p[i] - top) * per_sum if from_logits else p[i] * per_sum
+        clipped = clip(q, low, high)
+        truth = y[i] * scale + offset
+        logarithm = log(clipped)
+        slope = -truth / clipped
+        if focal:
+            alpha = balance[i]
+            factor = alpha * to_the(<floating>1 - clipped, exponent)
+            slope = slope * factor
+            if exponent != 0:
+                slope = multiply_add(exponent * alpha * to_the(<floating>1 - clipped, exponent - <floating>1), truth * logarithm, slope)
+            truth = truth * factor
+        slopes[i] = slope if clipped == q else <floating>0
+        terms[i] = <double>truth * logarithm
+        products[i] = <double>slopes[i] * q
 
 
 cdef inline double probability_terms(const floating* y, const floating* p, floating* delta, Py_ssize_t n,
@@ -540,9 +571,11 @@ cdef inline double probability_terms(const floating* y, const floating* p, float
 
     delta_i <- (g_i - sum_j g_j q_j) / sum p, g the gradient with respect to q; of logits q_i (g_i - sum_j g_j q_j).
     """
-    cdef Py_ssize_t i
-    cdef floating scale = loss.options[0], offset = loss.options[1], exponent = loss.options[2], alpha
-    cdef floating low = EPSILON, high = <floating>1 - low, top = max_row(p, n), per_sum, q, clipped, truth, factor, logarithm, slope
+    cdef double terms[CHUNK]
+    cdef double products[CHUNK]
+    cdef floating unwanted[CHUNK]
+    cdef Py_ssize_t begin = 0, size, i
+    cdef floating top = max_row(p, n), per_sum, q
     cdef double total = 0, dot = 0, mass = 0
     if from_logits:
         for i in range(n):
@@ -550,24 +583,14 @@ cdef inline double probability_terms(const floating* y, const floating* p, float
     else:
         mass = sum_wide(p, n)
     per_sum = 1 / mass if mass != 0 else 0          # a row of zeros has no probabilities: clipped, without a gradient
-    for i in range(n):
-        q = exp(p[i] - top) * per_sum if from_logits else p[i] * per_sum
-        clipped = clip(q, low, high)
-        truth = y[i] * scale + offset
-        logarithm = log(clipped)
-        slope = -truth / clipped
-        if focal:
-            alpha = loss.options[N_SETTINGS + i]
-            factor = alpha * to_the(<floating>1 - clipped, exponent)
-            slope = slope * factor
-            if exponent != 0:
-                slope += exponent * alpha * to_the(<floating>1 - clipped, exponent - <floating>1) * (truth * logarithm)
-            truth = truth * factor
-        total -= <double>truth * logarithm
-        slope = slope if clipped == q else <floating>0
-        dot += <double>slope * q
-        if delta != NULL:
-            delta[i] = slope
+    while begin < n:
+        size = min(n - begin, <Py_ssize_t>CHUNK)
+        probability_numbers(y + begin, p + begin, delta + begin if delta != NULL else unwanted, terms, products, size, top, per_sum,
+                            loss.options, loss.options + N_SETTINGS + begin, focal, from_logits)
+        for i in range(size):
+            total -= terms[i]
+            dot += products[i]
+        begin += size
     if delta != NULL:
         for i in range(n):
             q = exp(p[i] - top) if from_logits else <floating>1
@@ -656,8 +679,8 @@ cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ss
                 value[r] += largest[r] - z[r * row + place_of(labels[r])]
             else:
                 mass = multiply_add(scale, sum_wide(y + r * y_row, n), offset * n)
-                value[r] = multiply_add(mass, value[r] + largest[r], -multiply_add(
-                    scale, dot_wide(y + r * y_row, z + r * row, n), offset * sum_wide(z + r * row, n)))
+                value[r] = multiply_add(mass, value[r] + largest[r], multiply_add(
+                    -scale, dot_wide(y + r * y_row, z + r * row, n), -(offset * sum_wide(z + r * row, n))))
             value[r] = bound if value[r] > bound else value[r]
             if delta != NULL:
                 per_e = factor * mass / total[r]

@@ -47,6 +47,8 @@ cdef inline floating multiply_add(floating a, floating b, floating c) noexcept n
     """a b + c, rounded once where the CPU level can.
 
     For sums of two products: in `a * b + c * d` the compiler picks the one it fuses, at each level as it likes.
+    For running sums of products: GCC fuses only those that fill no register.  -(a b + c) is written
+    multiply_add(-a, b, -c): GCC makes that of it anyway, and the sign of a 0 differs.
     """
     if floating is float:
         return fma32(a, b, c)
@@ -145,27 +147,35 @@ cdef inline floating expm1(floating x) noexcept nogil:
     return <floating>2 * (power * (r + r * r * exp_series(r)) + (power - <floating>0.5))
 
 
-cdef inline floating log_series(floating f) noexcept nogil:
-    """log(1 + f) - f on 1 + f in [sqrt(1/2), sqrt(2)].
+cdef inline floating log_factor(floating f) noexcept nogil:
+    """The factor of `log_series`: f^2 in float; in double -s, s = f / (2 + f)."""
+    if floating is float:
+        return f * f
+    else:
+        return -f / (<floating>2 + f)
+
+
+cdef inline floating log_series(floating f, floating factor) noexcept nogil:
+    """(log(1 + f) - f) / factor on 1 + f in [sqrt(1/2), sqrt(2)].
 
     In float a polynomial of least maximal error (Remez' exchange: 4e-9 of log(1 + f)) and no division; in double
-    2 atanh(s), s = f / (2 + f).
+    that of 2 atanh(s).
     """
-    cdef floating s, z = f * f, z2
+    cdef floating z, z2
     if floating is float:
-        return z * (((<float>-0.4999998835 + f * <float>0.3333332569) + z * (<float>-0.2500158295 + f * <float>0.2000197393)) + z * z * (
-            ((<float>-0.1660908274 + f * <float>0.1418182532) + z * (<float>-0.1324298676 + f * <float>0.1290443212)) + z * z * <float>-0.07621778958))
+        z = factor
+        return ((<float>-0.4999998835 + f * <float>0.3333332569) + z * (<float>-0.2500158295 + f * <float>0.2000197393)) + z * z * (
+            ((<float>-0.1660908274 + f * <float>0.1418182532) + z * (<float>-0.1324298676 + f * <float>0.1290443212)) + z * z * <float>-0.07621778958)
     else:
-        s = f / (<floating>2 + f)
-        z = s * s
+        z = factor * factor
         z2 = z * z
-        return -s * (f - z * (((2/3. + z * (2/5.)) + z2 * (2/7. + z * (2/9.))) + z2 * z2 * (
-            ((2/11. + z * (2/13.)) + z2 * (2/15. + z * (2/17.))) + z2 * z2 * (2/19. + z * (2/21.)))))
+        return f - z * (((2/3. + z * (2/5.)) + z2 * (2/7. + z * (2/9.))) + z2 * z2 * (
+            ((2/11. + z * (2/13.)) + z2 * (2/15. + z * (2/17.))) + z2 * z2 * (2/19. + z * (2/21.))))
 
 
 cdef inline floating log_sum(floating x, floating rest) noexcept nogil:
     """log(x + rest) of a normal number x and a rest below its last place: x + rest = 2^e (1 + f)."""
-    cdef floating e, f
+    cdef floating e, f, factor
     cdef uint32_t u
     cdef uint64_t v
     if floating is float:
@@ -173,13 +183,15 @@ cdef inline floating log_sum(floating x, floating rest) noexcept nogil:
         e = from_bits32(<uint32_t>0x4B400000 + (u >> 23)) - <float>(12582912.0 + 127)
         f = from_bits32((u & <uint32_t>0x7FFFFF) + <uint32_t>0x3F3504F3) - <floating>1
         f = f + <float>0.5 * rest * from_bits32((255 - (u >> 23)) << 23)
-        return e * <float>0.693359375 + (f + multiply_add(e, <float>-2.12194440054690583e-4, log_series(f)))
+        factor = log_factor(f)
+        return e * <float>0.693359375 + (f + multiply_add(e, <float>-2.12194440054690583e-4, factor * log_series(f, factor)))
     else:
         v = bits64(x) - <uint64_t>0x3FE6A09E667F3BCD + <uint64_t>0x3FF0000000000000
         e = from_bits64(<uint64_t>0x4338000000000000 + (v >> 52)) - (6755399441055744.0 + 1023)
         f = from_bits64((v & <uint64_t>0xFFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD) - <floating>1
         f = f + 0.5 * rest * from_bits64((2047 - (v >> 52)) << 52)
-        return e * 6.93147180369123816490e-01 + (f + multiply_add(e, 1.90821492927058770002e-10, log_series(f)))
+        factor = log_factor(f)
+        return e * 6.93147180369123816490e-01 + (f + multiply_add(e, 1.90821492927058770002e-10, factor * log_series(f, factor)))
 
 
 cdef inline floating log(floating x) noexcept nogil:
@@ -208,7 +220,8 @@ cdef inline floating log1p_unit(floating x) noexcept nogil:
     """log(1 + x) for x in [0, 1]: of 1 + x, or of (1 + x) / 2 and log(2)."""
     cdef floating f = <floating>0.5 * x - <floating>0.5 if x > <floating>0.41421356 else x
     cdef floating rest = <floating>0.6931471805599453 if x > <floating>0.41421356 else <floating>0
-    return rest + (f + log_series(f))
+    cdef floating factor = log_factor(f)
+    return rest + multiply_add(factor, log_series(f, factor), f)
 
 
 cdef inline floating tanh(floating x) noexcept nogil:
@@ -301,7 +314,7 @@ cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) 
     cdef Py_ssize_t i = 0, lane
     if n < LANES:
         for i in range(n):
-            total += <double>x[i] * y[i]
+            total = multiply_add(<double>x[i], <double>y[i], total)
         return total
     for lane in range(LANES):
         partial[lane] = 0
@@ -310,7 +323,7 @@ cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) 
             partial[lane] += <double>x[i + lane] * y[i + lane]
         i += LANES
     while i < n:
-        total += <double>x[i] * y[i]
+        total = multiply_add(<double>x[i], <double>y[i], total)
         i += 1
     for lane in range(8):
         partial[lane] += partial[lane + 8]

@@ -2,7 +2,7 @@
 """Metrics of a row: reported, never differentiated, so they change no bit of training."""
 from cython cimport floating
 from libc.stdint cimport int64_t
-from nnfast._core.mathf cimport fabs
+from nnfast._core.mathf cimport fabs, multiply_add
 
 cdef enum Metric:
     BINARY_ACCURACY
@@ -23,7 +23,7 @@ cdef inline Py_ssize_t argmax(const floating* x, Py_ssize_t n) noexcept nogil:
 cdef inline double metric_row(int kind, const floating* y, int64_t label, const floating* p, Py_ssize_t n) noexcept nogil:
     """The metric of one row of predictions p; binary accuracy is at threshold 0.5, as Keras'."""
     cdef Py_ssize_t i
-    cdef double total = 0
+    cdef double total = 0, error
     if kind == SPARSE_CATEGORICAL_ACCURACY:
         return argmax(p, n) == label
     if kind == CATEGORICAL_ACCURACY:
@@ -34,5 +34,6 @@ cdef inline double metric_row(int kind, const floating* y, int64_t label, const 
         elif kind == ABSOLUTE_ERROR:
             total += fabs(<double>p[i] - y[i])
         else:
-            total += (<double>p[i] - y[i]) * (<double>p[i] - y[i])
+            error = <double>p[i] - y[i]
+            total = multiply_add(error, error, total)
     return total / n

@@ -1198,9 +1198,10 @@ cdef inline void add_up(Plan* p, Py_ssize_t place, Py_ssize_t rows, double share
     """Loss and metrics of a batch onto the sums, in the order of the rows; the loss times `share`."""
     cdef Py_ssize_t r
     cdef int m
-    cdef double total = 0
+    cdef double total = 0, weight
     for r in range(rows):
-        total += p.values[r] * (p.weights[row_at(p, place + r)] if p.weights != NULL and not p.whole else 1)
+        weight = p.weights[row_at(p, place + r)] if p.weights != NULL and not p.whole else 1
+        total = multiply_add(p.values[r], weight, total)
     p.sums[0] += total * share
     for m in range(1, p.n_metrics + 1):
         for r in range(rows):
