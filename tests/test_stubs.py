@@ -34,9 +34,10 @@ def run(folder, tool, *arguments):
     quiet = dict.fromkeys(ours, "silent") | dict.fromkeys(["nnfast._core.*", "scipy.*", "sklearn.*", "matplotlib.*"], "skip")
     (folder / "mypy.ini").write_text(f"[mypy]\ncache_dir = {folder / 'cache'}\n" + "".join(
         f"[mypy-{module}]\nignore_errors = True\nignore_missing_imports = True\nfollow_imports = {follow}\n" for module, follow in quiet.items()))
+    where = {} if PACKAGE.parent.name == "site-packages" else {"MYPYPATH": str(PACKAGE.parent)}      # mypy finds those by itself
     done = subprocess.run([sys.executable, "-m", tool, *arguments, f"--{'mypy-' * (tool != 'mypy')}config-file", str(folder / "mypy.ini")],
                           capture_output=True, text=True, timeout=300, cwd=folder,
-                          env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), "MYPYPATH": str(PACKAGE.parent)})
+                          env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), **where})
     return done.returncode, done.stdout + done.stderr
 
 
