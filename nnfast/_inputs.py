@@ -26,6 +26,13 @@ class Table:
 
     def __init__(self, array, columns):
         self.array, self.columns = array, columns
+        self.shape, self.ndim = array.shape, array.ndim
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        return Table(self.array[rows], self.columns)
 
 
 def table(given, name):

@@ -2,6 +2,7 @@
 
 NNFAST_CPU sets the level.  Two levels, and two builds by different compilers, must print the same.
 """
+import copy
 import hashlib
 import json
 
@@ -87,7 +88,7 @@ def of_nets(dtype, rng):
     y /= y.sum(axis=1, keepdims=True)
     for n in (1, 3, 7, 8, 22):
         for name, stack, loss, metrics, optimizer in nets(n):
-            model = Sequential([Input(20), *stack], dtype=dtype, seed=1)
+            model = Sequential([Input(20), *map(copy.copy, stack)], dtype=dtype, seed=1)
             model.compile(optimizer, loss, metrics=metrics, weighted_metrics=["mse"])
             history = model.fit(x, y[:, :n], sample_weight=weights, batch_size=50, epochs=3, verbose=0)
             values = np.array([history.history[key] for key in sorted(history.history)])

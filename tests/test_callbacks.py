@@ -310,7 +310,8 @@ def test_without_a_finite_value_no_epoch_is_the_best(values, tmp_path):
 ])
 def test_the_direction_of_losses_and_metrics_is_known(monitor, metrics, rises):
     stopping = EarlyStopping(monitor, patience=100)
-    fit(model_of(metrics=metrics), stopping, epochs=1, validation_split=0.2)
+    x, y = problem()
+    fit(model_of(metrics=metrics), stopping, epochs=1, validation_split=0.2, data=(x, abs(y)))
     assert stopping._rises() is rises
 
 

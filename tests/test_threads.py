@@ -1,4 +1,5 @@
 """The bits are the same for every number of threads and CPU level; threads, signals and errors leave models whole."""
+import copy
 import os
 import pickle
 import subprocess
@@ -58,7 +59,7 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def fit(case, n_threads, dtype="float32"):
     layers, rows, batch_size, epochs = CASES[case]
     x, y = data(rows)
-    model = nnfast.Sequential(layers, dtype=dtype, seed=0)
+    model = nnfast.Sequential(map(copy.copy, layers), dtype=dtype, seed=0)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"])
     history = model.fit(x, y, batch_size=batch_size, epochs=epochs, validation_split=0.1, verbose=0,
                         n_threads=n_threads, sample_weight=np.linspace(0.5, 1.5, rows))
