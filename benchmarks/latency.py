@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.report import fastest, machine, meanwhile, others, restart, table
 from benchmarks.suite import workloads
+from nnfast._core import network as core
 
 NAME = "small"
 ROWS = 32
@@ -79,21 +80,18 @@ def predictions():
 
 def steps():
     """Functions that train on 32 rows, by name, and how many steps each takes."""
-    from nnfast import _validation as check
-
     model = workloads.model(NAME)
     x, y = (array[:ROWS].copy() for array in workloads.data(NAME))
     model.train_on_batch(x, y)
-    network, code, sums, rate = model._network, check.source(x), np.zeros(1), workloads.LEARNING_RATE
-    label = check.source(y)
-    many_x, many_y = np.tile(x, (STEPS, 1)), np.tile(y, STEPS)
+    network, sums, rate = model._network, np.zeros(1), workloads.LEARNING_RATE
+    one = core.Batches(core.DenseRows(x), y, ROWS)
+    many = core.Batches(core.DenseRows(np.tile(x, (STEPS, 1))), np.tile(y, STEPS), ROWS)
 
     def step():
-        network.train_batches(x, code, y, label, None, None, ROWS, ROWS, 0, 1, rate, sums, True, True, 1)
+        network.train_batches(one, 0, 1, rate, sums)
 
     def thousand_steps():
-        network.train_batches(many_x, code, many_y, label, None, None, STEPS * ROWS, ROWS, 0, STEPS, rate, sums,
-                              True, True, 1)
+        network.train_batches(many, 0, STEPS, rate, sums)
 
     return {"model.train_on_batch, 32 rows": (lambda: model.train_on_batch(x, y), 1),
             "native step, a call of its own": (step, 1),

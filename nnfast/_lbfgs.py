@@ -1,11 +1,10 @@
 """L-BFGS through SciPy, over the vector of all weights: SciPy has the method, the core the loss and its gradient."""
-import time
-
 import numpy as np
 
 from nnfast import _threads
 from nnfast._core import network as core
 from nnfast._extras import extra
+from nnfast._ranges import train_in_ranges
 from nnfast.layers import Layer
 
 
@@ -13,8 +12,8 @@ class Over(Exception):
     """Ends SciPy's loop, of any version."""
 
 
-def fit(model, data, rows, order, epochs, team, run):
-    """Iterations over the first `rows` rows, or those of an order, for the epochs of a range: fewer if the method converges."""
+def fit(model, data, batches, epochs, team, run):
+    """Iterations over the one batch of all rows, for the epochs of a range: fewer if the method converges."""
     with extra("scipy", needed_by="the optimizer LBFGS"):
         from scipy.optimize import minimize
     if run.hooks.by_batch:
@@ -33,18 +32,14 @@ def fit(model, data, rows, order, epochs, team, run):
         if last["epoch"] is None:
             last["epoch"] = next(coming)
             run.begin_epoch(last["epoch"])
-        size, _, trial = team.next_range()
-        begin = time.perf_counter()
         network.params[:] = point
+        rows, order = batches.n_rows, batches.order
         sums, outputs = model._tally.sums(), model._tally.outputs(rows, model._units, model.dtype)
-        _, status, place = network.train_batches(
-            data.x, data.x_source, data.y, data.y_source, order, data.weights, rows, rows, 0, 1, 0., sums, False,
-            run.nonfinite != "ignore", size, outputs, model._loss._ignores)
+        [(_, status, place)] = train_in_ranges(network, batches, team, lambda *_: 0., sums, update=False, check=run.nonfinite != "ignore", outputs=outputs)
         if status != core.DONE:
             network.params[:] = kept
             model._failed(data, status, place, run.nonfinite, last["epoch"], 0)
             raise Over
-        team.record(size, 1, time.perf_counter() - begin, trial)
         last["point"], last["logs"] = point.copy(), model._tally.logs(sums, rows, outputs, data, order)
         return last["logs"]["loss"], network.grads.astype(np.float64)
 

@@ -28,6 +28,7 @@ import numpy as np
 from nnfast import _lbfgs, _threads, _validation as check, activations, callbacks as hooked, losses, many, schedules
 from nnfast._core import network as core
 from nnfast._extras import extra
+from nnfast._ranges import train_in_ranges
 from nnfast._version import __version__
 from nnfast._watched import Watched
 from nnfast.activations import SKLEARN_NAMES as NAMES
@@ -60,13 +61,12 @@ VERSIONS = {"_nnfast_version": __version__, "_sklearn_version": sklearn.__versio
 
 
 def _read(X, sparse):
-    """X as the core reads it, and the code of its dtype; a network for sparse rows alone reads dense ones as such."""
+    """X as the core reads it; a network for sparse rows alone reads dense ones as such."""
     if not issparse(X) and not sparse:
-        X = check.numeric(X, "X")
-        return X, check.source(X)
+        return check.opened(check.numeric(X, "X"))
     X = csr_matrix(X) if not issparse(X) else X.tocsr()
     data = X.data if X.data.dtype in (np.float32, np.float64) else X.data.astype(np.float64)
-    return core.SparseRows(data, X.indices, X.indptr, X.shape[1]), 0
+    return core.SparseRows(data, X.indices, X.indptr, X.shape[1])
 
 
 def _not_finite(X, row, name):
@@ -79,8 +79,8 @@ class _Data:
 
     def __init__(self, X, y, weights, rows, sparse):
         self.X = X                                      # as it was given
-        self.x, self.x_source = _read(X, sparse)
-        self.y, self.y_source = y, check.source(y)
+        self.x_rows = _read(X, sparse)
+        self.y, self.y_rows = y, check.opened(y)
         self.weights = None if weights is None else np.ascontiguousarray(weights, np.float64)
         self.rows = rows                                # the rows to train on, or None for all
         self.count = len(y) if rows is None else len(rows)
@@ -437,39 +437,30 @@ class _Native(_Versioned):
 
     # -- training ----------------------------------------------------------------------------------------------------
 
-    def _rates(self, count):
-        """The learning rate of the coming `count` batches: one number, or an array."""
+    def _rates(self, first, count):
+        """The learning rate of `count` batches from step `first` on: one number, or an array."""
         if callable(self.learning_rate):
-            return schedules.rates_of(self.learning_rate, self._attached.network.steps, count)
+            return schedules.rates_of(self.learning_rate, first, count)
         return self._optimizer.learning_rate_init if isinstance(self._optimizer, AdamOptimizer) else self._optimizer.learning_rate
 
     def _train(self, data, order, batch_size, team, sums, run=None):
         """All batches of an order, in ranges; the rows trained on, which a `run` may cut short.  Without a run no step is taken."""
-        network, batch, trained = self._attached.network, 0, 0
-        batches = -(-data.count // batch_size)
+        network, trained, by_batch = self._attached.network, 0, run is not None and run.hooks.by_batch
         # an integer random_state draws the same number in every partial_fit: the rows trained on tell them apart
         seed = (int(self._random_state.randint(2**31)) + (self.t_ << 31)) % 2**64 if network.random else 0
-        while batch < batches:
-            size, count, trial = team.next_range()
-            if run is not None and run.hooks.by_batch:
-                count = 1
-                run.hooks.call("on_train_batch_begin", batch, {})
-            stop = min(batch + count, batches)
-            begin = time.perf_counter()
-            done, status, place = network.train_batches(
-                data.x, data.x_source, data.y, data.y_source, order, data.weights, data.count, batch_size, batch, stop,
-                0. if run is None else self._rates(stop - batch), sums, run is not None, run is not None and run.watch is not None, size,
-                seed=seed)
+        batches = core.Batches(data.x_rows, data.y_rows, batch_size, data.count, order, data.weights)
+        begin_batch = (lambda batch: run.hooks.call("on_train_batch_begin", batch, {})) if by_batch else None
+        for done, status, place in train_in_ranges(
+                network, batches, team, (lambda *_: 0.) if run is None else self._rates, sums, begin_batch, update=run is not None,
+                check=run is not None and run.watch is not None, seed=seed):
             if status in (core.BAD_INPUT, core.BAD_TARGET):
                 raise _not_finite(*(data.X, place, "X") if status == core.BAD_INPUT else (data.y, place, "y"))
             if status != core.DONE:
                 run.not_finite("loss" if status == core.BAD_LOSS else "gradient", self.n_iter_, done)
                 break
-            team.record(size, done - batch, time.perf_counter() - begin, trial)
-            batch = done
-            trained = min(batch * batch_size, data.count)
-            if run is not None and run.hooks.by_batch:
-                run.hooks.call("on_train_batch_end", batch - 1, {"loss": self._loss_of(data, order, batch_size, sums, trained)})
+            trained = min(done * batch_size, data.count)
+            if by_batch:
+                run.hooks.call("on_train_batch_end", done - 1, {"loss": self._loss_of(data, order, batch_size, sums, trained)})
                 if run.model.stop_training:
                     break
         return trained
@@ -770,12 +761,12 @@ class _Native(_Versioned):
             _gate(X=X)
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         attached = self._attach()
-        x, code = _read(X, attached.network.sparse)
+        x = _read(X, attached.network.sparse)
         out = np.empty((len(x), attached.network.shapes[-1][1]), attached.network.dtype)
         step = max(1, int(SLICE_WORK / attached.work))
         for first in range(0, len(out), step):
             def predict(start, stop, first=first):
-                return attached.network.predict_rows(x, code, first + start, first + stop, out)
+                return attached.network.predict_rows(x, first + start, first + stop, out)
 
             for bad in _threads.over_rows(predict, min(step, len(out) - first), attached.work, self.n_threads):
                 if bad >= 0:

@@ -21,6 +21,7 @@ import numpy as np
 
 from nnfast import _threads, _validation as check, layers, losses, metrics, optimizers
 from nnfast._core import network as core
+from nnfast._ranges import train_in_ranges
 from nnfast._tally import Tally
 from nnfast.callbacks import CallbackList, History, TerminateOnNaN
 
@@ -45,10 +46,9 @@ class _Data:
         self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
         self.truth = loss._targets(y, units, f"y{of}")          # as metrics see it, but for labels that are ignored
         self.y = loss._coded(self.truth)
-        self.y_source = check.source(self.y)
         check.same_length(self.x, self.y, f"x{of}", f"y{of}")
         check.at_least_one_row(self.x, f"x{of}")
-        self.x_source = check.source(self.x)
+        self.x_rows, self.y_rows = check.opened(self.x), check.opened(self.y)
         if sample_weight is not None:
             self._keeps_rows_apart(loss)
         self.sample_weights = self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{of}")
@@ -69,11 +69,16 @@ class _Data:
     def __len__(self):
         return len(self.x)
 
+    def batches(self, batch_size, loss, count=None, order=None):
+        """The first `count` rows, or those of an order, as the core trains on them."""
+        return core.Batches(self.x_rows, self.y_rows, batch_size, count, order, self.weights, loss._ignores)
+
     def rest(self, first):
         """The rows from `first` on, for validation: without weights of classes, as in Keras."""
         part = copy.copy(self)
         part.x, part.y, part.truth, part.first = self.x[first:], self.y[first:], self.truth[first:], first
         part.weights = None if self.sample_weights is None else self.sample_weights[first:]
+        part.x_rows = part.y_rows = None        # they are opened slice by slice
         return part
 
     def refused(self, loss, status, row):
@@ -476,7 +481,7 @@ class Sequential:
         """The outputs for rows of the data, or None where x is not finite."""
         x = data.x[rows]
         outputs = np.empty((len(x), self._units), self.dtype)
-        return outputs if self._network.predict_rows(x, data.x_source, 0, len(x), outputs) < 0 else None
+        return outputs if self._network.predict_rows(check.opened(x), 0, len(x), outputs) < 0 else None
 
     def _ready(self, x):
         """Builds the model for x if it is not built."""
@@ -589,12 +594,12 @@ class Sequential:
                 raise ValueError("LBFGS takes all rows in every step: leave batch_size out.")
             data, chosen, rows, validation = self._data_of_fit(x, y, sample_weight, class_weight, rows, validation_split, validation_data)
             batch_size = rows if full else min(batch_size, rows)
-            batches = -(-rows // batch_size)
+            n_batches = -(-rows // batch_size)
             self.stop_training = False
-            hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": batches, "verbose": verbose})
+            hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": n_batches, "verbose": verbose})
             names = ["loss", *(name for name, _, _ in self._metrics)]
             self._logged = names if validation is None else [*names, *(f"val_{name}" for name in names)]
-            run = _Run(self, hooks, _Reporter(verbose, epochs, batches), validation, batch_size, n_threads, _nonfinite(nonfinite, hooks),
+            run = _Run(self, hooks, _Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads, _nonfinite(nonfinite, hooks),
                        None if max_seconds is None else begun + max_seconds)
             self.history = run.history
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
@@ -603,16 +608,18 @@ class Sequential:
                 if full:
                     from nnfast import _lbfgs
 
-                    _lbfgs.fit(self, data, rows, chosen, range(initial_epoch, epochs), team, run)
+                    batches = data.batches(rows, self._loss, rows, chosen)
+                    _lbfgs.fit(self, data, batches, range(initial_epoch, epochs), team, run)
                 else:
                     given = np.arange(rows, dtype=np.int64) if chosen is None and shuffle else chosen
                     order = given.copy() if shuffle else given
+                    batches = data.batches(batch_size, self._loss, rows, order)
                     for epoch in range(initial_epoch, epochs):
                         run.begin_epoch(epoch)
                         if shuffle:         # from the given order, not that of the epoch before: a loaded model knows its seed alone
                             np.copyto(order, given)
                             core.shuffle(order, int(self._rng.integers(2**63)))
-                        logs = self._epoch(data, rows, order, batch_size, team, epoch, run, self._draw_seed())
+                        logs = self._epoch(data, batches, team, epoch, run)
                         if logs:
                             run.end_epoch(epoch, logs)
                         if not logs or run.over():
@@ -626,33 +633,26 @@ class Sequential:
         """For the random numbers of one pass over data; 0 where no layer needs any."""
         return int(self._rng.integers(2**63)) if self._network.random else 0
 
-    def _epoch(self, data, rows, order, batch_size, team, epoch, run, seed):
+    def _epoch(self, data, batches, team, epoch, run):
         """One epoch of ranges, or what `run` leaves of it; its logs, or None if a loss that is not finite has ended it."""
-        network, hooks = self._network, run.hooks
-        self._follow_optimizer()
-        batches = -(-rows // batch_size)
+        hooks, rows, order = run.hooks, batches.n_rows, batches.order
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
-        batch = 0
-        while batch < batches:
-            size, count, trial = team.next_range()
-            if hooks.by_batch:
-                count = 1
-                hooks.call("on_train_batch_begin", batch, {})
-                self._follow_optimizer()
-            begin = time.perf_counter()
-            stop = min(batch + count, batches)
-            done, status, place = network.train_batches(
-                data.x, data.x_source, data.y, data.y_source, order, data.weights, rows, batch_size, batch, stop,
-                self.optimizer._rates(network.steps, stop - batch), sums, True, run.nonfinite != "ignore", size, outputs, self._loss._ignores, seed)
+        self._follow_optimizer()
+
+        def before_batch(batch):
+            hooks.call("on_train_batch_begin", batch, {})
+            self._follow_optimizer()
+
+        for done, status, place in train_in_ranges(
+                self._network, batches, team, self.optimizer._rates, sums, before_batch if hooks.by_batch else None,
+                check=run.nonfinite != "ignore", seed=self._draw_seed(), outputs=outputs):
             if status != core.DONE:
                 self._failed(data, status, place, run.nonfinite, epoch, done)
                 return None
-            team.record(size, done - batch, time.perf_counter() - begin, trial)
-            batch = done
-            trained = min(batch * batch_size, rows)
-            run.reporter.move(batch, self._tally.mean_loss(sums, trained))
+            trained = min(done * batches.batch_size, rows)
+            run.reporter.move(done, self._tally.mean_loss(sums, trained))
             if hooks.by_batch:
-                hooks.call("on_train_batch_end", batch - 1, self._tally.running(sums, trained))
+                hooks.call("on_train_batch_end", done - 1, self._tally.running(sums, trained))
             if run.over():
                 break
         return self._tally.logs(sums, trained, None if outputs is None else outputs[:trained], data, None if order is None else order[:trained])
@@ -732,8 +732,8 @@ class Sequential:
         rows = len(data)
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         _, status, place = self._network.train_batches(
-            data.x, data.x_source, data.y, data.y_source, None, data.weights, rows, rows, 0, 1,
-            self.optimizer._rates(self._network.steps, 1) if update else 0., sums, update, True, 1, outputs, self._loss._ignores, self._draw_seed())
+            data.batches(rows, self._loss), 0, 1, self.optimizer._rates(self._network.steps, 1) if update else 0., sums, update=update,
+            seed=self._draw_seed(), outputs=outputs)
         if status != core.DONE:
             self._failed(data, status, place, "raise", None, 0)
         return self._tally.logs(sums, rows, outputs, data)
@@ -812,19 +812,20 @@ class Sequential:
 
     def _row_scores(self, data, part, n_threads):
         """Weighted loss and native metrics of each row of a part of the data, (1 + metrics, rows), and outputs if needed."""
-        x, y, loss = data.x[part], data.y[part], self._loss
-        values = np.empty((self._network.n_values, len(x)))
+        x, y, loss = check.opened(data.x[part]), check.opened(data.y[part]), self._loss
+        rows = len(x)
+        values = np.empty((self._network.n_values, rows))
         in_python = self._network.in_python
-        outputs = np.empty((len(x), self._units), self.dtype) if in_python else self._tally.outputs(len(x), self._units, self.dtype)
+        outputs = np.empty((rows, self._units), self.dtype) if in_python else self._tally.outputs(rows, self._units, self.dtype)
 
         def evaluate(start, stop):
-            return self._network.evaluate_rows(x, data.x_source, y, data.y_source, start, stop, values, outputs)
+            return self._network.evaluate_rows(x, y, start, stop, values, outputs)
 
-        for status, row in _threads.over_rows(evaluate, len(x), self._work, n_threads):
+        for status, row in _threads.over_rows(evaluate, rows, self._work, n_threads):
             if status != core.DONE:
                 raise data.refused(loss, status, part.start + row)
         if in_python and not loss._whole:
-            values[0] = loss._called(np.asarray(y, self.dtype), outputs)[0]
+            values[0] = loss._called(np.asarray(data.y[part], self.dtype), outputs)[0]
         if data.weights is not None:
             values[0] *= data.weights[part]
         return values, outputs
@@ -934,15 +935,15 @@ class Sequential:
         x = check.matrix(given, "x", self._n_inputs, self._flatten)
         rows = len(x)
         out = np.empty((rows, self._units), self.dtype)
-        code = check.source(x)
+        x_rows = check.opened(x)
         if rows * self._work < _threads.ROWS_WORK_PER_THREAD and n_threads is None:     # the way of a single row, kept short
-            bad = network.predict_rows(x, code, 0, rows, out)
+            bad = network.predict_rows(x_rows, 0, rows, out)
             if bad >= 0:
                 raise check.not_finite(x, bad, "x", columns=check.names(given))
             return out
         for part in self._slices(rows):
             def predict(start, stop, first=part.start):
-                return network.predict_rows(x, code, first + start, first + stop, out)
+                return network.predict_rows(x_rows, first + start, first + stop, out)
 
             for bad in _threads.over_rows(predict, part.stop - part.start, self._work, n_threads):
                 if bad >= 0:

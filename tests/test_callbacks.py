@@ -106,9 +106,9 @@ def test_only_hooks_of_batches_make_ranges_of_one_batch(tmp_path):
         def __getattr__(self, name):
             return getattr(self.network, name)
 
-        def train_batches(self, *arguments):
-            ranges.append(arguments[9] - arguments[8])
-            return native(self.network, *arguments)
+        def train_batches(self, batches, start, stop, *arguments, **options):
+            ranges.append(stop - start)
+            return native(self.network, batches, start, stop, *arguments, **options)
 
     model._network = Counted(model._network)
     fit(model, Callback(), EarlyStopping("loss"), ModelCheckpoint(tmp_path / "best.npz", save_best_only=True, monitor="loss",

@@ -154,8 +154,8 @@ def trained_places(model):
 def gradient_of(model, x, y, seed):
     """Loss and gradients from the native call with this seed of random numbers."""
     data, sums = model._data(x, y), model._tally.sums()
-    _, status, _ = model._network.train_batches(data.x, data.x_source, data.y, data.y_source, None, None, len(x), len(x), 0, 1, 0.0, sums, False, True, 1,
-                                                None, False, seed)
+    batches = core.Batches(data.x_rows, data.y_rows, len(x))
+    _, status, _ = model._network.train_batches(batches, 0, 1, 0.0, sums, update=False, seed=seed)
     assert status == core.DONE
     return model._tally.mean_loss(sums, len(x)), [part.copy() for part in model._views(model._network.grads)]
 
@@ -210,8 +210,8 @@ def after_an_epoch(stack, dtype, x, y, batch_size, n_threads):
     with _threads.Team(model._network, n_threads, 1e9, _threads.Pace()) as team:
         assert team.most == n_threads
         sums = model._tally.sums()
-        model._network.train_batches(x, core.SOURCES["f4"], y, core.SOURCES["f4"], None, None, len(x), batch_size, 0, -(-len(x) // batch_size), 0.01, sums,
-                                     True, True, team.grow(n_threads), None, False, 1)
+        batches = core.Batches(core.DenseRows(x), core.DenseRows(y), batch_size)
+        model._network.train_batches(batches, 0, len(batches), 0.01, sums, team.grow(n_threads), seed=1)
     return model.params.tobytes() + model._network.state.tobytes() + sums.tobytes()
 
 
@@ -291,8 +291,8 @@ def masks(rate=0.5, rows=4000, columns=250):
     model.compile("sgd", "mse")
     seen = np.empty((rows, columns), np.float32)
     x = np.ones((rows, columns), np.float32)
-    model._network.train_batches(x, core.SOURCES["f4"], x, core.SOURCES["f4"], None, None, rows, 100, 0, rows // 100, 0.0, model._tally.sums(), False, True, 1,
-                                 seen, False, 99)
+    batches = core.Batches(core.DenseRows(x), core.DenseRows(x), 100)
+    model._network.train_batches(batches, 0, rows // 100, 0.0, model._tally.sums(), update=False, outputs=seen, seed=99)
     return seen
 
 
@@ -318,8 +318,8 @@ def test_noise_is_normal():
     model = nnfast.Sequential([Input(columns), GaussianNoise(2.0), Dense(columns, kernel_initializer="identity")], seed=5)
     model.compile("sgd", "mse")
     x, seen = np.ones((rows, columns), np.float32), np.empty((rows, columns), np.float32)
-    model._network.train_batches(x, core.SOURCES["f4"], x, core.SOURCES["f4"], None, None, rows, 100, 0, rows // 100, 0.0, model._tally.sums(), False, True, 1,
-                                 seen, False, 99)
+    batches = core.Batches(core.DenseRows(x), core.DenseRows(x), 100)
+    model._network.train_batches(batches, 0, rows // 100, 0.0, model._tally.sums(), update=False, outputs=seen, seed=99)
     values = (seen.ravel() - 1) / 2
     assert stats.kstest(values, "norm").pvalue > 1e-4
     assert abs(values.mean()) < 0.01 and abs(values.std() - 1) < 0.01 and 4 < abs(values).max() < 6

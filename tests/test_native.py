@@ -102,7 +102,7 @@ def test_kernels_of_the_package_ask_nothing_of_the_compiler_of_others(outside):
 
 @pytest.mark.parametrize("file, enum, private", [
     ("activations", "Activation", {"N_ACTIVATIONS"}), ("losses", "LossKind", {"C_FUNCTION", "PYTHON_FUNCTION", "N_LOSSES"}),
-    ("optimizers", "Optimizer", set())])
+    ("optimizers", "OptimizerKind", set())])
 def test_every_kind_of_kernel_has_a_name_in_the_public_module(file, enum, private):
     text = (PACKAGE / "_core" / f"{file}.pxd").read_text()
     body = re.search(rf"^cdef enum {enum}:\n((?:    .*\n)+)", text, re.M)[1]

@@ -86,7 +86,7 @@ def test_what_is_installed_has_the_stubs_and_the_kernels(clone, tmp_path):
     done = python("setup.py", "-q", "build_py", "--build-lib", tmp_path, cwd=clone)
     assert done.returncode == 0, done.stderr
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    wanted = {name for name in sources() if name.startswith("nnfast/") and not name.endswith(".pyx")}
+    wanted = {name for name in sources() if name.startswith("nnfast/") and not name.endswith((".pyx", ".pxi"))}
     assert names == wanted and {"nnfast/py.typed", "nnfast/__init__.pyi", "nnfast/kernels.pxd", "nnfast/_core/__init__.pxd"} <= names
 
 

@@ -24,8 +24,8 @@ def trained(dtype, by_rows, weights=None, n_threads=1, update=True, rows=301, ba
     network.set_loss(kernel, False, [], core.REDUCTIONS["mean_with_sample_weight"])
     network.set_penalties(penalties, by_rows)
     with _threads.Team(network, n_threads, 1e9, _threads.Pace()) as team:
-        done, status, _ = network.train_batches(x, core.SOURCES["f8"], y, core.SOURCES["f8"], None, weights, rows, batch_size, 0,
-                                                -(-rows // batch_size), 0.1, sums, update, False, team.grow(team.most))
+        batches = core.Batches(core.DenseRows(x), core.DenseRows(y), batch_size, weights=weights)
+        done, status, _ = network.train_batches(batches, 0, len(batches), 0.1, sums, team.grow(team.most), update=update, check=False)
     assert status == core.DONE
     return model, before, x, y, sums
 

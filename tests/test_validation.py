@@ -269,15 +269,20 @@ def test_core_refuses_ranges_and_arrays_that_do_not_fit(data):
     core = nnfast._core.network
     net = model()
     x, y = data
-    sums = np.zeros(1)
-    good = [x, core.SOURCES["f4"], y, core.SOURCES["i8"], None, None, 50, 10, 0, 5, 0.1, sums, True, True, 1]
-    assert net._network.train_batches(*good)[0] == 5
-    for place, wrong in [(0, x[:, :3]), (0, x.astype("f8")), (2, y[:40]), (4, np.zeros(3, np.int64)), (5, np.ones(3)), (6, 60), (8, -1), (9, 6),
-                         (11, np.zeros(0)), (14, 0), (14, 65)]:
-        arguments = list(good)
-        arguments[place] = wrong
+    rows = {"x": core.DenseRows(x), "y": y, "batch_size": 10, "n_rows": 50}
+    good = {"batches": core.Batches(**rows), "start": 0, "stop": 5, "learning_rate": 0.1, "sums": np.zeros(1), "size": 1}
+    assert len(good["batches"]) == 5 and net._network.train_batches(**good)[0] == 5
+    for wrong in ({"y": y[:40]}, {"order": np.zeros(3, np.int64)}, {"weights": np.ones(3)}, {"n_rows": 60}, {"n_rows": 0}, {"batch_size": 0}):
         with pytest.raises(ValueError):
-            net._network.train_batches(*arguments)
+            core.Batches(**{**rows, **wrong})
+    for array in (x[0], x.astype("f2"), x.astype(">f4"), np.empty((3, 2), object)):
+        with pytest.raises(ValueError, match="a dtype that the core reads"):
+            core.DenseRows(array)
+    for wrong in ({"start": -1}, {"start": 5}, {"stop": 6}, {"sums": np.zeros(0)}, {"size": 0}, {"size": 65}, {"learning_rate": np.zeros(4)},
+                  {"outputs": np.zeros((49, 3), np.float32)}, {"batches": core.Batches(core.DenseRows(x[:, :3]), y, 10)},
+                  {"batches": core.Batches(core.DenseRows(x), core.DenseRows(x), 10)}):
+        with pytest.raises(ValueError):
+            net._network.train_batches(**{**good, **wrong})
 
 
 # -- a loss and the last layer ---------------------------------------------------------------------------------------

@@ -48,10 +48,10 @@ def training(name, rng):
     x = aligned(rng.random((rows, widths[0]), dtype=np.float32))
     y, order = aligned(rng.integers(0, widths[-1], rows)), aligned(rng.permutation(rows))
     model, sums = workloads.model(name), np.zeros(1)
+    batches = network.Batches(network.DenseRows(x), y, batch_size, order=order)
 
     def train(first, last):
-        model._network.train_batches(x, network.SOURCES["f4"], y, network.SOURCES["i8"], order, None, rows, batch_size, first, last,
-                                     workloads.LEARNING_RATE, sums, True, True, 1)
+        model._network.train_batches(batches, first, last, workloads.LEARNING_RATE, sums)
 
     return train
 
@@ -91,8 +91,9 @@ def kernels(rng):
     yield "shuffle (row)", order.size, lambda: network.shuffle(order, 0)
 
     images, copies = aligned(rng.integers(0, 256, (ROWS, 784), np.uint8)), normal(ROWS, 784)
+    rows = network.DenseRows(images)
     nothing = network.Network(784, [(0, network.ACTIVATIONS["linear"], False)])     # predict: gather, and the way out
-    yield "gather of uint8 (number)", images.size, lambda: nothing.predict_rows(images, network.SOURCES["u1"], 0, ROWS, copies)
+    yield "gather of uint8 (number)", images.size, lambda: nothing.predict_rows(rows, 0, ROWS, copies)
 
 
 def entries():

@@ -31,11 +31,12 @@ model = nnfast.Sequential([nnfast.Input(20), nnfast.Dense(64, "gelu"), nnfast.De
 model.compile("adam", "sparse_categorical_crossentropy", metrics="acc")
 x, y, order = np.ones((3200, 20), "f4"), np.zeros(3200, "i8"), np.arange(3200)
 network, core, sums = model._network, nnfast._core.network, np.zeros(2)
+batches = core.Batches(core.DenseRows(x), y, 32, order=order)
 helper = threading.Thread(target=network.help, args=(1, network.job()))
 helper.start()
 def steps(count):
     before = allocations()
-    network.train_batches(x, core.SOURCES["f4"], y, core.SOURCES["i8"], order, None, 3200, 32, 0, count, 0.001, sums, True, True, size)
+    network.train_batches(batches, 0, count, 0.001, sums, size)
     return allocations() - before
 steps(100)
 print(steps(1), steps(100))

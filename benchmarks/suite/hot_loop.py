@@ -27,11 +27,10 @@ def stepper(width, depth, batch, dtype="float32", optimizer="adam"):
     steps = int(np.clip(1e9 / flops, 1, 1000))
     order = np.arange(steps * batch) % ROWS
     native, sums = model._network, np.zeros(1)
-    source = network.SOURCES[x.dtype.str[1:]]
+    batches = network.Batches(network.DenseRows(x), y, batch, order=order)
 
     def train():
-        native.train_batches(x, source, y, network.SOURCES["i8"], order, None, len(order), batch, 0, steps, 1e-3,
-                             sums, True, True, 1)
+        native.train_batches(batches, 0, steps, 1e-3, sums)
 
     train()
     return train, steps
@@ -54,7 +53,7 @@ class Step:
 class StepOfOptimizer:
     """How long is a step of each optimizer in each dtype?  Two layers of 64 units, 32 rows."""
 
-    params = [declared("OPTIMIZERS"), ["float32", "float64"]]
+    params = [declared("optimizer_codes", "_core/optimizers.pxd"), ["float32", "float64"]]
     param_names = ["optimizer", "dtype"]
 
     def setup(self, name, dtype):

@@ -20,7 +20,7 @@ def uniform(seed, shape=SHAPE):
 class Activation:
     """How long does an activation of 256 x 256 numbers take, and how long delta <- delta f'(z)?"""
 
-    params = [declared("ACTIVATIONS"), LEVELS]
+    params = [declared("activation_codes", "_core/activations.pxd"), LEVELS]
     param_names = ["activation", "level"]
 
     def setup(self, name, level):
@@ -46,7 +46,7 @@ LOGITS = " from logits"
 
 def loss_names():
     """Losses, some in two forms."""
-    kernels = declared("LOSSES")
+    kernels = declared("loss_codes", "_core/losses.pxd")
     return [name + form for name in declared("_CLASSES", "losses.py") for form in ("", LOGITS)
             if not form or f"{name}_logits" in kernels]
 
@@ -78,7 +78,7 @@ class Loss:
 class Optimizer:
     """How long does an optimizer's step on 65,536 parameters take?"""
 
-    params = [declared("OPTIMIZERS"), LEVELS]
+    params = [declared("optimizer_codes", "_core/optimizers.pxd"), LEVELS]
     param_names = ["optimizer", "level"]
 
     def setup(self, name, level):

@@ -8,8 +8,8 @@ derivative from whichever of z and a is cheaper; `keeps_input` says which need z
 Both run over whole blocks of the workspace, padding included: what stands in
 the padding has no meaning and does no harm.  softmax works row by row.
 
-To add one: a kernel and its gradient here, a name in `Activation`, a line in
-`activate`, `activation_gradient` and `ACTIVATIONS` (network.pyx), and its
+To add one: a kernel and its gradient here, a name in `Activation` and in
+`activation_codes`, a line in `activate` and `activation_gradient`, and its
 NumPy formula in tests/reference.py.
 """
 from cython cimport floating
@@ -33,6 +33,15 @@ cdef enum Activation:
     HARD_SIGMOID
     EXPONENTIAL
     N_ACTIVATIONS
+
+cdef inline dict activation_codes():
+    """Activations by their names in Keras."""
+    return {
+        "linear": LINEAR, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH, "softmax": SOFTMAX, "leaky_relu": LEAKY_RELU,
+        "elu": ELU, "selu": SELU, "gelu": GELU, "gelu_tanh": GELU_TANH, "silu": SILU, "softplus": SOFTPLUS,
+        "softsign": SOFTSIGN, "mish": MISH, "hard_sigmoid": HARD_SIGMOID, "exponential": EXPONENTIAL,
+    }
+
 
 cdef enum:
     LEAKY_SLOPE_PERCENT = 20        # Keras' leaky_relu: 0.2

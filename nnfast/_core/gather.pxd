@@ -25,6 +25,14 @@ cdef enum Source:
     UINT32
     UINT64
 
+
+cdef inline dict source_codes():
+    """Dtypes that are read where they lie, by NumPy's short names without the byte order."""
+    return {
+        "f4": FLOAT32, "f8": FLOAT64, "i1": INT8, "i2": INT16, "i4": INT32, "i8": INT64,
+        "u1": UINT8, "u2": UINT16, "u4": UINT32, "u8": UINT64, "b1": UINT8,
+    }
+
 ctypedef fused number:
     float
     double

@@ -1,16 +1,20 @@
 # cython: cdivision=True
-"""Layers without a product: their forward pass, and what it makes of a gradient.
+"""Layers: what one is made of, and the kernels of those without a product.
 
-x, out and delta are blocks of the workspace: rows of n numbers, so far apart as their `_row` says.  Layers work on whole
-rows, but for batch normalisation, whose sums run over the rows: it takes a span of columns of all of them.
+`layer_forward`, `layer_gradient` and `layer_sums` choose the kernel of a kind; all three work on whole rows.  Batch
+normalisation in training is the exception: its sums run over the rows, so it takes a span of columns of all rows
+(`normalize_columns`), between two barriers of the team.
 
-To add one: its kernels here, a name in `Kind`, its sizes in `Network`, a line in `forward_layer`, `backward_layer` and,
-with weights, in `update_rows` (network.pyx), a description in nnfast/layers.py, and its NumPy formula in tests/reference.py.
+x, out, normalized and delta are blocks of the workspace: rows of n elements, `_row` elements apart.
+
+To add a kind: its kernels here, a name in `Kind` and `layer_codes`, its options in `describe`, a line in each function that
+chooses, a class in nnfast/layers.py, and its NumPy formula in tests/reference.py.
 """
 from cython cimport floating
 from libc.math cimport sqrt as sqrt64
 from libc.stdint cimport uint32_t, uint64_t
-from nnfast._core.mathf cimport log1p, sqrt, sum_wide, dot_wide
+from libc.string cimport memcpy
+from nnfast._core.mathf cimport dot_wide, log1p, sqrt, sum_wide
 
 cdef enum Kind:
     DENSE
@@ -26,7 +30,90 @@ cdef enum:
     COLUMNS = 16          # columns whose sums are made together
 
 
-# -- random numbers ------------------------------------------------------------------------------------------------------
+cdef inline dict layer_codes():
+    """Kinds by the names that `Network` takes; DENSE and ACTIVATION have none."""
+    return {"dropout": DROPOUT, "noise": NOISE, "scale": SCALE, "prelu": PRELU, "layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM}
+
+
+cdef struct Layer:
+    int kind
+    int activation
+    Py_ssize_t n_in
+    Py_ssize_t n_out
+    Py_ssize_t k                # rows of [W; b]: n_in, and one if there is a bias; 0 for a layer without weights
+    Py_ssize_t of_kernel        # rows of W among them: n_in, or 1 or 0 for a gamma or alpha
+    Py_ssize_t width            # n_out in whole registers
+    Py_ssize_t stride           # elements from one row of z, a and delta to the next
+    Py_ssize_t kernel           # offset of [W; b] in params, grads and each slot
+    Py_ssize_t columns          # offset of the columns of [W; b] in packed, or -1: z is not made of dot products
+    Py_ssize_t panels           # offset of the panels of [W; b] in packed, or -1: read W itself
+    Py_ssize_t transposed       # offset of the panels of W^T in packed, or -1: first layer, or delta W^T is made of dot products
+    Py_ssize_t block            # rows of [W; b] whose gradient is made together
+    Py_ssize_t block_size       # elements of their gradient, padded
+    Py_ssize_t gradient_row     # elements from one row of it to the next
+    Py_ssize_t input            # offsets in the workspace, per row of capacity: the block the layer reads,
+    Py_ssize_t input_stride
+    Py_ssize_t z
+    Py_ssize_t a
+    Py_ssize_t normalized       # (x - mean) / deviation of a normalisation
+    Py_ssize_t delta
+    double dropout_rate
+    double deviation            # of the noise
+    double momentum             # of the moving mean and variance of a batch normalisation
+    double epsilon
+    Py_ssize_t state            # offset of what a layer knows in `state`
+    Py_ssize_t moments          # offset of the sums of this batch in `moments`
+    double l1                   # of the penalty on W: l1 |W| + l2 W^2
+    double l2
+    double bias_l1
+    double bias_l2
+    double output_l1            # and on the outputs, divided by the rows of the batch
+    double output_l2
+    Py_ssize_t penalty          # offset of its groups of rows in the values of penalties
+    int constraint[2]           # of W and of b
+    double bound[2]
+    int rate_index              # which of the learning rates is its own
+    bint frozen                 # its multiplier of the learning rate is 0: nothing moves its weights
+
+
+cdef inline bint has_own_kernel(int kind) noexcept nogil:
+    """Whether a layer is neither a product nor an activation alone."""
+    return kind != DENSE and kind != ACTIVATION
+
+
+cdef inline bint is_random(int kind) noexcept nogil:
+    """Whether it draws random elements in training."""
+    return kind == DROPOUT or kind == NOISE
+
+
+cdef inline bint keeps_normalized(int kind) noexcept nogil:
+    """Whether its gradient needs the normalised elements."""
+    return kind == LAYER_NORM or kind == BATCH_NORM
+
+
+cdef inline int n_states(int kind) noexcept nogil:
+    """Vectors that it knows and no optimizer moves: moving mean and variance, or shift, factor and offset."""
+    return 2 if kind == BATCH_NORM else 3 if kind == SCALE else 0
+
+
+cdef inline int describe(Layer* layer, int kind, list options) except -1:
+    """Kind and options of a layer with a kernel of its own, and the rows of its weights: gamma and beta, or alpha."""
+    layer.kind = kind
+    if kind == DROPOUT:
+        layer.dropout_rate = options[0]
+    elif kind == NOISE:
+        layer.deviation = options[0]
+    elif kind == PRELU:
+        layer.k = layer.of_kernel = 1
+    elif kind == LAYER_NORM or kind == BATCH_NORM:
+        layer.epsilon, center, layer.of_kernel = options[:3]
+        layer.k = layer.of_kernel + bool(center)
+        if kind == BATCH_NORM:
+            layer.momentum = options[3]
+    return 0
+
+
+# -- random elements -----------------------------------------------------------------------------------------------------
 # Counter-based, so that a mask does not depend on who makes it: number i of a row is a function of i and the row's key.
 
 cdef inline uint64_t row_key(uint64_t seed, Py_ssize_t row, int layer) noexcept nogil:
@@ -96,7 +183,7 @@ cdef inline void add_noise(const floating* x, floating* out, Py_ssize_t n, doubl
         out[i] = x[i] + size * <floating>normal(random_bits(key, i))
 
 
-# -- by numbers ----------------------------------------------------------------------------------------------------------
+# -- by elements ---------------------------------------------------------------------------------------------------------
 
 cdef inline void scale(const floating* x, floating* out, Py_ssize_t n, const floating* shift, const floating* factor,
                        const floating* offset) noexcept nogil:
@@ -144,45 +231,45 @@ cdef inline void prelu_sums(const floating* x, Py_ssize_t x_row, const floating*
 
 # -- normalisations ------------------------------------------------------------------------------------------------------
 
-cdef inline void affine(const floating* hat, floating* out, Py_ssize_t n, const floating* gamma, const floating* beta) noexcept nogil:
-    """out <- gamma hat + beta; what is NULL is 1 or 0."""
+cdef inline void affine(const floating* normalized, floating* out, Py_ssize_t n, const floating* gamma, const floating* beta) noexcept nogil:
+    """out <- gamma normalized + beta; what is NULL is 1 or 0."""
     cdef Py_ssize_t i
     if gamma != NULL and beta != NULL:
         for i in range(n):
-            out[i] = hat[i] * gamma[i] + beta[i]
+            out[i] = normalized[i] * gamma[i] + beta[i]
     elif gamma != NULL:
         for i in range(n):
-            out[i] = hat[i] * gamma[i]
+            out[i] = normalized[i] * gamma[i]
     elif beta != NULL:
         for i in range(n):
-            out[i] = hat[i] + beta[i]
+            out[i] = normalized[i] + beta[i]
     else:
         for i in range(n):
-            out[i] = hat[i]
+            out[i] = normalized[i]
 
 
-cdef inline void normalize_row(const floating* x, floating* hat, Py_ssize_t n, double epsilon) noexcept nogil:
-    """hat <- (x - mean) / sqrt(variance + epsilon) over a row; behind it 1 / sqrt (Ba, Kiros and Hinton 2016)."""
+cdef inline void normalize_row(const floating* x, floating* normalized, Py_ssize_t n, double epsilon) noexcept nogil:
+    """normalized <- (x - mean) / sqrt(variance + epsilon) over a row; behind it 1 / sqrt (Ba, Kiros and Hinton 2016)."""
     cdef floating mean = sum_wide(x, n) / n, inverse
     cdef Py_ssize_t i
     for i in range(n):
-        hat[i] = x[i] - mean
-    inverse = 1 / sqrt64(dot_wide(hat, hat, n) / n + epsilon)
+        normalized[i] = x[i] - mean
+    inverse = 1 / sqrt64(dot_wide(normalized, normalized, n) / n + epsilon)
     for i in range(n):
-        hat[i] = hat[i] * inverse
-    hat[n] = inverse
+        normalized[i] = normalized[i] * inverse
+    normalized[n] = inverse
 
 
-cdef inline void normalize_row_gradient(const floating* hat, const floating* delta, floating* out, Py_ssize_t n,
+cdef inline void normalize_row_gradient(const floating* normalized, const floating* delta, floating* out, Py_ssize_t n,
                                         const floating* gamma) noexcept nogil:
-    """out <- (g - mean(g) - hat mean(g hat)) / sqrt, g = delta gamma."""
-    cdef floating mean, slope, inverse = hat[n]
+    """out <- (g - mean(g) - normalized mean(g normalized)) / sqrt, g = delta gamma."""
+    cdef floating mean, slope, inverse = normalized[n]
     cdef Py_ssize_t i
     affine(delta, out, n, gamma, NULL)
     mean = sum_wide(out, n) / n
-    slope = dot_wide(out, hat, n) / n
+    slope = dot_wide(out, normalized, n) / n
     for i in range(n):
-        out[i] = (out[i] - mean - hat[i] * slope) * inverse
+        out[i] = (out[i] - mean - normalized[i] * slope) * inverse
 
 
 cdef inline void column_sums(const floating* x, Py_ssize_t x_row, const floating* y, Py_ssize_t y_row, const floating* means,
@@ -211,9 +298,9 @@ cdef inline void column_sums(const floating* x, Py_ssize_t x_row, const floating
 
 
 cdef inline void normalize_columns(const floating* x, Py_ssize_t x_row, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last,
-                                   floating* hat, floating* out, Py_ssize_t row, const floating* gamma, const floating* beta,
+                                   floating* normalized, floating* out, Py_ssize_t row, const floating* gamma, const floating* beta,
                                    double epsilon, floating* mean, floating* variance) noexcept nogil:
-    """hat <- (x - mean) / sqrt(variance + epsilon), out <- gamma hat + beta, for columns of a batch (Ioffe and Szegedy 2015)."""
+    """normalized <- (x - mean) / sqrt(variance + epsilon), out <- gamma normalized + beta, for columns of a batch (Ioffe and Szegedy 2015)."""
     cdef floating inverse[COLUMNS]
     cdef Py_ssize_t c = first, r, i, count
     column_sums(x, x_row, <const floating*>NULL, 0, <const floating*>NULL, rows, first, last, 1. / rows, mean)
@@ -224,21 +311,21 @@ cdef inline void normalize_columns(const floating* x, Py_ssize_t x_row, Py_ssize
             inverse[i] = 1 / sqrt64(<double>variance[c + i] + epsilon)
         for r in range(rows):
             for i in range(count):
-                hat[r * row + c + i] = (x[r * x_row + c + i] - mean[c + i]) * inverse[i]
+                normalized[r * row + c + i] = (x[r * x_row + c + i] - mean[c + i]) * inverse[i]
         c += COLUMNS
     for r in range(rows):
-        affine(hat + r * row + first, out + r * row + first, last - first, gamma + first if gamma != NULL else NULL,
+        affine(normalized + r * row + first, out + r * row + first, last - first, gamma + first if gamma != NULL else NULL,
                beta + first if beta != NULL else NULL)
 
 
-cdef inline void normalize_columns_gradient(const floating* hat, const floating* delta, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t first,
+cdef inline void normalize_columns_gradient(const floating* normalized, const floating* delta, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t first,
                                             Py_ssize_t last, floating* out, Py_ssize_t out_row, const floating* gamma, double epsilon,
                                             const floating* variance, floating* mean, floating* slope) noexcept nogil:
-    """out <- gamma (delta - mean(delta) - hat mean(delta hat)) / sqrt(variance + epsilon); the two means are written too."""
+    """out <- gamma (delta - mean(delta) - normalized mean(delta normalized)) / sqrt(variance + epsilon); the two means are written too."""
     cdef floating factor[COLUMNS]
     cdef Py_ssize_t c = first, r, i, count
     column_sums(delta, row, <const floating*>NULL, 0, <const floating*>NULL, rows, first, last, 1. / rows, mean)
-    column_sums(delta, row, hat, row, <const floating*>NULL, rows, first, last, 1. / rows, slope)
+    column_sums(delta, row, normalized, row, <const floating*>NULL, rows, first, last, 1. / rows, slope)
     while c < last:
         count = min(<Py_ssize_t>COLUMNS, last - c)
         for i in range(count):
@@ -247,7 +334,7 @@ cdef inline void normalize_columns_gradient(const floating* hat, const floating*
                 factor[i] = factor[i] * gamma[c + i]
         for r in range(rows):
             for i in range(count):
-                out[r * out_row + c + i] = (delta[r * row + c + i] - mean[c + i] - hat[r * row + c + i] * slope[c + i]) * factor[i]
+                out[r * out_row + c + i] = (delta[r * row + c + i] - mean[c + i] - normalized[r * row + c + i] * slope[c + i]) * factor[i]
         c += COLUMNS
 
 
@@ -268,3 +355,72 @@ cdef inline void normalize_by_moments(const floating* x, Py_ssize_t x_row, float
         for r in range(rows):
             scale(x + r * x_row + c, out + r * out_row + c, count, mean + c, factor, offset)
         c += COLUMNS
+
+
+# -- the choice of a kernel ----------------------------------------------------------------------------------------------
+
+cdef inline void layer_forward(const Layer* layer, const floating* x, floating* out, floating* normalized, Py_ssize_t rows,
+                               const floating* gamma, const floating* beta, const floating* state, bint training,
+                               uint64_t seed, Py_ssize_t place, int index) noexcept nogil:
+    """Outputs of `rows` rows; the first stands at `place` of the order.  In training BATCH_NORM is `normalize_columns`."""
+    cdef Py_ssize_t n = layer.n_out, x_row = layer.input_stride, row = layer.stride, r
+    if layer.kind == BATCH_NORM:
+        if not training:
+            normalize_by_moments(x, x_row, out, row, rows, n, gamma, beta, layer.epsilon, state, state + n)
+    elif layer.kind == DROPOUT and training:
+        for r in range(rows):
+            dropout(x + r * x_row, out + r * row, n, layer.dropout_rate, row_key(seed, place + r, index))
+    elif layer.kind == NOISE and training:
+        for r in range(rows):
+            add_noise(x + r * x_row, out + r * row, n, layer.deviation, row_key(seed, place + r, index))
+    elif layer.kind == SCALE:
+        for r in range(rows):
+            scale(x + r * x_row, out + r * row, n, state, state + n, state + 2 * n)
+    elif layer.kind == PRELU:
+        for r in range(rows):
+            prelu(x + r * x_row, out + r * row, n, gamma)
+    elif layer.kind == LAYER_NORM:
+        for r in range(rows):
+            normalize_row(x + r * x_row, normalized + r * row, n, layer.epsilon)
+            affine(normalized + r * row, out + r * row, n, gamma, beta)
+    else:
+        for r in range(rows):
+            memcpy(out + r * row, x + r * x_row, n * sizeof(floating))
+
+
+cdef inline void layer_gradient(const Layer* layer, const floating* x, const floating* normalized, const floating* delta,
+                                floating* out, Py_ssize_t rows, const floating* gamma, const floating* state,
+                                uint64_t seed, Py_ssize_t place, int index) noexcept nogil:
+    """out <- the gradient at the inputs of `rows` rows.  That of BATCH_NORM is `normalize_columns_gradient`."""
+    cdef Py_ssize_t n = layer.n_out, x_row = layer.input_stride, row = layer.stride, r, i
+    if layer.kind == BATCH_NORM:
+        return
+    for r in range(rows):
+        if layer.kind == DROPOUT:
+            dropout(delta, out, n, layer.dropout_rate, row_key(seed, place + r, index))
+        elif layer.kind == SCALE:
+            for i in range(n):
+                out[i] = delta[i] * state[n + i]
+        elif layer.kind == PRELU:
+            prelu_gradient(x, delta, out, n, gamma)
+        elif layer.kind == LAYER_NORM:
+            normalize_row_gradient(normalized, delta, out, n, gamma)
+        else:
+            memcpy(out, delta, n * sizeof(floating))
+        x += x_row
+        normalized += row
+        delta += row
+        out += row
+
+
+cdef inline void layer_sums(const Layer* layer, const floating* x, const floating* normalized, const floating* delta,
+                            Py_ssize_t rows, floating* gradient) noexcept nogil:
+    """gradient <- that of gamma and beta, or of alpha, over the rows."""
+    cdef Py_ssize_t n = layer.n_out, row = layer.stride
+    if layer.kind == PRELU:
+        prelu_sums(x, layer.input_stride, delta, row, rows, n, gradient)
+        return
+    if layer.of_kernel > 0:
+        column_sums(delta, row, normalized, row, <const floating*>NULL, rows, 0, n, 1, gradient)
+    if layer.k > layer.of_kernel:
+        column_sums(delta, row, <const floating*>NULL, 0, <const floating*>NULL, rows, 0, n, 1, gradient + layer.of_kernel * n)

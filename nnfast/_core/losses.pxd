@@ -20,8 +20,8 @@ Cross-entropies come in two forms: of probabilities, clipped to [EPSILON, 1 - EP
 does (the gradient is 0 where the clip acts), and `_logits`, which take the logits and share one exp between value
 and gradient; training uses the second when the last activation matches the loss.
 
-To add one: a kernel here, a name in `LossKind`, a line in `number_terms` or `loss_rows` and in `LOSSES`
-(network.pyx), a class in nnfast/losses.py, its NumPy formula in tests/reference.py.
+To add one: a kernel here, a name in `LossKind` and in `loss_codes`, a line in `number_terms` or `loss_rows`, a class in
+nnfast/losses.py, its NumPy formula in tests/reference.py.
 """
 from cython cimport floating
 from libc.stdint cimport int64_t
@@ -48,7 +48,7 @@ cdef enum LossKind:
     BINARY_CROSSENTROPY_LOGITS
     BINARY_FOCAL_CROSSENTROPY
     BINARY_FOCAL_CROSSENTROPY_LOGITS
-    GAUSSIAN_NLL                            # the first that works by rows
+    GAUSSIAN_NLL
     COSINE_SIMILARITY
     CATEGORICAL_HINGE
     CATEGORICAL_CROSSENTROPY
@@ -61,6 +61,33 @@ cdef enum LossKind:
     C_FUNCTION                              # the user's, compiled
     PYTHON_FUNCTION                         # the user's, called for whole batches: not from here
     N_LOSSES
+
+
+cdef inline dict loss_codes():
+    """Losses by their names in Keras, `_logits` behind those of logits."""
+    return {
+        "mean_squared_error": MEAN_SQUARED_ERROR, "mean_absolute_error": MEAN_ABSOLUTE_ERROR,
+        "mean_absolute_percentage_error": MEAN_ABSOLUTE_PERCENTAGE_ERROR,
+        "mean_squared_logarithmic_error": MEAN_SQUARED_LOGARITHMIC_ERROR, "huber": HUBER,
+        "log_cosh": LOG_COSH, "quantile": QUANTILE, "expectile": EXPECTILE, "kl_divergence": KL_DIVERGENCE,
+        "poisson": POISSON, "poisson_log": POISSON_LOG, "gamma": GAMMA, "tweedie": TWEEDIE, "hinge": HINGE,
+        "squared_hinge": SQUARED_HINGE, "binary_crossentropy": BINARY_CROSSENTROPY,
+        "binary_crossentropy_logits": BINARY_CROSSENTROPY_LOGITS, "binary_focal_crossentropy": BINARY_FOCAL_CROSSENTROPY,
+        "binary_focal_crossentropy_logits": BINARY_FOCAL_CROSSENTROPY_LOGITS, "gaussian_nll": GAUSSIAN_NLL,
+        "cosine_similarity": COSINE_SIMILARITY, "categorical_hinge": CATEGORICAL_HINGE,
+        "categorical_crossentropy": CATEGORICAL_CROSSENTROPY,
+        "categorical_crossentropy_logits": CATEGORICAL_CROSSENTROPY_LOGITS,
+        "categorical_focal_crossentropy": CATEGORICAL_FOCAL_CROSSENTROPY,
+        "categorical_focal_crossentropy_logits": CATEGORICAL_FOCAL_CROSSENTROPY_LOGITS,
+        "sparse_categorical_crossentropy": SPARSE_CATEGORICAL_CROSSENTROPY,
+        "sparse_categorical_crossentropy_logits": SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS, "tversky": TVERSKY,
+    }
+
+
+cdef inline dict custom_loss_codes():
+    """Losses of the user."""
+    return {"c": C_FUNCTION, "python": PYTHON_FUNCTION}
+
 
 cdef enum:
     N_SETTINGS = 4          # of a loss; what lies behind them in its options is a number for each column
@@ -85,6 +112,16 @@ cdef struct Loss:
     bint summed                 # losses by number: a row's value is the sum of its terms, not their mean
     void* function              # f64_loss or f32_loss of C_FUNCTION
     void* user_data
+
+
+cdef inline bint is_elementwise(int kind) noexcept nogil:
+    """Whether the value of a row is the mean of terms, one for each element; the others look at whole rows."""
+    return kind < GAUSSIAN_NLL          # the order of LossKind: one comparison
+
+
+cdef inline bint needs_columns(int kind) noexcept nogil:
+    """Whether it has an option for each column of the predictions."""
+    return kind == QUANTILE or kind == CATEGORICAL_FOCAL_CROSSENTROPY or kind == CATEGORICAL_FOCAL_CROSSENTROPY_LOGITS
 
 
 cdef inline bint is_sparse(int kind) noexcept nogil:
@@ -748,7 +785,7 @@ cdef inline void loss_rows(const Loss* loss, const floating* y, Py_ssize_t y_row
     """The loss of each row and, where delta is not NULL (it never is for a C_FUNCTION), `scale` times its gradient."""
     cdef Py_ssize_t r, i
     cdef floating factor = scale
-    if loss.kind < GAUSSIAN_NLL:
+    if is_elementwise(loss.kind):
         number_rows(loss, y, p, row, delta, value, rows, n, scale)
     elif loss.kind == CATEGORICAL_CROSSENTROPY_LOGITS or loss.kind == SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS:
         softmax_crossentropy(loss, y, y_row, labels, p, row, delta, value, rows, n, scale)

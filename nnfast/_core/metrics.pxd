@@ -11,6 +11,19 @@ cdef enum Metric:
     ABSOLUTE_ERROR
     SQUARED_ERROR
 
+cdef inline dict metric_codes():
+    """Metrics by the names of their kernels."""
+    return {
+        "binary_accuracy": BINARY_ACCURACY, "categorical_accuracy": CATEGORICAL_ACCURACY,
+        "sparse_categorical_accuracy": SPARSE_CATEGORICAL_ACCURACY,
+        "absolute_error": ABSOLUTE_ERROR, "squared_error": SQUARED_ERROR,
+    }
+
+
+cdef inline bint keeps_order(int kind) noexcept nogil:
+    """Whether it asks only which output is the largest: softmax need not be applied first."""
+    return kind == CATEGORICAL_ACCURACY or kind == SPARSE_CATEGORICAL_ACCURACY
+
 
 cdef inline Py_ssize_t argmax(const floating* x, Py_ssize_t n) noexcept nogil:
     """Place of the first largest number."""

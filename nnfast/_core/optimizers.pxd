@@ -6,14 +6,14 @@ layout of the parameters and stand in the order of a kernel's arguments.  Hyper-
 dtype of the model once, above the loop; what changes with the step, such as bias corrections, is computed once
 a step, in double, by `begin_step`.
 
-To add one: a kernel here, a name in `Optimizer`, a line in `optimizer_step` (and in `begin_step`, where more
-than the learning rate changes with the step) and `OPTIMIZERS` (network.pyx), a class in nnfast/optimizers.py.
+To add one: a kernel here, a name in `OptimizerKind` and in `optimizer_codes`, a line in `optimizer_step` (and in
+`begin_step`, where more than the learning rate changes with the step), a class in nnfast/optimizers.py.
 """
 from cython cimport floating
 from libc.math cimport sqrt as sqrt64
 from nnfast._core.mathf cimport multiply_add, sqrt, fabs, copysign, power, INFINITY
 
-cdef enum Optimizer:
+cdef enum OptimizerKind:
     SGD
     MOMENTUM
     NESTEROV
@@ -29,6 +29,16 @@ cdef enum Optimizer:
     ADAMAX
     NADAM
     LION
+
+cdef inline dict optimizer_codes():
+    """Optimizers by name: (kind, slots of their state)."""
+    return {
+        "sgd": (SGD, 0), "momentum": (MOMENTUM, 1), "nesterov": (NESTEROV, 1), "rmsprop": (RMSPROP, 1), "rmsprop_momentum": (RMSPROP_MOMENTUM, 2),
+        "rmsprop_centered": (RMSPROP_CENTERED, 2), "rmsprop_centered_momentum": (RMSPROP_CENTERED_MOMENTUM, 3), "adam": (ADAM, 2),
+        "amsgrad": (AMSGRAD, 3), "radam": (RADAM, 2), "adagrad": (ADAGRAD, 1), "adadelta": (ADADELTA, 2), "adamax": (ADAMAX, 2),
+        "nadam": (NADAM, 2), "lion": (LION, 1),
+    }
+
 
 cdef struct Step:               # the numbers of one step
     double decay                # of the weights, before the update: learning rate * weight decay

@@ -1,0 +1,143 @@
+"""Data as the core reads it: opened once for a fit, read where it lies."""
+
+
+cdef class DenseRows:
+    """A matrix of the caller's, in any strides, read-only or not.
+
+    Parameters
+    ----------
+    array : ndarray (rows, columns) of a dtype of `SOURCES`, in the byte order of the machine
+    """
+    cdef Rows rows
+    cdef Py_buffer buffer
+    cdef bint opened
+    cdef readonly Py_ssize_t n_columns
+    cdef readonly object array
+
+    def __cinit__(self, array):
+        source = SOURCES.get(array.dtype.str[1:])
+        if source is None or not array.dtype.isnative or array.ndim != 2:
+            raise ValueError(f"rows must be a 2-D array of a dtype that the core reads; got shape {array.shape}, dtype {array.dtype}")
+        PyObject_GetBuffer(array, &self.buffer, PyBUF_STRIDED_RO)
+        self.opened = True
+        self.array = array
+        self.n_columns = self.buffer.shape[1]
+        self.rows.data = <const char*>self.buffer.buf
+        self.rows.row = self.buffer.strides[0]
+        self.rows.step = self.buffer.strides[1]
+        self.rows.source = source
+
+    def __dealloc__(self):
+        if self.opened:
+            PyBuffer_Release(&self.buffer)
+
+    def __len__(self):
+        return self.buffer.shape[0]
+
+
+cdef class SparseRows:
+    """A matrix in compressed sparse rows, read where it lies; columns in any order, of equal ones the sum counts.
+
+    Parameters
+    ----------
+    data : float32 or float64 (n,)
+    indices : int32 or int64 (n,)
+        The column of each element.
+    starts : (rows + 1,), of the dtype of indices
+        Where each row begins.
+    n_columns : int
+    """
+    cdef Rows rows
+    cdef Py_ssize_t n_rows
+    cdef readonly Py_ssize_t n_columns
+    cdef object arrays
+
+    def __cinit__(self, data, indices, starts, Py_ssize_t n_columns):
+        data, indices, starts = np.ascontiguousarray(data), np.ascontiguousarray(indices), np.ascontiguousarray(starts)
+        if data.dtype not in (np.float32, np.float64) or indices.dtype not in (np.int32, np.int64) or starts.dtype != indices.dtype \
+                or not data.ndim == indices.ndim == starts.ndim == 1 or len(starts) < 1 or min(len(data), len(indices)) < starts.item(len(starts) - 1):
+            raise ValueError("data must be float32 or float64, indices and starts int32 or int64 alike, with an element for each index")
+        self.arrays = data, indices, starts
+        self.n_rows, self.n_columns = len(starts) - 1, n_columns
+        self.rows.data, self.rows.indices, self.rows.starts = address(data), address(indices), address(starts)
+        self.rows.source = SOURCES[data.dtype.str[1:]]
+        self.rows.wide = indices.dtype == np.int64
+        cdef Py_ssize_t i
+        cdef bint good = start_of(&self.rows, 0) >= 0
+        with nogil:
+            for i in range(self.n_rows):
+                good &= start_of(&self.rows, i) <= start_of(&self.rows, i + 1)
+            if good:
+                for i in range(start_of(&self.rows, 0), start_of(&self.rows, self.n_rows)):
+                    good &= 0 <= column_of(&self.rows, i) < n_columns
+        if not good:
+            raise ValueError(f"starts must not decrease, and indices must lie in [0, {n_columns})")
+
+    def __len__(self):
+        return self.n_rows
+
+
+cdef int read_rows(object opened, Rows* rows, Py_ssize_t* n_columns) except -1:
+    """The rows of DenseRows or SparseRows."""
+    if isinstance(opened, DenseRows):
+        rows[0], n_columns[0] = (<DenseRows>opened).rows, (<DenseRows>opened).n_columns
+    elif isinstance(opened, SparseRows):
+        rows[0], n_columns[0] = (<SparseRows>opened).rows, (<SparseRows>opened).n_columns
+    else:
+        raise TypeError(f"rows must be DenseRows or SparseRows, got {type(opened).__name__}")
+    return 0
+
+
+cdef class Batches:
+    """Rows of x and y in an order, cut into batches.
+
+    Parameters
+    ----------
+    x : DenseRows or SparseRows (n, n_inputs)
+    y : DenseRows (n, n_targets), or int64 labels (n,) for a sparse loss
+    batch_size : int
+    n_rows : int, optional
+        The first rows of the order; all of them by default, or without an order all rows of x.
+    order : int64 (n_rows,), optional
+        Rows in the order of training; checked by the caller to lie in [0, n).  It is read anew in every call.
+    weights : float64 (n,), optional
+    ignores : bool
+        Whether labels below 0 may occur: rows left out of the mean of their batch.
+    """
+    cdef Job job
+    cdef readonly object x, y, order, weights
+    cdef const int64_t[::1] order_view
+    cdef const int64_t[::1] labels
+    cdef const double[::1] weights_view
+
+    def __cinit__(self, x, y, Py_ssize_t batch_size, n_rows=None, order=None, weights=None, bint ignores=False):
+        cdef Py_ssize_t columns
+        self.x, self.y, self.order, self.weights = x, y, order, weights
+        self.order_view, self.weights_view = order, weights
+        read_rows(x, &self.job.x, &columns)
+        if isinstance(y, DenseRows):
+            read_rows(y, &self.job.y, &self.job.n_targets)
+        else:
+            self.labels = y
+            self.job.labels = &self.labels[0] if len(y) else NULL
+        rows = len(x) if order is None else len(order)
+        self.job.n_rows = rows if n_rows is None else n_rows
+        self.job.batch_size = batch_size
+        if batch_size < 1 or not 1 <= self.job.n_rows <= rows \
+                or (weights is not None and len(weights) < len(x)) or len(y) < len(x):
+            raise ValueError("x, y, order and weights must have an entry for every row, and a batch at least one row")
+        self.job.order = &self.order_view[0] if order is not None else NULL
+        self.job.weights = &self.weights_view[0] if weights is not None else NULL
+        self.job.ignores = ignores
+
+    @property
+    def n_rows(self):
+        return self.job.n_rows
+
+    @property
+    def batch_size(self):
+        return self.job.batch_size
+
+    def __len__(self):
+        """Number of batches."""
+        return (self.job.n_rows + self.job.batch_size - 1) // self.job.batch_size
