@@ -105,12 +105,16 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
     >>> all(model.history.history["loss"][-1] < 0.01 for model in models)
     True
     """
+    if not hasattr(models, "__iter__"):
+        raise TypeError(f"models must be a list of models; got {models!r:.80}. One model is trained by its own fit, or as fit_many([model], ...).")
     models = list(models)
     count = len(models)
     for index, model in enumerate(models):
         _check_model(model, f"models[{index}]")
     if len({id(model) for model in models}) < count:
         raise ValueError("models must be different objects, since each is fitted in place. Make copies, for instance with copy.deepcopy.")
+    if not isinstance(fit_options, (dict, list, tuple, type(None))):
+        raise TypeError(f"fit_options must be a dict, or a list of one for each model; got {fit_options!r:.80}.")
     folds = _one_for_each(folds, count, "folds") if folds is not None else [None] * count
     options = fit_options if isinstance(fit_options, (list, tuple)) else [fit_options] * count
     options = [{**(option or {})} for option in _one_for_each(options, count, "fit_options")]
@@ -172,6 +176,8 @@ def _jobs(n_jobs):
 
 
 def _one_for_each(given, count, name):
+    if not hasattr(given, "__iter__"):
+        raise TypeError(f"{name} must be a list with one entry for each of the {count} models; got {given!r:.80}.")
     given = list(given)
     if len(given) != count:
         raise ValueError(f"{name} must have one entry for each of the {count} models; got {len(given)}.")
