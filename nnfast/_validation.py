@@ -252,7 +252,8 @@ def targets(y, columns, name="y"):
     if y.ndim != 2 or y.shape[1] != columns:
         integers = y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)
         advice = (f"For integer labels use SparseCategoricalCrossentropy, or make them one-hot with np.eye({columns})[{name}]."
-                  if integers else "Match the units of the last layer to the columns of y.")
+                  if integers else f"Reshape it with {name}.reshape(len({name}), -1)." if y.ndim > 2 else
+                  "Match the units of the last layer to the columns of y.")
         raise ValueError(f"{name} must have shape (n, {columns}), as the last layer has {columns} "
                          f"unit{'s' if columns > 1 else ''}; got shape {shape}. {advice}")
     return y

@@ -118,6 +118,8 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
     folds = _one_for_each(folds, count, "folds") if folds is not None else [None] * count
     options = fit_options if isinstance(fit_options, (list, tuple)) else [fit_options] * count
     options = [{**(option or {})} for option in _one_for_each(options, count, "fit_options")]
+    for index, (model, option) in enumerate(zip(models, options)):
+        _check_options(model, option, f"models[{index}]")
     n_jobs = _jobs(n_jobs)
     _apart([_callbacks(model, option) for model, option in zip(models, options)])
     shared = {}
@@ -147,6 +149,16 @@ def _check_model(model, name):
     """One of the models that can be one of many."""
     if not isinstance(model, Sequential) and (isinstance(model, type) or not hasattr(model, "_fit_part")):
         raise TypeError(f"models must be Sequential, MLPClassifier or MLPRegressor; {name} is {model!r}.")
+
+
+def _check_options(model, options, name):
+    """Options that the `fit` of the model has and that are not set here."""
+    import inspect
+
+    known = [option for option in inspect.signature(model.fit).parameters if option not in ("x", "X", "y", "rows", "verbose")]
+    for option in options:
+        if option not in known:
+            raise TypeError(f"fit_options must be arguments of the fit of every model: {', '.join(known)} for {name}; got {option!r}.")
 
 
 def _kind(model):

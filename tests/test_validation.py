@@ -594,6 +594,19 @@ def test_weights_of_classes_given_as_those_of_rows_are_sent_to_class_weight(data
     refused(lambda: model().fit(*data, sample_weight=weights), "go into class_weight", error=TypeError)
 
 
+def test_targets_of_more_axes_are_to_be_reshaped():
+    net, y = model(1, "linear", "mse"), np.ones((4, 1, 1))
+    refused(lambda: net.fit(np.ones((4, 4)), y), "y.reshape(len(y), -1)")
+    net.fit(np.ones((4, 4)), y.reshape(len(y), -1), verbose=0)
+
+
+@pytest.mark.parametrize("option", ["epoch", "verbose", "rows", "x"])
+def test_options_that_no_fit_has_are_refused_before_any_model_is_trained(data, option):
+    models = [model(), model()]
+    refused(lambda: nnfast.fit_many(models, *data, fit_options=[{}, {option: 1}]), "models[1]", f"got {option!r}", "epochs", error=TypeError)
+    assert models[0].history is None
+
+
 def test_layers_and_models_are_given_in_lists(data):
     refused(lambda: nnfast.Sequential(Dense(1)), "layers must be a list", "Sequential([first, second])", error=TypeError)
     refused(lambda: nnfast.fit_many(model(), *data), "models must be a list", "fit_many([model], ...)", error=TypeError)
