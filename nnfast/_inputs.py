@@ -75,8 +75,9 @@ def gate(given, name):
         _gate_list(given, name)
     elif not (isinstance(given, (np.ndarray, Number, range, Table)) or _is_array(given) or is_sparse(given)):
         got = "None" if given is None else f"{given!r:.60}" if isinstance(given, (str, bytes)) else f"an object of type {type(given).__name__}"
-        raise TypeError(f"{name} must be an array, a frame (pandas, polars, Arrow) or nested lists of numbers; got {got}. "
-                        f"Read data sets, loaders and iterators into an array first; np.memmap reads one that is larger than memory.")
+        remedy = "Give one weight for each row; weights of classes go into class_weight." if name.startswith("sample_weight") else \
+            "Read data sets, loaders and iterators into an array first; np.memmap reads one that is larger than memory."
+        raise TypeError(f"{name} must be an array, a frame (pandas, polars, Arrow) or nested lists of numbers; got {got}. {remedy}")
 
 
 def _unmasked(given, name):
@@ -127,6 +128,8 @@ def _asarray(given, name):
         return np.asarray(given)
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         advice = " Give every row the same length." if isinstance(given, (list, tuple)) else ""
+        if isinstance(given, _of("torch", "Tensor")) and given.is_floating_point() and not given.requires_grad and given.itemsize < 4:
+            advice = f" Convert it first with {name}.float()."
         raise ValueError(f"{name} must be an array of numbers; NumPy could not make one: {str(error).rstrip('.')}.{advice}") from None
 
 
@@ -159,7 +162,7 @@ def _remedy(name, array):
     if kind in "mM":
         return f"Make numbers of it, for instance {'(' if kind == 'M' else ''}{name}{f' - {name}.min())' if kind == 'M' else ''} / np.timedelta64(1, 'D')."
     if array.dtype.names:
-        return f"Convert it first with np.lib.recfunctions.structured_to_unstructured({name})."
+        return f"Convert it first: from numpy.lib.recfunctions import structured_to_unstructured, then structured_to_unstructured({name})."
     try:
         array.astype(np.float64)
     except (TypeError, ValueError):

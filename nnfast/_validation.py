@@ -22,6 +22,7 @@ OTHER_NAMES = {
     "logistic": ("sigmoid",), "identity": ("linear",), "xavier": ("glorot_uniform",), "kaiming": ("he_uniform", "he_normal"),
     "normal": ("random_normal",), "uniform": ("random_uniform",), "msre": ("mean_squared_error",), "rocauc": ("auc",),
     "balancedaccuracy": ("accuracy",), "sensitivity": ("recall",), "tpr": ("recall",), "nonnegative": ("non_neg",), "maxnorm": ("max_norm",),
+    "xavieruniform": ("glorot_uniform",), "xaviernormal": ("glorot_normal",), "kaiminguniform": ("he_uniform",), "kaimingnormal": ("he_normal",),
     "ridge": ("l2",), "lasso": ("l1",), "elasticnet": ("l1_l2",),
 }
 
@@ -142,7 +143,9 @@ def table(given, name):
     """A frame as its array and the names of its columns, for `numeric` and `names`; anything else as the array of `numeric`."""
     if type(given) is not np.ndarray:
         given = _inputs.table(given, name)
-    return given if isinstance(given, _inputs.Table) else numeric(given, name)
+        if isinstance(given, _inputs.Table):
+            return given
+    return numeric(given, name)
 
 
 def names(given):
@@ -249,7 +252,8 @@ def targets(y, columns, name="y"):
     if y.ndim != 2 or y.shape[1] != columns:
         integers = y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)
         advice = (f"For integer labels use SparseCategoricalCrossentropy, or make them one-hot with np.eye({columns})[{name}]."
-                  if integers else "Match the units of the last layer to the columns of y.")
+                  if integers else f"Reshape it with {name}.reshape(len({name}), -1)." if y.ndim > 2 else
+                  "Match the units of the last layer to the columns of y.")
         raise ValueError(f"{name} must have shape (n, {columns}), as the last layer has {columns} "
                          f"unit{'s' if columns > 1 else ''}; got shape {shape}. {advice}")
     return y
@@ -405,14 +409,14 @@ def not_finite(array, row, name, first=0, columns=None):
     """ValueError for a row the core met NaN or infinity in; the caller's arrays begin `first` rows before, a frame has names of columns."""
     values = np.asarray(array[row])
     column = int(np.flatnonzero(~np.isfinite(values))[0]) if not np.isfinite(values).all() else None
-    remedy = "Clean the data, for instance with np.nan_to_num."
+    targets = name.startswith("y")
+    remedy = "Drop such rows." if targets else "Clean the data, for instance with np.nan_to_num."
     if column is None:
-        found = "a number beyond the range of the model's dtype"
+        found, remedy = "a number beyond the range of the model's dtype", "Scale the data, or give the model dtype='float64'."
     elif columns is None:
         found = f"{values[column]} in column {column}"
     else:
         found = f"{values[column]} in column {columns[column]!r}"
-        if np.isnan(values[column]):
-            remedy = "Drop such rows." if name.startswith("y") else \
-                "Fill what is missing, for instance with sklearn.impute.SimpleImputer, or drop such rows."
+        if np.isnan(values[column]) and not targets:
+            remedy = "Fill what is missing, for instance with sklearn.impute.SimpleImputer, or drop such rows."
     return ValueError(f"{name} must be finite; row {first + row} holds {found}. {remedy}")

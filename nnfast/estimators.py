@@ -164,6 +164,21 @@ class _Native(_Versioned):
     _attached = None
     _sparse = False             # whether the first fit had a sparse X
 
+    def _validate_params(self):
+        if not isinstance(self.loss, (str, losses.Loss)) and not callable(self.loss):
+            raise InvalidParameterError(f"The 'loss' parameter of {type(self).__name__} must be the name, class or instance of a loss; "
+                                        f"got {self.loss!r:.80}.")
+        for name in ("loss", "activation"):
+            given = getattr(self, name)
+            known = next(kind.options for kind in self._parameter_constraints[name] if isinstance(kind, StrOptions))
+            if isinstance(given, str) and given not in known:
+                raise InvalidParameterError(str(check.unknown(f"The {name!r} parameter of {type(self).__name__}", given, known)))
+        for units in self.hidden_layer_sizes if isinstance(self.hidden_layer_sizes, (list, tuple)) else ():
+            if not isinstance(units, Integral):
+                raise InvalidParameterError(f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must be an integer or a list of "
+                                            f"integers; got {self.hidden_layer_sizes!r}.")
+        super()._validate_params()
+
     # -- building ----------------------------------------------------------------------------------------------------
 
     def _names_of_activations(self, hidden):
@@ -799,6 +814,7 @@ def _minus_loss(loss, y, predicted, sample_weight):
     """Minus the weighted mean loss of the rows, a score: more is better; NaN for predictions that are not finite."""
     if not np.isfinite(predicted).all():
         return np.nan
+    check.same_length(predicted, y, "X", "y")
     values = loss.per_sample(y, predicted)
     weights = np.ones(len(values)) if sample_weight is None else check.weights(sample_weight, len(values))
     return -float((values * weights).sum() / weights.sum()) if weights.any() else np.nan

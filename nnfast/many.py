@@ -105,15 +105,21 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
     >>> all(model.history.history["loss"][-1] < 0.01 for model in models)
     True
     """
+    if not hasattr(models, "__iter__"):
+        raise TypeError(f"models must be a list of models; got {models!r:.80}. One model is trained by its own fit, or as fit_many([model], ...).")
     models = list(models)
     count = len(models)
     for index, model in enumerate(models):
         _check_model(model, f"models[{index}]")
     if len({id(model) for model in models}) < count:
         raise ValueError("models must be different objects, since each is fitted in place. Make copies, for instance with copy.deepcopy.")
+    if not isinstance(fit_options, (dict, list, tuple, type(None))):
+        raise TypeError(f"fit_options must be a dict, or a list of one for each model; got {fit_options!r:.80}.")
     folds = _one_for_each(folds, count, "folds") if folds is not None else [None] * count
     options = fit_options if isinstance(fit_options, (list, tuple)) else [fit_options] * count
     options = [{**(option or {})} for option in _one_for_each(options, count, "fit_options")]
+    for index, (model, option) in enumerate(zip(models, options)):
+        _check_options(model, option, f"models[{index}]")
     n_jobs = _jobs(n_jobs)
     _apart([_callbacks(model, option) for model, option in zip(models, options)])
     shared = {}
@@ -145,6 +151,16 @@ def _check_model(model, name):
         raise TypeError(f"models must be Sequential, MLPClassifier or MLPRegressor; {name} is {model!r}.")
 
 
+def _check_options(model, options, name):
+    """Options that the `fit` of the model has and that are not set here."""
+    import inspect
+
+    known = [option for option in inspect.signature(model.fit).parameters if option not in ("x", "X", "y", "rows", "verbose")]
+    for option in options:
+        if option not in known:
+            raise TypeError(f"fit_options must be arguments of the fit of every model: {', '.join(known)} for {name}; got {option!r}.")
+
+
 def _kind(model):
     """Models of one kind share their data."""
     return "Sequential" if isinstance(model, Sequential) else model._kind_of_data()
@@ -172,6 +188,8 @@ def _jobs(n_jobs):
 
 
 def _one_for_each(given, count, name):
+    if not hasattr(given, "__iter__"):
+        raise TypeError(f"{name} must be a list with one entry for each of the {count} models; got {given!r:.80}.")
     given = list(given)
     if len(given) != count:
         raise ValueError(f"{name} must have one entry for each of the {count} models; got {len(given)}.")

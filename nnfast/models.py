@@ -144,6 +144,8 @@ class Sequential:
         self._logged = ()           # names of what the last fit puts into the logs of an epoch
         self._open_to = None        # the thread whose callback runs: it may use the model that its fit holds
         self.stop_training = False
+        if layers is not None and not hasattr(layers, "__iter__"):
+            raise TypeError(f"layers must be a list of layers; got {layers!r:.80}. Give them in brackets: Sequential([first, second]).")
         for layer in layers if layers is not None else []:
             self.add(layer)
 

@@ -923,6 +923,25 @@ def test_sizes_in_the_place_of_the_loss_are_recognised(sizes):
         MLPRegressor(sizes).fit(*DIABETES)
 
 
+@pytest.mark.parametrize("kind, options, message", [
+    (MLPRegressor, {"loss": "mean_sqared"}, "'loss' parameter of MLPRegressor must .*Did you mean 'mean_squared_error'"),
+    (MLPClassifier, {"loss": "logloss"}, "'loss' parameter of MLPClassifier must .*Did you mean 'log_loss'"),
+    (MLPClassifier, {"activation": "relu_"}, "'activation' parameter of MLPClassifier must .*Did you mean 'relu'"),
+    (MLPRegressor, {"loss": None}, "'loss' parameter of MLPRegressor must be the name, class or instance of a loss; got None"),
+    (MLPClassifier, {"hidden_layer_sizes": (10.0,)}, "'hidden_layer_sizes' parameter of MLPClassifier must be .*integers; got .10.0"),
+])
+def test_parameters_that_are_no_known_names_get_the_nearest_one(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**options).fit(*IRIS)
+
+
+def test_rows_without_a_target_are_counted_by_the_score_of_quantiles():
+    x, y = standardized(*DIABETES)
+    net = MLPRegressor(loss=losses.Quantile([0.1, 0.9]), max_iter=2).fit(x, y)
+    with pytest.raises(ValueError, match=f"same number of rows; got {len(y)} and 5"):
+        net.score(x, y[:5])
+
+
 @pytest.mark.parametrize("library, category, message", [
     ("nnfast", UserWarning, "pickled by nnfast 0.0.1"), ("sklearn", exceptions.InconsistentVersionWarning, "version 0.0.1")])
 @pytest.mark.parametrize("together", [False, True])

@@ -569,6 +569,56 @@ def test_objects_that_are_no_numbers_are_named_by_their_place():
     refused(lambda: model().predict(np.zeros((1, 4), complex)), "x.real")
 
 
+def test_records_are_refused_with_what_makes_an_array_of_them():
+    records = np.zeros(2, [("a", "f4"), ("b", "f4"), ("c", "f4"), ("d", "f4")])
+    refused(lambda: model().predict(records), "from numpy.lib.recfunctions import structured_to_unstructured")
+    from numpy.lib.recfunctions import structured_to_unstructured
+
+    assert model().predict(structured_to_unstructured(records)).shape == (2, 3)
+
+
+def test_tensors_of_a_dtype_that_numpy_lacks_are_refused_with_what_converts_them():
+    torch = pytest.importorskip("torch")
+    x = torch.ones(2, 4, dtype=torch.bfloat16)
+    refused(lambda: model().predict(x), "Convert it first with x.float().")
+    assert model().predict(x.float()).shape == (2, 3)
+
+
+def test_targets_that_are_not_finite_are_to_be_dropped_and_numbers_out_of_range_to_be_scaled():
+    net = model(3, "linear", "mse")
+    x, y = np.ones((4, 4)), np.ones((4, 3))
+    y[2, 1] = np.nan
+    refused(lambda: net.fit(x, y), "row 2 holds nan in column 1", "Drop such rows.")
+    x[1, 0] = 1e300
+    refused(lambda: net.predict(x), "row 1 holds a number beyond the range", "give the model dtype='float64'")
+    model(3, "linear", "mse", dtype="float64").predict(x)
+
+
+@pytest.mark.parametrize("weights", ["balanced", {0: 1, 1: 2}])
+def test_weights_of_classes_given_as_those_of_rows_are_sent_to_class_weight(data, weights):
+    refused(lambda: model().fit(*data, sample_weight=weights), "go into class_weight", error=TypeError)
+
+
+def test_targets_of_more_axes_are_to_be_reshaped():
+    net, y = model(1, "linear", "mse"), np.ones((4, 1, 1))
+    refused(lambda: net.fit(np.ones((4, 4)), y), "y.reshape(len(y), -1)")
+    net.fit(np.ones((4, 4)), y.reshape(len(y), -1), verbose=0)
+
+
+@pytest.mark.parametrize("option", ["epoch", "verbose", "rows", "x"])
+def test_options_that_no_fit_has_are_refused_before_any_model_is_trained(data, option):
+    models = [model(), model()]
+    refused(lambda: nnfast.fit_many(models, *data, fit_options=[{}, {option: 1}]), "models[1]", f"got {option!r}", "epochs", error=TypeError)
+    assert models[0].history is None
+
+
+def test_layers_and_models_are_given_in_lists(data):
+    refused(lambda: nnfast.Sequential(Dense(1)), "layers must be a list", "Sequential([first, second])", error=TypeError)
+    refused(lambda: nnfast.fit_many(model(), *data), "models must be a list", "fit_many([model], ...)", error=TypeError)
+    refused(lambda: nnfast.fit_many([model()], *data, folds=3), "folds must be a list", error=TypeError)
+    refused(lambda: nnfast.fit_many([model()], *data, fit_options="epochs"), "fit_options must be a dict", error=TypeError)
+
+
 def test_sparse_matrices_are_refused_with_what_reads_them():
     sparse = pytest.importorskip("scipy.sparse")
     for made in (sparse.csr_matrix, sparse.coo_array):
@@ -673,7 +723,9 @@ def test_none_is_answered_by_what_must_be_given(what):
     ("loss", "rmse", "mean_squared_error"), ("loss", "MSELoss", "mse"), ("loss", "BCEWithLogitsLoss", "bce"), ("loss", "logloss", "binary_crossentropy"),
     ("metric", "r2", "r2_score"), ("metric", "roc_auc", "auc"), ("metric", "F1-score", "f1_score"),
     ("optimizer", "adam_w", "adamw"), ("optimizer", "l-bfgs", "lbfgs"),
-    ("activation", "relu6", "relu"), ("initializer", "xavier", "glorot_uniform"), ("constraint", "maxnorm", "max_norm"), ("regularizer", "ridge", "l2"),
+    ("activation", "relu6", "relu"), ("initializer", "xavier", "glorot_uniform"),
+    ("initializer", "xavier_normal", "glorot_normal"), ("initializer", "kaiming_normal", "he_normal"), ("initializer", "kaiming_uniform_", "he_uniform"),
+    ("constraint", "maxnorm", "max_norm"), ("regularizer", "ridge", "l2"),
 ])
 def test_the_nearest_name_stands_first_among_the_suggestions(what, name, first):
     refused(lambda: GETS[what](name), f"Did you mean {first!r}")
