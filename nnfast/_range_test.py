@@ -17,6 +17,7 @@ __all__ = ["LearningRateCurve", "find_learning_rate"]
 DIVERGED = 4            # times the lowest smoothed loss
 MEMORY = 0.9            # of the running mean that smooths the differences
 FALL = 0.6              # share of the fall that is done at the suggested rate
+RISE = 0.25             # share of the fall that is lost again where the first fall ends
 LEAST_FALL = 0.05       # of the loss of the untrained model: what falls less shows nothing
 LEAST_STEPS = 20        # twice what the running mean remembers
 
@@ -33,7 +34,8 @@ class LearningRateCurve:
         The losses without the noise of batches: the mean loss of the untrained model on these batches, plus the running
         mean of what the steps have changed.
     suggestion : float
-        The first rate at which the smoothed loss has done 60 % of its fall, from its first to its lowest value.  NaN where it
+        The first rate at which the smoothed loss has done 60 % of its fall, from its first value to the lowest one before a
+        quarter of the fall is lost again: a second fall, after units of relu have died, say, does not count.  NaN where it
         falls by less than 5 %: these rates are too small, or too large, or the model learns nothing from the data.
 
     Examples
@@ -138,8 +140,11 @@ def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, step
     if len(losses) < 3:
         raise ValueError(f"the loss is not finite, or grows from the first rate on: start, {start}, is too large for this model. Choose a smaller one.")
     smoothed = np.mean(firsts) + np.array(changes)
-    fall = smoothed[0] - smoothed.min()
+    falls = smoothed[0] - np.minimum.accumulate(smoothed)
+    least = LEAST_FALL * abs(smoothed[0])
+    risen = (falls > least) & (smoothed[0] - smoothed < (1 - RISE) * falls)
+    fall = falls[np.argmax(risen)] if risen.any() else falls[-1]
     suggestion = np.nan
-    if fall > LEAST_FALL * abs(smoothed[0]):
+    if fall > least:
         suggestion = float(rates[np.argmax(smoothed <= smoothed[0] - FALL * fall)])
     return LearningRateCurve(rates[:len(losses)], np.array(losses), smoothed, suggestion)

@@ -96,12 +96,17 @@ class Tally:
         return int((data.y[slice(rows) if order is None else order] >= 0).sum()) if self.loss._ignores else rows
 
     def try_out(self, data, rows, outputs):
-        """Meets what the other metrics can not do with a few rows before anything is trained."""
+        """Meets what metrics can not do with a few rows before anything is trained."""
         y = data.truth[rows]
         shown = self.loss._shown(outputs).shape[1]
         if self.others() and y.ndim == 2 and y.shape[1] != shown and not all(isinstance(metric, MeanMetricWrapper) for _, metric, _, _ in self.metrics):
             raise ValueError(f"metrics need targets like the outputs; y has {y.shape[1]} column(s), the model {shown} outputs. "
                              f"Give a function of y_true and y_pred as metric.")
+        for name, metric, _, _ in self.metrics:
+            if isinstance(metric, BinaryAccuracy) and y.ndim == 2 and not ((y == 0) | (y == 1)).all():
+                other = y[(y != 0) & (y != 1)][0]
+                warnings.warn(f"metric {name!r} counts outputs that agree with labels 0 and 1; y holds {other}, which no output agrees with. "
+                              f"Number the classes 0 and 1, or choose a metric of real targets, such as 'mae'.", stacklevel=5)
         self.add(self.others(), data, rows, outputs)
 
     def warn_of_lacks(self, data):

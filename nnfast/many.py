@@ -5,6 +5,7 @@ its own is better work for a core than a share of a small step.  x and y are loo
 an array of row numbers that the loop reads its rows through.
 """
 import copy
+import inspect
 import threading
 
 import numpy as np
@@ -119,7 +120,7 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
     options = fit_options if isinstance(fit_options, (list, tuple)) else [fit_options] * count
     options = [{**(option or {})} for option in _one_for_each(options, count, "fit_options")]
     for index, (model, option) in enumerate(zip(models, options)):
-        _check_options(model, option, f"models[{index}]")
+        _check_options(model, option, f"fit_options of models[{index}]")
     n_jobs = _jobs(n_jobs)
     _apart([_callbacks(model, option) for model, option in zip(models, options)])
     shared = {}
@@ -151,14 +152,14 @@ def _check_model(model, name):
         raise TypeError(f"models must be Sequential, MLPClassifier or MLPRegressor; {name} is {model!r}.")
 
 
-def _check_options(model, options, name):
-    """Options that the `fit` of the model has and that are not set here."""
-    import inspect
-
-    known = [option for option in inspect.signature(model.fit).parameters if option not in ("x", "X", "y", "rows", "verbose")]
-    for option in options:
-        if option not in known:
-            raise TypeError(f"fit_options must be arguments of the fit of every model: {', '.join(known)} for {name}; got {option!r}.")
+def _check_options(model, option, name):
+    """TypeError for what is no argument of the model's fit, or is given here in another way."""
+    parameters = inspect.signature(model.fit).parameters
+    known = set(parameters) - {"x", "X", "y", "rows", "verbose"}
+    unknown = [key for key in option if key not in known]
+    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        elsewhere = {"rows": " Rows are given as folds.", "verbose": " verbose is an argument here, of the bar over all fits."}
+        raise TypeError(f"{name} must hold arguments of fit ({', '.join(sorted(known))}); got {unknown[0]!r}.{elsewhere.get(unknown[0], '')}")
 
 
 def _kind(model):

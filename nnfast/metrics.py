@@ -28,6 +28,7 @@ import numpy as np
 
 from nnfast import _validation as check
 from nnfast._core import network
+from nnfast.losses import ROUNDING
 
 __all__ = ["AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalAccuracy",
            "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "F1Score", "FBetaScore", "FalseNegatives",
@@ -60,8 +61,14 @@ def _last_axis(axis):
 
 
 def _one_hot(y_true, columns):
-    """Labels (n,) as columns of bool; columns as they are."""
-    return y_true[:, None] == np.arange(columns) if y_true.ndim == 1 else y_true
+    """Labels (n,) as columns of bool; columns of 0 and 1, or of shares between them, as they are."""
+    if y_true.ndim == 1:
+        return y_true[:, None] == np.arange(columns)
+    if y_true.size and not (y_true.min() >= -ROUNDING and y_true.max() <= 1 + ROUNDING):
+        row, column = np.argwhere(~((y_true >= -ROUNDING) & (y_true <= 1 + ROUNDING)))[0]
+        raise ValueError(f"y_true must hold 0 and 1, or shares between them, for a metric that counts positives; "
+                         f"row {row} holds {y_true[row, column]}. Scale them, for instance (y + 1) / 2 for labels -1 and 1.")
+    return y_true
 
 
 def _positives(y_true, columns):
@@ -798,8 +805,8 @@ class SparseCategoricalCrossentropy(_LossMean):
 class _Confusion(Metric):
     """Sums (labels, 2, thresholds + 1): weights of positives and of negatives whose score is above just i thresholds.
 
-    From them come, at each threshold, tp and fp, what is above it, and fn and tn, what is not.  y_true counts as
-    positive where it is not 0, and a score as above where it is greater, in the dtype of y_pred.
+    From them come, at each threshold, tp and fp, what is above it, and fn and tn, what is not.  y_true, in
+    [0, 1], counts as positive where it is not 0, and a score as above where it is greater, in the dtype of y_pred.
     """
 
     thresholds = top_k = class_id = None
@@ -1653,7 +1660,7 @@ class BinaryIoU(IoU):
 
     def _sums(self, y_true, y_pred, weights):
         weights = None if weights is None else np.repeat(weights, y_pred.shape[1])
-        true = _one_hot(y_true, y_pred.shape[1]) if y_pred.shape[1] > 1 else y_true
+        true = _one_hot(y_true if y_pred.shape[1] > 1 else y_true.reshape(-1, 1), y_pred.shape[1])
         return super()._sums(true.reshape(-1), (y_pred >= self.threshold).reshape(-1), weights)
 
 

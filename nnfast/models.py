@@ -307,7 +307,9 @@ class Sequential:
             learning rate that one model changes must not change in another.
         loss : str, loss, or a loss of your own (see `losses.Custom`)
         metrics : str, metric, function (y_true, y_pred), or list of them, optional
-            A function is called once for an epoch or an evaluation, with all rows: see `metrics.MeanMetricWrapper`.
+            "accuracy" of one output, and metrics that count positives such as "auc", want labels 0 and 1: the first use
+            warns of others, or refuses them.  A function is called once for an epoch or an evaluation, with all rows: see
+            `metrics.MeanMetricWrapper`.
         weighted_metrics : the same, optional
             Rows count with their `sample_weight` and `class_weight`.
 

@@ -138,6 +138,7 @@ def _restored(document, arrays, custom_objects):
         model._n_inputs = check.size(document["n_inputs"], "n_inputs")
     state = {**model.__getstate__(), "epoch": check.size(document["epoch"], "epoch", 0), "_rng": _random(document["random_state"])}
     if document["loss"] is not None:
+        state["_advised"] = True        # by compile, before the model was saved
         state["optimizer"] = optimizers.get(_made(document["optimizer"], custom_objects))
         state["_loss"] = losses.get(_made(document["loss"], custom_objects))
         state["_metrics"] = models._metrics(*(_made(document[name], custom_objects) for name in ("metrics", "weighted_metrics")))

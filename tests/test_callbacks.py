@@ -611,6 +611,16 @@ def test_the_suggested_rate_is_near_rates_that_train_well(problem_of):
         assert learning_rates.factor(suggestion, good) < 5, model
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_range_test_counts_the_first_fall_of_the_loss(seed):
+    """Targets of about 150 kill the units of relu from rates of 0.01 on; there the bias alone lowers the loss a second time."""
+    data = pytest.importorskip("sklearn.datasets").load_diabetes()
+    model = nnfast.Sequential([nnfast.Input(10), nnfast.Dense(32, "relu"), nnfast.Dense(1)], seed=seed)
+    model.compile("sgd", "mse")
+    curve = nnfast.find_learning_rate(model, data.data, data.target, seed=seed)
+    assert 6e-4 < curve.suggestion < 5e-3
+
+
 def test_the_range_test_of_gradient_descent_stops_where_it_diverges():
     """Least squares with x^2 of mean 1/3: a step of rate r multiplies the error by 1 - 2 r / 3, and diverges beyond 3."""
     x = np.linspace(-1, 1, 64).reshape(-1, 1)

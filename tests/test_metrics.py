@@ -931,3 +931,22 @@ def test_a_refused_update_leaves_the_state():
     with pytest.raises(ValueError):
         metric.update_state([[1]], [[3]], [math.inf])
     assert metric.result() == 2
+
+
+@pytest.mark.parametrize("metric", [AUC(), metrics.Precision(), metrics.Recall(), F1Score(), BinaryIoU(), TruePositives()],
+                         ids=lambda metric: metric.name)
+@pytest.mark.parametrize("labels", [[-1, 1, 1], [0, 255, 0], [1, 2, 1]])
+def test_metrics_that_count_positives_refuse_labels_outside_0_and_1(metric, labels):
+    """-1 counted as a positive: an AUC of 0, an F-score of 2."""
+    for y_true, y_pred in (labels, [0.1, 0.9, 0.6]), ([[label, 0] for label in labels], [[0.1, 0.9], [0.6, 0.2], [0.5, 0.4]]):
+        if np.ndim(y_true) == 1:
+            y_true, y_pred = np.reshape(y_true, (-1, 1)), np.reshape(y_pred, (-1, 1))
+        with pytest.raises(ValueError, match="y_true must hold 0 and 1"):
+            metric(y_true, y_pred)
+
+
+@pytest.mark.parametrize("metric", [AUC(), metrics.Precision(), F1Score(threshold=0.5)], ids=lambda metric: metric.name)
+def test_metrics_that_count_positives_take_booleans_and_shares(metric):
+    y_pred = np.array([[0.1], [0.9], [0.6]])
+    assert metric(np.array([[False], [True], [True]]), y_pred) == 1
+    metric(np.array([[0], [1 + 1e-7], [0.5]], np.float32), y_pred)

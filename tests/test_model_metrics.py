@@ -290,3 +290,32 @@ def test_metrics_that_are_told_of_logits_do_not_warn(metric):
         warnings.simplefilter("error")
         nnfast.Sequential([Dense(2)]).compile("sgd", losses.BinaryCrossentropy(from_logits=True), metrics=metric)
     assert metrics.F1Score(threshold=0.5)._reads_probabilities()
+
+
+@pytest.mark.parametrize("loss, activation, y", [("hinge", "tanh", np.where(X[:, 0] > 0, 1, -1)), ("mse", None, NUMBERS[:, 0])])
+def test_accuracy_of_labels_that_no_output_agrees_with_is_warned_of_once(loss, activation, y):
+    model = compiled(loss, 1, activation, metrics=["accuracy"])
+    with pytest.warns(UserWarning, match="'accuracy' counts outputs that agree with labels 0 and 1"):
+        model.fit(X, y, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y, verbose=0)
+
+
+@pytest.mark.parametrize("loss, units, activation, y", [
+    ("bce", 1, "sigmoid", LABELS > 0), ("mse", 1, "sigmoid", (LABELS > 0).astype(np.uint8)), ("hinge", 1, "tanh", LABELS > 0),
+    ("bce", 3, "sigmoid", np.eye(3)[LABELS]), ("sparse_categorical_crossentropy", 3, "softmax", LABELS),
+    ("categorical_crossentropy", 3, "softmax", np.eye(3)[LABELS] * 0.9 + 1 / 30), ("mse", 3, None, NUMBERS)])
+def test_accuracy_of_classes_gives_no_warning(loss, units, activation, y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled(loss, units, activation, metrics=["accuracy"]).fit(X, y, verbose=0, validation_split=0.2)
+
+
+def test_a_metric_that_counts_positives_refuses_labels_before_anything_is_trained():
+    model = compiled("hinge", 1, "tanh", metrics=["auc"])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="y_true must hold 0 and 1"):
+        model.fit(X, np.where(X[:, 0] > 0, 1, -1), verbose=0)
+    for one, other in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(one, other)

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -807,3 +808,13 @@ def test_files_of_version_1_are_loaded(ending):
     x = np.linspace(-1, 1, 24).reshape(6, 2, 2)
     model.fit(x, x[:, 0], epochs=3, initial_epoch=model.epoch, verbose=0)
     assert model.epoch == 3 and np.isfinite(model.params).all()
+
+
+def test_a_model_that_compile_has_warned_of_is_loaded_without_a_second_warning(tmp_path):
+    model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(1)])
+    with pytest.warns(UserWarning, match="from_logits=True"):
+        model.compile("adam", "bce")
+    model.save(tmp_path / "model.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nnfast.load(tmp_path / "model.npz")
