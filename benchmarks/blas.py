@@ -71,7 +71,7 @@ def column_major(array):
 
 
 def gemm(repeat, a, b, out, count):
-    """A function that makes out = a b so many times: by columns, out^T = b^T a^T."""
+    """A function that makes out = a b `repeats` times: by columns, out^T = b^T a^T."""
     routine = pointer("sgemm" if a.dtype == np.float32 else "dgemm")
     (m, k), n, number = a.shape, b.shape[1], ctypes.c_float if a.dtype == np.float32 else ctypes.c_double
     (trans_b, ldb), (trans_a, lda) = column_major(b), column_major(a)

@@ -49,7 +49,7 @@ def seconds(call):
 
 
 def epochs_of(model, name, span=0.2):
-    """Epochs of a fit of about so many seconds: many time slices of the system long."""
+    """Number of epochs whose fit takes about `span` seconds: many time slices of the system."""
     return max(1, int(span / seconds(lambda: workloads.fit(model, name, 1))))
 
 
@@ -67,7 +67,7 @@ def epochs(name, rounds):
 
 
 def python_speed(span):
-    """Iterations of a pure-Python loop per second, over so many seconds."""
+    """Iterations of a pure-Python loop per second, measured for `span` seconds."""
     begin = time.perf_counter()
     count = 0
     while time.perf_counter() - begin < span:

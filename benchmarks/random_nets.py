@@ -30,7 +30,7 @@ VARIANTS = {"torch": [v for v in torch_.VARIANTS if v not in torch_.NOT_COUNTED]
 
 
 def sample(count, seed):
-    """So many Workloads; the first ones are the same for every count."""
+    """A list of Workloads; the first ones are the same for every length of the list."""
     rng = np.random.default_rng(seed)
     nets = []
     for _ in range(count):

@@ -11,7 +11,7 @@ KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_CBWR", "MKL_ENABLE_INST
 
 
 def environment(threads):
-    """The environment of a fair measurement: so many threads (None: their own choice), and each library's own kernels.
+    """The environment of a fair measurement: a number of threads (None: their own choice), and each library's own kernels.
 
     A BLAS told to use the kernels of an older CPU (OPENBLAS_CORETYPE=Haswell) has half its speed on a new one.
     """
@@ -63,7 +63,7 @@ def meanwhile(begin):
 
 
 def turns(calls, repeats, seconds):
-    """Mean times of each call over `repeats` spans of about so many seconds, in turns."""
+    """Mean times of each call over `repeats` spans of about `seconds` each, in turns."""
     counts = []
     for call in calls:
         call()

@@ -67,7 +67,7 @@ WORKLOADS = {
 
 
 def repeated(call, seconds, least=2):
-    """Seconds of each call, for about so many seconds."""
+    """Seconds of each call, measured for about `seconds`."""
     times, begin = [], time.perf_counter()
     while len(times) < least or time.perf_counter() - begin < seconds:
         start = time.perf_counter()
@@ -84,7 +84,7 @@ def peak(seconds=1.0, n=2048):
 
 
 def peak_of(threads, seconds):
-    """`peak` on so many threads: a BLAS reads their number, and the CPU it is told to take this one for, when it is loaded."""
+    """`peak` on a number of threads: a BLAS reads their number, and the CPU it is told to take this one for, when it is loaded."""
     env = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS")}
     code = f"from nnfast._bench import peak; print(peak({seconds}))"
     done = subprocess.run([sys.executable, "-c", code], env=env | dict.fromkeys(POOLS, str(threads)), capture_output=True, text=True, check=True)
@@ -92,7 +92,7 @@ def peak_of(threads, seconds):
 
 
 def bench(seconds=10.0):
-    """Prints the peak and a line for each network, with the default number of threads, in about so many seconds."""
+    """Prints the peak and a line for each network, with the default number of threads, in about `seconds`."""
     from nnfast import __version__, _core, _threads
 
     most, _ = _threads.most_threads(None)

@@ -90,7 +90,7 @@ class Pace:
         return min(self.seconds, key=self.seconds.get, default=None)
 
     def record(self, size, seconds, length, trial):
-        """What a batch took in a range of so many seconds."""
+        """What a batch took in a range that lasted `length` seconds."""
         if not self.warm:
             self.warm = True
             return
@@ -112,7 +112,7 @@ class Team:
     ----------
     network : Network
     n_threads : int or None
-        So many, if the work of a step can be shared; None decides by work and by the clock.
+        Number of threads; fewer are used when a step has too little work.  None decides by work and by the clock.
     work : float
         Floating-point operations of one step.
     pace : Pace

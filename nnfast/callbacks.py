@@ -336,7 +336,7 @@ class ModelCheckpoint(_Monitor):
     save_weights_only : bool
         As `Sequential.save_weights`, for `load_weights`.
     save_freq : "epoch" or int
-        After every epoch, or every so many batches; then nothing can be monitored that comes at the end of epochs.  A model that
+        After every epoch, or after each `save_freq` batches; then nothing can be monitored that comes at the end of epochs.  A model that
         was saved within an epoch begins this epoch again when it is loaded and fitted from `model.epoch` on.
     initial_value_threshold : float, optional
         The best value of an earlier training.

@@ -202,7 +202,7 @@ def sklearn_weights(model):
     ----------
     model : Sequential
         Built, of Dense layers with one activation of scikit-learn's in all hidden layers (linear, sigmoid, tanh or relu) and
-        linear, sigmoid, softmax or exponential at the end.  Dropout and GaussianNoise, which do nothing in use, are passed over.
+        linear, sigmoid, softmax or exponential at the end.  Dropout and GaussianNoise, which are the identity at inference, are passed over.
 
     Returns
     -------
@@ -447,7 +447,7 @@ def from_keras(model):
     -------
     Sequential
         Built, in the dtype of the weights, not compiled: initializers, regularizers, constraints, optimizer and loss are not
-        carried.  The way back is `keras_model.set_weights(model.get_weights())`, for the order and shapes are the same, but
+        carried.  `keras_model.set_weights(model.get_weights())` gives them back: order and shapes are the same, but
         for a Normalization that was adapted, whose numbers Keras counts as weights: there layer by layer.
 
     Raises
@@ -529,7 +529,7 @@ def _keras_activation(layer):
 
 
 def _keras_arrays(layer, *axes):
-    """The weights of a layer that has one of so many axes each, and no others, such as those of quantization, LoRA, renorm."""
+    """The weights of a layer that has one array with each of these numbers of axes, and no others, such as those of quantization, LoRA, renorm."""
     arrays = [np.asarray(array) for array in layer.get_weights()]
     if [array.ndim for array in arrays] != list(axes):
         raise ValueError(f"{type(layer).__name__} must have weights of {' and '.join(map(str, axes)) or 'no'} axes and no other weights; "
@@ -624,7 +624,7 @@ def from_torch(sequential):
     -------
     Sequential
         Built, in the dtype of the weights, not compiled; kernels are transposed, `y = x W + b`.  Its predictions are those of
-        `sequential.eval()`.  A PReLU of one number gets it for each column.  The momentum of BatchNormalization is 1 - theirs;
+        `sequential.eval()`.  A PReLU of one number gets it for each column.  The momentum of BatchNormalization is 1 - that of PyTorch;
         going on, nnfast moves its variance by the biased one of a batch, PyTorch by the unbiased.  `torch_weights` is the
         way back.
 

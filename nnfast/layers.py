@@ -248,9 +248,9 @@ class Activation(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Dropout(Layer):
-    """In training, each number is 0 with probability `rate`, else divided by 1 - rate; in use nothing happens.
+    """In training each element is set to 0 with probability `rate`, else divided by 1 - rate.  At inference it is the identity.
 
-    Which numbers are dropped depends on the seed of the model, the pass over the data and the place of the row in it: not on
+    Which elements are dropped depends on the seed of the model, the pass over the data and the place of the row in it: not on
     threads.  Srivastava et al. 2014, in Keras' inverted form.
 
     Parameters
@@ -279,7 +279,7 @@ class Dropout(Layer):
 
 @dataclass(frozen=True, repr=False)
 class GaussianNoise(Layer):
-    """In training, adds normal noise of mean 0; in use nothing happens.
+    """In training adds normal noise of mean 0.  At inference it is the identity.
 
     The noise depends on what `Dropout` depends on.
 
@@ -353,7 +353,7 @@ class LayerNormalization(_Affine):
 class BatchNormalization(_Affine):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the mean and variance of each column (Ioffe and Szegedy 2015).
 
-    In training those of the batch, biased; in use their moving means, which `get_weights` gives behind gamma and beta.
+    In training those of the batch, biased; at inference their moving means, which `get_weights` gives behind gamma and beta.
 
     Parameters
     ----------

@@ -242,7 +242,7 @@ class Loss:
         return y[..., None] if y.shape == shape[:-1] else y
 
     def _columns_fit(self, n_true, n_pred):
-        """Whether y_true may have so many columns: a loss of your own may take fewer."""
+        """Whether y_true may have `n_true` columns: a loss of your own may take fewer than the predictions have."""
         return 1 <= n_true <= n_pred or n_true == n_pred
 
     def _coded(self, y):
@@ -320,7 +320,7 @@ class Loss:
         return check.class_weights(class_weight, n, self._sparse, y, sample_weight)
 
     def _axis_last(self, y, p):
-        """y and p with the reduced axes as their last one, and the way back for a gradient."""
+        """y and p with the reduced axes as their last one, and a function that puts a gradient back into the order of p."""
         axes = tuple(range(p.ndim)) if self.axis is None else tuple(check.axis(a, p.ndim) for a in np.atleast_1d(self.axis))
         if len(set(axes)) < len(axes):
             raise ValueError(f"axis must name each axis once, got {self.axis}.")
@@ -1330,7 +1330,7 @@ class Custom(Loss):
     ----------
     function : callable, or scipy.LowLevelCallable
         Python: (y_true, y_pred) -> (values, gradient) on whole batches, as `Loss.call`.  It is called once a batch, for
-        batches above 8,192 rows once for each so many.
+        batches above 8,192 rows once for each 8,192 rows.
         C: double f(const double *y_true, const double *y_pred, double *gradient, ptrdiff_t n, void *user_data), or float
         throughout for float32: one row in, its value and the gradient of that value out.  It trains at native speed,
         without the GIL, and may be called by several threads at once.

@@ -228,7 +228,7 @@ def _seeds(models):
 
 
 def _in_threads(function, count, n_threads, bar):
-    """Calls function(0), ..., function(count - 1) in so many threads, each of which trains alone; {index: what it raised}."""
+    """Calls function(0), ..., function(count - 1) in `n_threads` threads, each of which trains alone; {index: what it raised}."""
     errors, left, stop, done = {}, iter(range(count)), threading.Event(), threading.Semaphore(0)
     lock = threading.Lock()
 

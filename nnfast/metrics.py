@@ -1015,7 +1015,7 @@ class Precision(_AtThresholds):
     Raises
     ------
     ValueError
-        For arguments out of range; in use, for a top_k or class_id that y_pred has no columns for.
+        For arguments out of range; when called, for a top_k or class_id that y_pred has no columns for.
 
     Examples
     --------
@@ -1067,7 +1067,7 @@ class Recall(Precision):
     Raises
     ------
     ValueError
-        For arguments out of range; in use, for a top_k or class_id that y_pred has no columns for.
+        For arguments out of range; when called, for a top_k or class_id that y_pred has no columns for.
 
     Examples
     --------
@@ -1265,7 +1265,7 @@ class AUC(_Confusion):
     Raises
     ------
     ValueError
-        For arguments out of range; in use, for another number of columns than num_labels or label_weights.
+        For arguments out of range; when called, for another number of columns than num_labels or label_weights.
 
     Examples
     --------
@@ -1557,7 +1557,7 @@ class IoU(Metric):
     Raises
     ------
     ValueError
-        For a class to be asked for that is out of range; in use, for another number of outputs than num_classes.
+        For a class to be asked for that is out of range; when called, for another number of outputs than num_classes.
 
     Examples
     --------

@@ -535,7 +535,7 @@ class Sequential:
             The loss of a batch is sum(weight * loss) / rows, as in Keras, or what the `reduction` of the loss makes of it.
         initial_epoch : int
         n_threads : int, optional
-            So many, or fewer where a step has too little work to be shared.  By default as many as pay for this network
+            Number of threads; fewer are used when a step has too little work.  By default as many as pay for this network
             on this machine now, at most its CPUs and NNFAST_NUM_THREADS.  The results are the same bits for every number.
         nonfinite : {"raise", "stop", "ignore"}
             What a loss or gradient that is not finite does: raises FloatingPointError, ends the fit with a warning, or

@@ -80,9 +80,9 @@ class Optimizer(_Options):
         Keras a fit trains and validates on the weights themselves and ends by setting them to their mean.
     ema_momentum : float in [0, 1]
     ema_overwrite_frequency : int, optional
-        Set the weights to their mean after every so many steps, too.
+        Also set the weights to their mean after each `ema_overwrite_frequency` steps.
     gradient_accumulation_steps : int of at least 2, optional
-        Add up the gradients of so many batches, also over the ends of epochs, and take a step by their mean.  A schedule
+        Add up the gradients of this number of batches, also over the ends of epochs, and take a step by their mean.  A schedule
         still counts batches, as in Keras.
 
     Order in a step: mean over batches, clipping, weight decay, the optimizer, the running mean.
@@ -504,7 +504,7 @@ class LBFGS(_Options):
         return "lbfgs", False, False
 
     def _native(self):
-        """No kernel has a part in it; that of gradient descent keeps no state."""
+        """L-BFGS runs in SciPy; the native SGD kernel, which keeps no state, is only a placeholder here."""
         return "sgd", []
 
 

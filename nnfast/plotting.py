@@ -374,7 +374,7 @@ def plot_history(history, axes=None):
     for ax, name in zip(axes, names):
         for key, label, (color, dashes) in [(name, "training", _STYLES[0]), (f"val_{name}", "validation", _STYLES[1])]:
             if key in record:
-                count = len(record[key])            # fewer than epochs where only every so many are validated
+                count = len(record[key])            # fewer than epochs where not every epoch is validated
                 every = max(len(epochs) // max(count, 1), 1)
                 ax.plot(epochs[every - 1::every][:count], record[key], color=color, linestyle=dashes, linewidth=1.8,
                         marker="o" if longest <= 30 else None, markersize=3.5, label=label)

@@ -14,7 +14,7 @@ VARIANTS = ("flat", "tree")
 
 
 def pin(threads):
-    """Gives XLA so many threads; to be called before JAX is imported."""
+    """Sets the number of threads of XLA; to be called before JAX is imported."""
     if threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     if hasattr(os, "sched_setaffinity"):

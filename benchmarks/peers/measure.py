@@ -25,7 +25,7 @@ def command(*arguments):
 
 
 def in_process(threads, *arguments):
-    """What a fresh process measures with so many threads; RuntimeError if it fails."""
+    """What a fresh process measures with this number of threads; RuntimeError if it fails."""
     process = subprocess.run(command(*arguments), cwd=ROOT, env=environment(threads), capture_output=True, text=True)
     if process.returncode:
         last = process.stderr.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]

@@ -42,7 +42,7 @@ def shuffle(int64_t[::1] order, uint64_t seed):
 def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, Py_ssize_t repeats=1, bint over_rows=False):
     """out <- a @ b; arrays of any strides that are whole numbers of items.
 
-    `repeats` makes the product so many times of factors packed once, as training does: for benchmarks.
+    With `repeats` the product is made several times from factors that are packed once, as training does: for benchmarks.
     `over_rows` tells x^T delta, whose sums run over the rows of a batch, from the other products: a is the transpose of x.
     """
     cdef Py_ssize_t item = sizeof(floating), rows = a.shape[0], k = a.shape[1], n = b.shape[1]

@@ -32,7 +32,7 @@ from nnfast._core.vectors cimport (
 cdef enum:
     K_BLOCK = 2048      # x 128 bytes of B; shorter ones, which fit the first-level cache, let C come and go (512: 10 % at 2048 columns)
     NARROW = 8          # columns up to which a product is made of dot products,
-    LONG = 128          # if they are so many bytes long
+    LONG = 128          # if they are this number of bytes long
     TILE_SUMS = 112     # room for any tile, of those too that drop out
 
 
@@ -40,7 +40,7 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
                               const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
                               floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate, Py_ssize_t tiles,
                               vec* register, height* rows, columns* registers) noexcept nogil:
-    """c (+)= sum_p a[:, p] b[p, :] for so many tiles of sizeof(rows) rows and sizeof(registers) registers, one below the other.
+    """c (+)= sum_p a[:, p] b[p, :] for a number of tiles of sizeof(rows) rows and sizeof(registers) registers, one below the other.
 
     The loop over the tiles stands here: GCC unrolls those over the rows of a tile early enough to keep the sums in
     registers only where they stand in another loop.
@@ -292,7 +292,7 @@ cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* 
 
 cdef inline void dots_of(const floating* a, Py_ssize_t a_row, const floating* b, Py_ssize_t b_row,
                          floating* c, Py_ssize_t c_row, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, vec* register) noexcept nogil:
-    """`dot_tiles` for so many columns."""
+    """`dot_tiles` for a number of columns known to the compiler."""
     if n == 1:
         dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n1*>NULL)
     elif n == 2:

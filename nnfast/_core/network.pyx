@@ -1036,7 +1036,7 @@ cdef char* address(object array) except NULL:
 
 
 cdef void copy_rows(char* out, Py_ssize_t out_row, const char* source, Py_ssize_t source_row, Py_ssize_t size, Py_ssize_t rows) noexcept nogil:
-    """`size` bytes of each row; rows lie so many bytes apart."""
+    """`size` bytes of each row; `out_row` and `source_row` are the bytes from one row to the next."""
     cdef Py_ssize_t r
     for r in range(rows):
         memcpy(out + r * out_row, source + r * source_row, size)
