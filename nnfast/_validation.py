@@ -10,7 +10,7 @@ from nnfast._core import network
 gate = _inputs.gate
 LARGEST = 2**62             # numbers; above it a product of sizes leaves Py_ssize_t
 INT64 = np.dtype(np.int64)
-CHARS = "".join(char for char in np.typecodes["All"] if np.dtype(char).str[1:] in network.SOURCES)      # dtypes the core reads
+CHARS = network.SOURCE_OF_CHAR      # of the dtypes that the core reads
 
 
 # What people call things elsewhere: as suggestions where it is not a name here.

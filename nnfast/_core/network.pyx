@@ -80,6 +80,7 @@ METRICS = metric_codes()
 OPTIMIZERS = optimizer_codes()              # name: (code, slots)
 LAYERS = layer_codes()
 SOURCES = source_codes()
+SOURCE_OF_CHAR = {char: SOURCES[np.dtype(char).str[1:]] for char in np.typecodes["All"] if np.dtype(char).str[1:] in SOURCES}
 REDUCTIONS = {"sum_over_batch_size": REDUCE_MEAN, "mean": REDUCE_MEAN, "sum": REDUCE_SUM, "mean_with_sample_weight": REDUCE_WEIGHTED}
 CONSTRAINTS = {None: FREE, "non_neg": NON_NEGATIVE, "max_norm": MAX_NORM}
 SLOTS = dict(OPTIMIZERS.values())
@@ -778,7 +779,7 @@ cdef class Network:
         cdef const double[::1] rates = learning_rate if isinstance(learning_rate, np.ndarray) else None
         if rates is not None and rates.shape[0] != stop - start:
             raise ValueError("learning_rate must be a number, or an array with one for each batch of the range")
-        self.check_x(batches.x)
+        self.open_x(batches.x, &job.x)
         self.check_y(batches.y)
         job[0] = batches.job
         job.ignores = job.ignores and is_sparse(p.objective.loss.kind)
@@ -823,11 +824,10 @@ cdef class Network:
         self.state[:] = self._backup[(1 + p.optimizer.n_slots) * p.n_params:]
         return 0
 
-    cdef int check_x(self, x) except -1:
-        """ValueError for rows that this network can not read."""
-        cdef Rows rows
+    cdef int open_x(self, x, Rows* rows) except -1:
+        """The rows of x; a ValueError for those that this network can not read."""
         cdef Py_ssize_t columns
-        read_rows(x, &rows, &columns)
+        read_rows(x, rows, &columns)
         if columns != self.plan.n_inputs:
             raise ValueError(f"x must have {self.plan.n_inputs} columns, got {columns}")
         if rows.indices == NULL and self.plan.sparse:
@@ -851,12 +851,16 @@ cdef class Network:
 
     cdef char* outputs_address(self, outputs, Py_ssize_t rows) except? NULL:
         """Where the outputs of `rows` rows go."""
+        cdef Py_buffer buffer
+        cdef bint fits
         if outputs is None:
             return NULL
-        if outputs.dtype != self.dtype or outputs.ndim != 2 or not outputs.flags.c_contiguous or not outputs.flags.writeable \
-                or len(outputs) < rows or outputs.shape[1] != self.plan.layers[self.plan.n_layers - 1].n_out:
+        PyObject_GetBuffer(outputs, &buffer, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)       # ndarray.ctypes takes longer than a small net
+        fits = buffer.ndim == 2 and buffer.shape[0] >= rows and buffer.shape[1] == self.plan.layers[self.plan.n_layers - 1].n_out
+        PyBuffer_Release(&buffer)
+        if not fits or outputs.dtype != self.dtype:
             raise ValueError("outputs must be a C-contiguous matrix of the dtype and width of the last layer, a row for each row")
-        return address(outputs)
+        return <char*>buffer.buf
 
     def job(self):
         """The word of the last job; what `help` starts from."""
@@ -896,18 +900,17 @@ cdef class Network:
         cdef Plan* p = self.plan
         cdef Job job
         cdef Work work
-        cdef Py_ssize_t bad_input = -1, bad_target = -1, columns
+        cdef Py_ssize_t bad_input = -1, bad_target = -1
         cdef const int64_t[::1] labels
         if not 0 <= start <= stop <= min(len(x), len(y), values.shape[1]) or values.shape[0] < self.n_values:
             raise ValueError("start, stop must lie in the rows given")
         if start == stop:
             return DONE, -1
-        self.check_x(x)
-        self.check_y(y)
         memset(&job, 0, sizeof(Job))
+        self.open_x(x, &job.x)
+        self.check_y(y)
         job.n_rows = stop
         job.outputs = self.outputs_address(outputs, stop)
-        read_rows(x, &job.x, &columns)
         if isinstance(y, DenseRows):
             read_rows(y, &job.y, &job.n_targets)
         else:
@@ -932,16 +935,15 @@ cdef class Network:
         cdef Plan* p = self.plan
         cdef Job job
         cdef Work work
-        cdef Py_ssize_t bad, columns
+        cdef Py_ssize_t bad
         cdef char* outputs
         if not 0 <= start <= stop <= min(len(x), len(out)):
             raise ValueError("start, stop must lie in the rows given")
         if start == stop:
             return -1
-        self.check_x(x)
         memset(&job, 0, sizeof(Job))
+        self.open_x(x, &job.x)
         job.n_rows = stop
-        read_rows(x, &job.x, &columns)
         outputs = self.outputs_address(out, stop)
         self.borrow(&work, stop - start)
         with nogil:

@@ -15,9 +15,10 @@ cdef class DenseRows:
     cdef readonly object array
 
     def __cinit__(self, array):
-        source = SOURCES.get(array.dtype.str[1:])
-        if source is None or not array.dtype.isnative or array.ndim != 2:
-            raise ValueError(f"rows must be a 2-D array of a dtype that the core reads; got shape {array.shape}, dtype {array.dtype}")
+        dtype = array.dtype
+        source = SOURCE_OF_CHAR.get(dtype.char)
+        if source is None or not dtype.isnative or array.ndim != 2:
+            raise ValueError(f"rows must be a 2-D array of a dtype that the core reads; got shape {array.shape}, dtype {dtype}")
         PyObject_GetBuffer(array, &self.buffer, PyBUF_STRIDED_RO)
         self.opened = True
         self.array = array
