@@ -328,7 +328,7 @@ def broadcast_weights(values, shape):
 def class_weights(weight, classes, sparse, y, sample_weight=None):
     """Weights of rows from a dict class -> weight, or "balanced"; a class that is missing counts 1."""
     if isinstance(weight, str) and weight == "balanced":
-        return _balanced(_classes(y, classes, sparse), sample_weight)
+        return balanced(_classes(y, classes, sparse), sample_weight)
     if not hasattr(weight, "items"):
         raise TypeError(f'class_weight must be a dict from class to weight, or "balanced"; got {weight!r}.')
     table = np.ones(classes if classes > 1 else 2)
@@ -366,7 +366,7 @@ def _classes(y, classes, sparse):
     return (column > 0).astype(np.int64)
 
 
-def _balanced(classes, sample_weight):
+def balanced(classes, sample_weight):
     """rows / (classes present * rows of the class), each row counted with its weight; 1 where the class is below 0."""
     counted = classes >= 0
     _, place, rows = np.unique(classes[counted], return_inverse=True, return_counts=True)

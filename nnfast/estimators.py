@@ -441,14 +441,10 @@ class _Native(_Versioned):
             raise ValueError("class_weight must be None for multilabel y, whose rows have no one class. Use sample_weight.")
         places = y[:, 0].astype(int) if y.shape[1] == 1 else y.argmax(axis=1)
         if isinstance(self.class_weight, str):
-            chosen = slice(None) if rows is None else rows
-            weights = None if sample_weight is None else sample_weight[chosen]
-            counts = np.bincount(places[chosen], weights, len(self.classes_))
-            present, table = counts > 0, np.ones(len(counts))
-            table[present] = counts[present].sum() / (present.sum() * counts[present])
-        else:
-            table = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-        return table[places]
+            chosen, weights = slice(None) if rows is None else rows, np.ones(len(places))
+            weights[chosen] = check.balanced(places[chosen], None if sample_weight is None else sample_weight[chosen])
+            return weights
+        return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)[places]
 
     # -- training ----------------------------------------------------------------------------------------------------
 

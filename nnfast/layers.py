@@ -391,7 +391,7 @@ def _columns(value, name):
     return float(array) if array.ndim == 0 else tuple(array.tolist())
 
 
-def _affine(shift, factor, offset, *ends):
+def _range_after(shift, factor, offset, *ends):
     """In which interval (x - shift) factor + offset of all columns lies, for x between the ends."""
     with np.errstate(invalid="ignore"):         # an end at infinity times 0
         values = [(end - np.asarray(shift)) * factor + offset for end in ends]
@@ -434,7 +434,7 @@ class Rescaling(Layer):
         return [np.zeros(n), _over(self.scale, n, "scale of Rescaling"), _over(self.offset, n, "offset of Rescaling")]
 
     def _range(self, low, high):
-        return _affine(0, np.asarray(self.scale), np.asarray(self.offset), low, high)
+        return _range_after(0, np.asarray(self.scale), np.asarray(self.offset), low, high)
 
 
 @dataclass(frozen=True, repr=False)

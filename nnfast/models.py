@@ -353,8 +353,6 @@ class Sequential:
     def _own(self, optimizer):
         object.__setattr__(optimizer, "_model", weakref.ref(self))
 
-    _advised = True         # of a model from a file
-
     def _advise(self):
         """Warns of a loss or of metrics that do not fit the outputs of the last layer."""
         self._advised = True
@@ -509,9 +507,9 @@ class Sequential:
         Parameters
         ----------
         x : array (n, columns), or (n, ...) behind Flatten
-            An array, a tensor, a frame of numbers and booleans (pandas, polars, Arrow; what is missing is NaN) or nested lists;
-            no data set or loader.  Any real dtype.  Integers, float32 and float64 in two dimensions are read where they lie, in any strides,
-            without a copy; so are C-contiguous images behind Flatten.
+            An array, a tensor, a frame of numbers and booleans (pandas, polars, Arrow; what is missing is NaN) or nested
+            lists; no data set or loader.  Any real dtype.  Integers, float32 and float64 in two dimensions are read where
+            they lie, in any strides, without a copy; so are C-contiguous images behind Flatten.
         y : array (n,) of integer labels for a sparse loss, else (n, outputs)
         batch_size : int, optional
             32 by default; the last batch may be smaller.
@@ -601,7 +599,7 @@ class Sequential:
             n_batches = -(-rows // batch_size)
             self.stop_training = False
             hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": n_batches, "verbose": verbose})
-            names = ["loss", *(name for name, _, _ in self._metrics)]
+            names = self.metrics_names
             self._logged = names if validation is None else [*names, *(f"val_{name}" for name in names)]
             run = _Run(self, hooks, _Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads, _nonfinite(nonfinite, hooks),
                        None if max_seconds is None else begun + max_seconds)
