@@ -157,7 +157,7 @@ class Source:
     @property
     def width(self):
         """Of the last array."""
-        return self.widths[-1] if self.widths else math.prod(self.model._shape_of_rows())
+        return self.widths[-1] if self.widths else math.prod(self.model.input_shape[1:])
 
     def weight(self, array, what):
         """Adds an array of weights of the layer that is the last of the plan; its name, 0 of None."""
@@ -197,13 +197,13 @@ class Source:
             body.append(f"${{name}}_{function}({', '.join(arguments)});")
         used = dict.fromkeys(function for function, *_ in self.steps)
         file = Template(FILE).safe_substitute(
-            plan=textwrap.fill(" -> ".join([f"x[{math.prod(self.model._shape_of_rows())}]", *self.plan, f"out[{self.width}]"]), 110,
+            plan=textwrap.fill(" -> ".join([f"x[{math.prod(self.model.input_shape[1:])}]", *self.plan, f"out[{self.width}]"]), 110,
                                initial_indent=" *     ", subsequent_indent=" *     "),
             version=__version__, arrays="".join(self.arrays), functions="".join(FUNCTIONS[function] for function in used),
             body="\n".join(f"    {line}" for line in body))
         return Template(file).substitute(
             name=self.name, NAME=self.name.upper(), real="float" if self.suffix else "double", f=self.suffix,
-            n_inputs=math.prod(self.model._shape_of_rows()), n_outputs=self.width, stack=sum(sizes.values()) * self.model.dtype.itemsize)
+            n_inputs=math.prod(self.model.input_shape[1:]), n_outputs=self.width, stack=sum(sizes.values()) * self.model.dtype.itemsize)
 
 
 def _dense(source, layer, kernel, bias=None):

@@ -32,7 +32,7 @@ class Graph:
     def __init__(self, model):
         self.model, self.dtype = model, model.dtype
         self.nodes, self.weights = [], []
-        self.shape = model._shape_of_rows()
+        self.shape = model.input_shape[1:]
         self.units = math.prod(self.shape)      # columns of what the last layer gave
         self.last = "x" if len(self.shape) == 1 else self.node("Flatten", "x", axis=1)      # its name; flat from the start
 

@@ -5,7 +5,6 @@ untrained model has on the same batch, with the same random numbers: what the st
 the first step and follows the rates without the noise of batches.  Its running mean lags, so its steepest place says
 little; the rate at 60 % of its fall hardly depends on noise, on either end of the range, or on the shape of the curve.
 """
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,10 +111,7 @@ def find_learning_rate(model, x, y, *, batch_size=32, start=1e-6, end=10.0, step
     check.at_least_one_row(x)
     if weights is not None:
         check.same_length(x, weights, "x", "sample_weight")
-    twin, untrained = copy.deepcopy(model), copy.deepcopy(model)
-    for copied in twin, untrained:
-        copied._ready(x)
-        copied._tally.drop_others()             # functions that can not do with a batch, say
+    twin, untrained = model._bare_copy(x), model._bare_copy(x)
     rng, rows, left = np.random.default_rng(seed), [], np.empty(0, np.int64)
     while len(rows) < steps:
         if len(left) == 0:

@@ -1,7 +1,5 @@
 """What callbacks get as their model from an estimator: the words of Sequential that callbacks use, on scikit-learn's attributes."""
-import contextlib
-
-from nnfast import _validation as check, saving
+from nnfast import _model_file, _validation as check
 
 
 class _Score:
@@ -51,13 +49,10 @@ class Watched:
     optimizer : object with `learning_rate`
     """
 
-    _metrics = [("score", _Score(), False)]
+    metrics_names, metrics = ["loss", "score"], [_Score()]
 
     def __init__(self, estimator, optimizer):
         self.estimator, self.optimizer, self.stop_training = estimator, _Rate(estimator, optimizer), False
-
-    def _opened(self):
-        return contextlib.nullcontext()
 
     def close(self):
         """Lets the estimator go, when its fit has ended."""
@@ -78,7 +73,7 @@ class Watched:
 
     def save_weights(self, path):
         """Writes the weight arrays to a file, as `Sequential.save_weights`."""
-        saving.save_weights(self, path)
+        _model_file.save_weights(path, self.get_weights())
 
     def save(self, path):
         """Refused: an estimator is more than its network."""

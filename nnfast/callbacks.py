@@ -11,6 +11,7 @@ A hook may use its model as it likes, but for fit, compile and build: no step is
 and reaches its caller; the model keeps the weights of the last step.  Of Keras' hooks those of single batches of
 evaluation and prediction are absent, as these are not done by batches.
 """
+import contextlib
 import copy
 import os
 import warnings
@@ -114,17 +115,27 @@ class Callback:
 
 
 class CallbackList:
-    """The callbacks of a fit as one."""
+    """The callbacks of a fit as one.
 
-    def __init__(self, callbacks, model, params):
+    Parameters
+    ----------
+    callbacks : list of callbacks, a callback or None
+    model : Sequential, or what an estimator shows of itself
+    params : dict
+        What `Callback.set_params` gets.
+    opened : function, optional
+        Makes a context manager in which hooks run.
+    """
+
+    def __init__(self, callbacks, model, params, opened=contextlib.nullcontext):
         given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
         for callback in given:
             if isinstance(callback, type) or not callable(getattr(callback, "set_model", None)):
                 raise TypeError(f"callbacks must be objects of nnfast.callbacks, or of a class derived from Callback; got {callback!r}.")
-        self.callbacks, self.model = given, model
+        self.callbacks, self.opened = given, opened
         self.hooks = {name: [hook for callback in given if (hook := self._hook(callback, name)) is not None] for name in HOOKS}
         self.by_batch = bool(self.hooks["on_train_batch_begin"] or self.hooks["on_train_batch_end"])
-        with model._opened():
+        with opened():
             for callback in given:
                 callback.set_params(params)
                 callback.set_model(model)
@@ -141,7 +152,7 @@ class CallbackList:
     def call(self, name, *arguments):
         """Calls a hook of all callbacks, in their order."""
         if self.hooks[name]:
-            with self.model._opened():
+            with self.opened():
                 for hook in self.hooks[name]:
                     hook(*arguments)
 
@@ -223,7 +234,7 @@ class _Monitor(Callback):
         name = self.monitor.removeprefix("val_")
         if name == "loss":
             return False
-        for known, metric, _ in self.model._metrics:
+        for known, metric in zip(self.model.metrics_names[1:], self.model.metrics):
             if known == name:
                 rises = getattr(type(metric), "_rises", None)
                 if rises is not None:

@@ -29,7 +29,7 @@ class MaxNorm:
     def __post_init__(self):
         object.__setattr__(self, "max_value", check.positive(self.max_value, "max_value"))
 
-    def _native(self):
+    def _name_and_limit(self):
         return "max_norm", self.max_value
 
 
@@ -44,7 +44,7 @@ class NonNeg:
     NonNeg()
     """
 
-    def _native(self):
+    def _name_and_limit(self):
         return "non_neg", 0.0
 
 

@@ -74,7 +74,7 @@ def _not_finite(X, row, name):
     return check.not_finite(X[[row]].toarray(), 0, name, row) if issparse(X) else check.not_finite(np.asarray(X), row, name)
 
 
-class _Data:
+class _Rows:
     """Rows in the form the core reads."""
 
     def __init__(self, X, y, weights, rows, sparse):
@@ -120,7 +120,7 @@ class _Attached:
         return coefs, intercepts
 
 
-class _Run:
+class _Hooks:
     """The callbacks of a fit, and what they have seen and asked for."""
 
     def __init__(self, estimator, given, batches):
@@ -158,7 +158,7 @@ class _Versioned:
         super().__setstate__(state)
 
 
-class _Native(_Versioned):
+class _NativeMLP(_Versioned):
     """What both estimators replace of scikit-learn's."""
 
     _attached = None
@@ -204,7 +204,7 @@ class _Native(_Versioned):
     @staticmethod
     def _takes_logs(loss):
         """Whether a loss of nnfast takes logarithms: what comes before an exponential output."""
-        return getattr(loss, "_kernel", None) in LOG_LINK
+        return getattr(loss, "_kernel_name", None) in LOG_LINK
 
     def _link(self):
         """The activation of the outputs that the loss of a regressor asks for."""
@@ -396,7 +396,7 @@ class _Native(_Versioned):
         if loss is not None:
             last = NAMES.get(self.out_activation_, self.out_activation_)
             self._check_task(loss)
-            kernel, fused, function = loss._native(last, units, network.dtype)
+            kernel, fused, function = loss._for_network(last, units, network.dtype)
             if loss.reduction != losses.DEFAULT:
                 reduction = core.REDUCTIONS[loss.reduction]
             network.set_loss(kernel, fused or self._takes_logs(loss), [], reduction, function, loss._whole)
@@ -431,7 +431,7 @@ class _Native(_Versioned):
             loss = losses.Poisson()
             loss._check_targets(y if rows is None else y[rows], "y")
             constants = (xlogy(y, y) - y).sum(axis=1)
-        data = _Data(X, check.numeric(y, "y"), sample_weight, rows, self._attached.network.sparse)
+        data = _Rows(X, check.numeric(y, "y"), sample_weight, rows, self._attached.network.sparse)
         data.constants = constants
         return data
 
@@ -592,7 +592,7 @@ class _Native(_Versioned):
                 warnings.warn("Got `batch_size` less than 1 or larger than "
                               "sample size. It is going to be clipped", stacklevel=2)
             batch_size = int(np.clip(self.batch_size, 1, count))
-        run = _Run(self, [] if incremental else self.callbacks, -(-count // batch_size))
+        run = _Hooks(self, [] if incremental else self.callbacks, -(-count // batch_size))
         try:
             self._begin()
             self._epochs(data, batch_size, held_out, incremental, run)
@@ -892,7 +892,7 @@ OF_CLASSIFIER = """    loss : "log_loss", or name, class or instance of nnfast.l
 """
 
 
-class MLPClassifier(_Native, neural_network.MLPClassifier):
+class MLPClassifier(_NativeMLP, neural_network.MLPClassifier):
     __doc__ = f"""A multi-layer perceptron that classifies: scikit-learn's, trained natively.
 
     Two classes have one logistic output, several labels a row a logistic output each, more classes a softmax.
@@ -957,7 +957,7 @@ class MLPClassifier(_Native, neural_network.MLPClassifier):
             return super().partial_fit(X, y, sample_weight, classes)
 
 
-class MLPRegressor(_Native, neural_network.MLPRegressor):
+class MLPRegressor(_NativeMLP, neural_network.MLPRegressor):
     __doc__ = f"""A multi-layer perceptron for numbers: scikit-learn's, trained natively.
 
     Parameters
@@ -1098,7 +1098,7 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
         ValueError
             What the fit of the first member that failed raised.
         """
-        if not isinstance(self.model, _Native):
+        if not isinstance(self.model, _NativeMLP):
             raise TypeError(f"model must be an MLPClassifier or MLPRegressor of nnfast, which scikit-learn can clone with other seeds; "
                             f"got {self.model!r}. Train several Sequential by nnfast.fit_many, and take the mean of what they predict.")
         rng = check_random_state(self.random_state)

@@ -43,7 +43,7 @@ def layers_and_arrays(model):
         if not np.isfinite(array).all():
             raise ValueError(f"weights must be finite to be passed on; get_weights()[{i}] holds NaN or infinity. "
                              f"Train again or use set_weights.")
-    left, width, pairs = iter(weights), math.prod(model._shape_of_rows()), []
+    left, width, pairs = iter(weights), math.prod(model.input_shape[1:]), []
     for layer in model.layers:
         own = [next(left) for _ in layer._shapes(width)]
         if not layer._moves_state:

@@ -16,7 +16,7 @@ BLOCK_ROWS = 8192               # rows that adapt reads at once
 class Layer:
     """What all layers have; not for use on its own.
 
-    A description says how the core is to make the layer (`_native`), with which first values (`_first_weights`, `_first_state`)
+    A description says how the core is to make the layer (`_plan_entry`), with which first values (`_first_weights`, `_first_state`)
     and what holds for its weights (`_penalties`, `_constraints`, `_multiplier`).
     """
 
@@ -30,7 +30,7 @@ class Layer:
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "_model"}
 
-    def _native(self):
+    def _plan_entry(self):
         """The layer as `Network` takes it, or None if it makes no numbers."""
         return
 
@@ -177,7 +177,7 @@ class Dense(Layer):
             learning_rate_multiplier=check.number(learning_rate_multiplier, "learning_rate_multiplier", 0),
         )
 
-    def _native(self):
+    def _plan_entry(self):
         return self.units, core.ACTIVATIONS[self.activation], self.use_bias
 
     def _width(self, n):
@@ -212,7 +212,7 @@ class Dense(Layer):
     @property
     def _constraints(self):
         given = (self.kernel_constraint, self.bias_constraint if self.use_bias else None)
-        return tuple((None, 0.0) if each is None else each._native() for each in given)
+        return tuple((None, 0.0) if each is None else each._name_and_limit() for each in given)
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -235,7 +235,7 @@ class Activation(Layer):
     def __init__(self, activation):
         self._set(activation=activations.get(activation))
 
-    def _native(self):
+    def _plan_entry(self):
         return 0, core.ACTIVATIONS[self.activation], False
 
     def _range(self, low, high):
@@ -270,7 +270,7 @@ class Dropout(Layer):
     def __post_init__(self):
         self._set(rate=check.number(self.rate, "rate", 0, 1, open_high=True))
 
-    def _native(self):
+    def _plan_entry(self):
         return "dropout", self.rate
 
     def _range(self, low, high):
@@ -300,7 +300,7 @@ class GaussianNoise(Layer):
     def __post_init__(self):
         self._set(stddev=check.number(self.stddev, "stddev", 0))
 
-    def _native(self):
+    def _plan_entry(self):
         return "noise", self.stddev
 
     def _range(self, low, high):
@@ -345,7 +345,7 @@ class LayerNormalization(_Affine):
     array([[-1., -1.,  1.,  1.]], dtype=float32)
     """
 
-    def _native(self):
+    def _plan_entry(self):
         return "layer_norm", self.epsilon, self.center, self.scale
 
 
@@ -376,7 +376,7 @@ class BatchNormalization(_Affine):
         super().__post_init__()
         self._set(momentum=check.number(self.momentum, "momentum", 0, 1))
 
-    def _native(self):
+    def _plan_entry(self):
         return "batch_norm", self.epsilon, self.center, self.scale, self.momentum
 
     def _first_state(self, n):
@@ -427,7 +427,7 @@ class Rescaling(Layer):
     def __post_init__(self):
         self._set(scale=_columns(self.scale, "scale"), offset=_columns(self.offset, "offset"))
 
-    def _native(self):
+    def _plan_entry(self):
         return ("scale",)
 
     def _first_state(self, n):
@@ -499,7 +499,7 @@ class Normalization(Layer):
             raise ValueError("x must be finite, and its variance too: it holds NaN or infinity, or numbers whose squares exceed the range of float64.")
         self._set(mean=tuple(total.ravel().tolist()), variance=tuple(squares.ravel().tolist()))
 
-    def _native(self):
+    def _plan_entry(self):
         if self.mean is None:
             raise ValueError("Normalization must know its data before the model is built: call its adapt(x) first, or give mean and variance.")
         return ("scale",)
@@ -531,7 +531,7 @@ class PReLU(Layer):
     def __post_init__(self):
         self._set(alpha_initializer=initializers.get(self.alpha_initializer))
 
-    def _native(self):
+    def _plan_entry(self):
         return ("prelu",)
 
     def _range(self, low, high):
@@ -539,3 +539,8 @@ class PReLU(Layer):
 
     def _first_weights(self):
         return {"alpha": self.alpha_initializer}
+
+
+def shape_of_rows(layers, n_inputs):
+    """The shape of a row of x: that of Input, or (n_inputs,)."""
+    return layers[0].shape if isinstance(layers[0], Input) else (n_inputs,)

@@ -24,7 +24,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nnfast import _validation as check
-from nnfast._core import network
+from nnfast._core import network as core
+from nnfast._differences import row_mismatch
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 DEFAULT = "sum_over_batch_size"
@@ -357,11 +358,11 @@ class Loss:
         """Whether rows of a batch are reduced together, so that the loss of a batch is no mean of rows."""
         return self.axis not in (-1, 1)
 
-    def _native(self, last_activation, units, dtype):
+    def _for_network(self, last_activation, units, dtype):
         """What `Network.set_loss` wants: the kernel, whether it takes the input of the last activation, and a Python loss."""
         if self.reduction in ("none", None):
             raise ValueError("training needs one number: reduction must be 'sum_over_batch_size', 'mean', 'sum' or 'mean_with_sample_weight'.")
-        return network.LossKernel(network.CUSTOM_LOSSES["python"]), False, self._whole_batch if self._whole else self._batch
+        return core.LossKernel(core.CUSTOM_LOSSES["python"]), False, self._whole_batch if self._whole else self._batch
 
     def _targets(self, y, units, name):
         """y for a network of `units` outputs, checked, and without a copy where that is possible.
@@ -399,8 +400,6 @@ class Loss:
     def _called(self, y, p):
         """`call`, its results checked; its gradient compared with differences the first time."""
         if self._needs_check:
-            from nnfast.gradcheck import row_mismatch
-
             mismatch = row_mismatch(self._results, np.asarray(y, self._dtype_of_check), p, dtype=self._dtype_of_check)
             if mismatch is not None:
                 raise ValueError(f"the gradient of {self!r} must be that of its values: {mismatch}. "
@@ -486,10 +485,10 @@ def _one_or_list(value, name, checked):
     return [checked(each, f"each {name}") for each in value]
 
 
-class _Native(Loss):
+class _KernelLoss(Loss):
     """A loss with a kernel in _core/losses.pxd.
 
-    `_kernel` names it, `_settings` are its numbers, `_by_column(n)` a number for each of n columns or None.  Each
+    `_kernel_name` names it, `_settings` are its numbers, `_by_column(n)` a number for each of n columns or None.  Each
     declares the targets it has, `_truth`, and what it trains for, `_tasks`.
     """
 
@@ -498,7 +497,7 @@ class _Native(Loss):
     _native_metrics = True
     _needs_check = False
     _takes_batch = False            # whether it may reduce the rows of a batch in training
-    _kernel = None
+    _kernel_name = None
     _logits = False                 # whether there is a kernel of that name + "_logits"
     _reach_of_logits = LINE         # what they must be able to be
     from_logits = False
@@ -551,8 +550,8 @@ class _Native(Loss):
         kernels = self.__dict__.setdefault("_kernels", {})
         kernel = kernels.get((n, from_logits))
         if kernel is None:
-            code = network.LOSSES[self._kernel + ("_logits" if from_logits else "")]
-            kernel = kernels[n, from_logits] = network.LossKernel(code, self._settings_for(n), self._by_column(n))
+            code = core.LOSSES[self._kernel_name + ("_logits" if from_logits else "")]
+            kernel = kernels[n, from_logits] = core.LossKernel(code, self._settings_for(n), self._by_column(n))
         return kernel
 
     def _settings_for(self, n):
@@ -563,8 +562,8 @@ class _Native(Loss):
             return super()._rows(y, p, delta, values, scale)
         return self._kernel_for(p.shape[-1], self.from_logits)(y, p, delta, values.reshape(-1), scale)
 
-    def _native(self, last_activation, units, dtype):
-        given = super()._native(last_activation, units, dtype)
+    def _for_network(self, last_activation, units, dtype):
+        given = super()._for_network(last_activation, units, dtype)
         if self._whole:
             if not self._takes_batch:
                 raise ValueError(f"the axis of {self!r} must be that of the outputs in training, -1 or 1; got {self.axis}.")
@@ -573,7 +572,7 @@ class _Native(Loss):
         return self._kernel_for(units, fused or self.from_logits), fused, None
 
 
-class _Plain(_Native):
+class _Plain(_KernelLoss):
     """A loss without options; its reduction may be the first argument, as in Keras."""
 
     def __init__(self, reduction=DEFAULT):
@@ -593,7 +592,7 @@ class MeanSquaredError(_Plain):
     array([1., 3.])
     """
 
-    _kernel = "mean_squared_error"
+    _kernel_name = "mean_squared_error"
     _truth, _tasks = REAL, EVERY_TASK
 
 
@@ -609,7 +608,7 @@ class MeanAbsoluteError(_Plain):
     2.0
     """
 
-    _kernel = "mean_absolute_error"
+    _kernel_name = "mean_absolute_error"
     _truth, _tasks = REAL, EVERY_TASK
 
 
@@ -623,7 +622,7 @@ class MeanAbsolutePercentageError(_Plain):
     37.5
     """
 
-    _kernel = "mean_absolute_percentage_error"
+    _kernel_name = "mean_absolute_percentage_error"
     _truth, _tasks = REAL, (REGRESSION,)
 
 
@@ -639,12 +638,12 @@ class MeanSquaredLogarithmicError(_Plain):
     0.240226
     """
 
-    _kernel = "mean_squared_logarithmic_error"
+    _kernel_name = "mean_squared_logarithmic_error"
     _truth, _tasks, _outputs = COUNTS, (REGRESSION,), NOT_NEGATIVE
     _remedy = "End the model with activation='softplus' or 'exponential'."
 
 
-class Huber(_Native):
+class Huber(_KernelLoss):
     """e^2 / 2 where |e| <= delta, else delta |e| - delta^2 / 2, e = y_pred - y_true: the mean over the last axis.
 
     Parameters
@@ -663,7 +662,7 @@ class Huber(_Native):
     1.3125
     """
 
-    _kernel = "huber"
+    _kernel_name = "huber"
     _truth, _tasks = REAL, EVERY_TASK
 
     def __init__(self, delta=1.0, *, reduction=DEFAULT):
@@ -674,7 +673,7 @@ class Huber(_Native):
         return (self.delta, 1.0)
 
 
-class SmoothL1(_Native):
+class SmoothL1(_KernelLoss):
     """Huber(beta) / beta: |e| - beta / 2, and e^2 / (2 beta) where |e| < beta.  PyTorch's.
 
     Parameters
@@ -696,7 +695,7 @@ class SmoothL1(_Native):
         self.beta = check.number(beta, "beta", 0)
 
     @property
-    def _kernel(self):
+    def _kernel_name(self):
         return "huber" if self.beta > 0 else "mean_absolute_error"
 
     def _settings(self):
@@ -713,11 +712,11 @@ class LogCosh(_Plain):
     0.433781
     """
 
-    _kernel = "log_cosh"
+    _kernel_name = "log_cosh"
     _truth, _tasks = REAL, EVERY_TASK
 
 
-class Quantile(_Native):
+class Quantile(_KernelLoss):
     """q e where e = y_true - y_pred >= 0, else (q - 1) e: least at the q-quantile of the truth.  The pinball loss.
 
     With q = 0.9 a prediction below the truth costs nine times one above.  The gradient is 0 where they are equal.
@@ -740,7 +739,7 @@ class Quantile(_Native):
     array([0.16666667])
     """
 
-    _kernel = "quantile"
+    _kernel_name = "quantile"
     _truth, _tasks = REAL, (REGRESSION,)
 
     def __init__(self, q=0.5, *, reduction=DEFAULT):
@@ -766,7 +765,7 @@ class Quantile(_Native):
         return super()._targets(y, units, name)
 
 
-class Expectile(_Native):
+class Expectile(_KernelLoss):
     """q e^2 where e = y_true - y_pred >= 0, else (1 - q) e^2: the squared error with a side.
 
     Parameters
@@ -785,7 +784,7 @@ class Expectile(_Native):
     0.5
     """
 
-    _kernel = "expectile"
+    _kernel_name = "expectile"
     _truth, _tasks = REAL, (REGRESSION,)
 
     def __init__(self, q=0.5, *, reduction=DEFAULT):
@@ -796,7 +795,7 @@ class Expectile(_Native):
         return (self.q,)
 
 
-class CosineSimilarity(_Native):
+class CosineSimilarity(_KernelLoss):
     """-sum(y_true y_pred) / (|y_true| |y_pred|): -1 where the directions are the same; lengths count at least 1e-7.
 
     Parameters
@@ -810,7 +809,7 @@ class CosineSimilarity(_Native):
     -1.0
     """
 
-    _kernel = "cosine_similarity"
+    _kernel_name = "cosine_similarity"
     _truth, _tasks = REAL, (REGRESSION, MULTILABEL, CLASSES)
     _least_units = 2
     _for_one_output = "MeanSquaredError"
@@ -835,13 +834,13 @@ class KLDivergence(_Plain):
     0.143841
     """
 
-    _kernel = "kl_divergence"
+    _kernel_name = "kl_divergence"
     _truth, _tasks, _outputs = SHARES, (CLASSES,), UNIT
     _least_units = 2
     _probabilities = "softmax"
 
 
-class Poisson(_Native):
+class Poisson(_KernelLoss):
     """mean(y_pred - y_true log(y_pred + 1e-7)) of rates, or mean(exp(y_pred) - y_true y_pred) of their logarithms.
 
     Parameters
@@ -869,7 +868,7 @@ class Poisson(_Native):
         self.log_input = bool(log_input)
 
     @property
-    def _kernel(self):
+    def _kernel_name(self):
         return "poisson_log" if self.log_input else "poisson"
 
     @property
@@ -901,7 +900,7 @@ class GaussianNLL(_Plain):
     0.5
     """
 
-    _kernel = "gaussian_nll"
+    _kernel_name = "gaussian_nll"
     _truth, _tasks, _reach = REAL, (REGRESSION,), LINE
     _native_metrics = False         # they see the means
 
@@ -935,11 +934,11 @@ class Gamma(_Plain):
     2.0
     """
 
-    _kernel = "gamma"
+    _kernel_name = "gamma"
     _truth, _tasks, _reach = POSITIVE, (REGRESSION,), LINE
 
 
-class Tweedie(_Native):
+class Tweedie(_KernelLoss):
     """mean(m^(2-k) / (2-k) - y_true m^(1-k) / (1-k)), m = exp(y_pred), k = power: half of Tweedie's deviance.
 
     power 0 is half the squared error of exp(y_pred), 1 Poisson(log_input=True), 2 Gamma; between 1 and 2 many zeros and
@@ -964,7 +963,7 @@ class Tweedie(_Native):
         self.power = check.number(power, "power")
 
     @property
-    def _kernel(self):
+    def _kernel_name(self):
         return {1.0: "poisson_log", 2.0: "gamma"}.get(self.power, "tweedie")
 
     @property
@@ -1004,7 +1003,7 @@ class Hinge(_Margin):
     0.25
     """
 
-    _kernel = "hinge"
+    _kernel_name = "hinge"
 
 
 class SquaredHinge(_Margin):
@@ -1017,7 +1016,7 @@ class SquaredHinge(_Margin):
     0.125
     """
 
-    _kernel = "squared_hinge"
+    _kernel_name = "squared_hinge"
 
 
 class CategoricalHinge(_Plain):
@@ -1030,14 +1029,14 @@ class CategoricalHinge(_Plain):
     0.5
     """
 
-    _kernel = "categorical_hinge"
+    _kernel_name = "categorical_hinge"
     _truth, _tasks = SHARES, (CLASSES,)
 
 
 # -- probabilities -----------------------------------------------------------------------------------------------------
 
 
-class BinaryCrossentropy(_Native):
+class BinaryCrossentropy(_KernelLoss):
     """-mean (w y log p + (1 - y) log(1 - p)) over the axis: each output is a question of its own, y in [0, 1].
 
     Targets outside of [0, 1] are refused, as by every loss of probabilities; 5e-7 beyond the ends is allowed for the
@@ -1063,7 +1062,7 @@ class BinaryCrossentropy(_Native):
     0.2876821
     """
 
-    _kernel = "binary_crossentropy"
+    _kernel_name = "binary_crossentropy"
     _truth, _tasks = SHARES, (BINARY, MULTILABEL, CLASSES)
     _logits = True
     _matching_activation = "sigmoid"
@@ -1084,7 +1083,7 @@ class BinaryCrossentropy(_Native):
         return self.pos_weight if isinstance(self.pos_weight, list) else [self.pos_weight] * n if self.pos_weight != 1 else None
 
 
-class BinaryFocalCrossentropy(_Native):
+class BinaryFocalCrossentropy(_KernelLoss):
     """BinaryCrossentropy times (1 - t)^gamma, t the probability of the truth: easy answers count less; y in [0, 1].
 
     Parameters
@@ -1106,7 +1105,7 @@ class BinaryFocalCrossentropy(_Native):
     0.0179801
     """
 
-    _kernel = "binary_focal_crossentropy"
+    _kernel_name = "binary_focal_crossentropy"
     _truth, _tasks = SHARES, (BINARY, MULTILABEL, CLASSES)
     _logits = True
 
@@ -1124,7 +1123,7 @@ class BinaryFocalCrossentropy(_Native):
         return (1 - self.label_smoothing, self.label_smoothing / 2, self.gamma, self.alpha if self.apply_class_balancing else -1)
 
 
-class _Categorical(_Native):
+class _Categorical(_KernelLoss):
     """Targets one-hot, or shares of the classes."""
 
     _truth, _tasks = SHARES, (CLASSES,)
@@ -1159,7 +1158,7 @@ class CategoricalCrossentropy(_Categorical):
     0.2876821
     """
 
-    _kernel = "categorical_crossentropy"
+    _kernel_name = "categorical_crossentropy"
     _matching_activation = "softmax"
 
     def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, *, reduction=DEFAULT):
@@ -1189,7 +1188,7 @@ class CategoricalFocalCrossentropy(_Categorical):
     0.004495
     """
 
-    _kernel = "categorical_focal_crossentropy"
+    _kernel_name = "categorical_focal_crossentropy"
 
     def __init__(self, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1, *, reduction=DEFAULT):
         super().__init__(reduction=reduction)
@@ -1208,7 +1207,7 @@ class CategoricalFocalCrossentropy(_Categorical):
         return self.alpha if isinstance(self.alpha, list) else [self.alpha] * n
 
 
-class SparseCategoricalCrossentropy(_Native):
+class SparseCategoricalCrossentropy(_KernelLoss):
     """CategoricalCrossentropy for integer labels: -log(p_label / sum p), without a one-hot matrix.
 
     Parameters
@@ -1227,7 +1226,7 @@ class SparseCategoricalCrossentropy(_Native):
     0.2876821
     """
 
-    _kernel = "sparse_categorical_crossentropy"
+    _kernel_name = "sparse_categorical_crossentropy"
     _logits = True
     _matching_activation = "softmax"
     _sparse = True
@@ -1253,7 +1252,7 @@ class SparseCategoricalCrossentropy(_Native):
 # -- overlaps ----------------------------------------------------------------------------------------------------------
 
 
-class Dice(_Native):
+class Dice(_KernelLoss):
     """1 - 2 sum(y p) / (sum y + sum p + 1e-7): how little two sets overlap, y and p in [0, 1].
 
     Parameters
@@ -1272,7 +1271,7 @@ class Dice(_Native):
     0.090909
     """
 
-    _kernel = "tversky"
+    _kernel_name = "tversky"
     _truth, _tasks, _outputs = SHARES, (BINARY, MULTILABEL, CLASSES), UNIT
     _takes_batch = True
 
@@ -1284,7 +1283,7 @@ class Dice(_Native):
         return (0.5, 0.5, 0.5)
 
 
-class Tversky(_Native):
+class Tversky(_KernelLoss):
     """1 - I / (I + alpha sum y (1 - p) + beta sum p (1 - y) + 1e-7), I = sum y p: Dice with a price for each side.
 
     y and p lie in [0, 1].
@@ -1307,7 +1306,7 @@ class Tversky(_Native):
     0.428571
     """
 
-    _kernel = "tversky"
+    _kernel_name = "tversky"
     _truth, _tasks, _outputs = SHARES, (BINARY, MULTILABEL, CLASSES), UNIT
     _takes_batch = True
 
@@ -1354,33 +1353,33 @@ class Custom(Loss):
     def __init__(self, function, *, check_gradient=True, reduction=DEFAULT):
         super().__init__(reduction=reduction, check_gradient=check_gradient)
         self.function = function
-        self._kernel = None
+        self._c_kernel = None
         if _is_low_level(function):
             self._dtype_of_check = check.c_signature(function.signature)
-            self._kernel = network.LossKernel(network.CUSTOM_LOSSES["c"], function=function)
+            self._c_kernel = core.LossKernel(core.CUSTOM_LOSSES["c"], function=function)
         elif not callable(function):
             raise TypeError(f"function must be callable as (y_true, y_pred) -> (values, gradient), or a scipy.LowLevelCallable; got {function!r}.")
 
     def call(self, y_true, y_pred):
         """Values and gradients of rows from the function."""
-        if self._kernel is None:
+        if self._c_kernel is None:
             return self.function(y_true, y_pred)
         y, p = (np.ascontiguousarray(array, self._dtype_of_check) for array in (y_true, y_pred))
         values, gradient = np.empty(len(p)), np.empty_like(p)
-        self._kernel(y, p, gradient, values, 1.)
+        self._c_kernel(y, p, gradient, values, 1.)
         return values, gradient
 
-    def _native(self, last_activation, units, dtype):
-        if self._kernel is None:
-            return super()._native(last_activation, units, dtype)
-        super()._native(last_activation, units, dtype)
+    def _for_network(self, last_activation, units, dtype):
+        if self._c_kernel is None:
+            return super()._for_network(last_activation, units, dtype)
+        super()._for_network(last_activation, units, dtype)
         if dtype != self._dtype_of_check:
             raise ValueError(f"the C function of the loss works in {np.dtype(self._dtype_of_check).name}, the model in {dtype}: write it for the "
                              f"dtype of the model, or make the model with dtype={np.dtype(self._dtype_of_check).name!r}.")
-        return self._kernel, False, None
+        return self._c_kernel, False, None
 
     def _targets(self, y, units, name):
-        return super()._targets(y, units, name) if self._kernel is None else check.targets(y, units, name)
+        return super()._targets(y, units, name) if self._c_kernel is None else check.targets(y, units, name)
 
     def __repr__(self):
         options = "" if self.check_gradient else ", check_gradient=False"
@@ -1388,7 +1387,7 @@ class Custom(Loss):
         return f"Custom({getattr(self.function, '__name__', self.function)}{options})"
 
     def __getstate__(self):
-        if self._kernel is not None:
+        if self._c_kernel is not None:
             raise TypeError("a loss in C is an address of this process and can not be pickled. Compile the loaded model with it instead.")
         return super().__getstate__()
 

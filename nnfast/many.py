@@ -10,8 +10,8 @@ import threading
 
 import numpy as np
 
-from nnfast import _threads, _validation as check
-from nnfast.models import Sequential, _verbosity
+from nnfast import _console, _threads, _validation as check
+from nnfast.models import Sequential
 
 __all__ = ["FitErrors", "cross_validate", "fit_many"]
 
@@ -140,7 +140,7 @@ def fit_many(models, x, y, *, folds=None, sample_weight=None, fit_options=None, 
             model._fit_part(part, seeds.get(index), **given)
 
     with _threads.one_blas_thread():
-        errors = _in_threads(fit, count, min(n_jobs, count), _verbosity(verbose) if verbose != "auto" else int(_verbosity(verbose) == 1))
+        errors = _in_threads(fit, count, min(n_jobs, count), _console.verbosity(verbose) if verbose != "auto" else int(_console.verbosity(verbose) == 1))
     if errors:
         raise FitErrors(errors, count) from next(iter(errors.values()))
     return models

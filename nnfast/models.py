@@ -12,17 +12,18 @@ import contextlib
 import copy
 import math
 import re
-import threading
 import time
 import warnings
 import weakref
 
 import numpy as np
 
-from nnfast import _threads, _validation as check, layers, losses, metrics, optimizers
+from nnfast import _console, _lbfgs, _model_file, _threads, _validation as check, layers, losses, metrics, optimizers
+from nnfast._claims import Claims
 from nnfast._core import network as core
 from nnfast._ranges import train_in_ranges
 from nnfast._tally import Tally
+from nnfast._training_data import TrainingData
 from nnfast.callbacks import CallbackList, History, TerminateOnNaN
 
 __all__ = ["Sequential"]
@@ -30,62 +31,8 @@ __all__ = ["Sequential"]
 TRIED_ROWS = 8                  # on which losses and metrics of the user's own are tried before the first step
 EVALUATE_ROWS = 65536           # rows whose losses are kept at once
 SLICE_WORK = 1e10               # floating-point operations of a native call of evaluate and predict, 0.1 s
+NOT_COPIED = ("_network", "_claims", "_pace", "_layout", "_tally", "_owners")       # made again by a copy
 BEFORE_FLATTEN = (layers.Input, layers.Flatten, layers.Rescaling, layers.Dropout, layers.GaussianNoise)
-
-
-class _Data:
-    """x, y and weights of a fit or an evaluation, checked and in the form the core reads."""
-
-    def __init__(self, model, x, y, sample_weight=None, of=""):
-        loss, units = model._loss, model._units
-        self.of, self.first = of, 0
-        if y is None:
-            raise ValueError(f"y{of} must be given: training and evaluation need targets.")
-        x, y = check.table(x, f"x{of}"), check.table(y, f"y{of}")
-        self.columns = {"x": check.names(x), "y": check.names(y)}
-        self.x = check.matrix(x, f"x{of}", model._n_inputs, model._flatten)
-        self.truth = loss._targets(y, units, f"y{of}")          # as metrics see it, but for labels that are ignored
-        self.y = loss._coded(self.truth)
-        check.same_length(self.x, self.y, f"x{of}", f"y{of}")
-        check.at_least_one_row(self.x, f"x{of}")
-        self.x_rows, self.y_rows = check.opened(self.x), check.opened(self.y)
-        if sample_weight is not None:
-            self._keeps_rows_apart(loss)
-        self.sample_weights = self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{of}")
-
-    @staticmethod
-    def _keeps_rows_apart(loss):
-        if loss._whole and loss.axis is not None:
-            raise ValueError(f"weights of rows need a loss that keeps rows apart; {loss!r} reduces them. Use axis=-1 or axis=None.")
-
-    def weigh_classes(self, model, class_weight, rows):
-        """Multiplies the weights of these rows, a slice or row numbers, with those of their classes."""
-        self._keeps_rows_apart(model._loss)
-        given = None if self.sample_weights is None else self.sample_weights[rows]
-        of_classes = model._loss._weights_of_classes(class_weight, model._units, self.truth[rows], given)
-        self.weights = np.ones(len(self)) if given is None else self.sample_weights.copy()
-        self.weights[rows] = of_classes if given is None else given * of_classes
-
-    def __len__(self):
-        return len(self.x)
-
-    def batches(self, batch_size, loss, count=None, order=None):
-        """The first `count` rows, or those of an order, as the core trains on them."""
-        return core.Batches(self.x_rows, self.y_rows, batch_size, count, order, self.weights, loss._ignores)
-
-    def rest(self, first):
-        """The rows from `first` on, for validation: without weights of classes, as in Keras."""
-        part = copy.copy(self)
-        part.x, part.y, part.truth, part.first = self.x[first:], self.y[first:], self.truth[first:], first
-        part.weights = None if self.sample_weights is None else self.sample_weights[first:]
-        part.x_rows = part.y_rows = None        # they are opened slice by slice
-        return part
-
-    def refused(self, loss, status, row):
-        """The error for a row in which the core met NaN or infinity, or a target that the loss does not have."""
-        if status == core.BAD_INPUT:
-            return check.not_finite(self.x, row, f"x{self.of}", self.first, self.columns["x"])
-        return loss._bad_target(self.truth, row, f"y{self.of}", self.first, self.columns["y"])
 
 
 class Sequential:
@@ -140,9 +87,8 @@ class Sequential:
         self._flatten = False
         self._units = None
         self._pace = _threads.Pace()
-        self._lock = threading.Lock()
+        self._claims = Claims()
         self._logged = ()           # names of what the last fit puts into the logs of an epoch
-        self._open_to = None        # the thread whose callback runs: it may use the model that its fit holds
         self.stop_training = False
         if layers is not None and not hasattr(layers, "__iter__"):
             raise TypeError(f"layers must be a list of layers; got {layers!r:.80}. Give them in brackets: Sequential([first, second]).")
@@ -218,7 +164,7 @@ class Sequential:
         if len(shape) > 1 and shape[0] is None:
             shape = shape[1:]
         shape = tuple(check.size(n, "each entry of input_shape after the rows") for n in shape)
-        with self._claim("build"):
+        with self._claims.take("build"):
             self._build(shape)
 
     @contextlib.contextmanager
@@ -258,7 +204,7 @@ class Sequential:
         plan, owners, width, last_activation = [], [], n_inputs, None           # an entry of the network, the layer it is made of
         for layer in self.layers:
             self._check_unused(layer)
-            entry = layer._native()
+            entry = layer._plan_entry()
             if entry is None:
                 continue
             if isinstance(layer, layers.Activation) and plan and isinstance(owners[-1], layers.Dense) \
@@ -341,7 +287,7 @@ class Sequential:
         if optimizer._model is not None and optimizer._model() is not self:
             raise ValueError(f"an optimizer belongs to one model, for its learning rate may change in a fit; {optimizer!r} belongs to another "
                              f"model. Give each model its own, for instance copy.copy(optimizer).")
-        with self._claim("compile"):
+        with self._claims.take("compile"):
             self._build_from_input()
             if self._network is not None:
                 self._configure(self._network, optimizer, loss, chosen, self._units, self._last_activation)
@@ -360,7 +306,7 @@ class Sequential:
         for layer in self.layers:
             units = math.prod(layer.shape) if isinstance(layer, layers.Input) else layer._width(units)
             low, high = layer._range(low, high)
-            last = layer._activation if layer._native() is not None else last
+            last = layer._activation if layer._plan_entry() is not None else last
         loss = self._loss
         fused = last is not None and last == loss._matching_activation and not loss._whole \
             and not any(self.layers[-1]._penalties[4:])
@@ -374,9 +320,9 @@ class Sequential:
 
     def _configure(self, network, optimizer, loss, chosen, units, last_activation):
         """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
-        kernel, fused, function = loss._native(last_activation, units, self.dtype)
+        kernel, fused, function = loss._for_network(last_activation, units, self.dtype)
         tally = Tally(loss, chosen, units, network.penalizes, loss._shows_logits(fused))
-        kind, settings = optimizer._native()
+        kind, settings = optimizer._kernel_and_settings()
         settings = [float(value) for value in settings]
         network.set_loss(kernel, fused, tally.natives, core.REDUCTIONS[loss.reduction], function, loss._whole,
                          *loss._bounds(self.dtype))
@@ -398,6 +344,44 @@ class Sequential:
         return self._loss if self._loss_name is None else self._loss_name
 
     @property
+    def input_shape(self):
+        """Shape of x with None for the rows, such as (None, 784), as in Keras; None before the model is built.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> nnfast.Sequential([nnfast.Input((28, 28)), nnfast.Flatten(), nnfast.Dense(10)]).input_shape
+        (None, 28, 28)
+        """
+        return (None, *layers.shape_of_rows(self.layers, self._n_inputs)) if self.built else None
+
+    @property
+    def output_shape(self):
+        """Shape of the outputs with None for the rows, as in Keras; None before the model is built.
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(10)]).output_shape
+        (None, 10)
+        """
+        return (None, self._units) if self.built else None
+
+    @property
+    def metrics(self):
+        """The metrics that `compile` got, in the order of `metrics_names` after "loss".
+
+        Examples
+        --------
+        >>> import nnfast
+        >>> model = nnfast.Sequential([nnfast.Dense(1)])
+        >>> model.compile("adam", "mse", metrics=["mae"])
+        >>> model.metrics
+        [MeanAbsoluteError()]
+        """
+        return [metric for _, metric, _ in self._metrics]
+
+    @property
     def metrics_names(self):
         """The names in the logs and in the result of `evaluate`, in order: "loss", then the metrics.
 
@@ -413,27 +397,18 @@ class Sequential:
         """
         return ["loss", *(name for name, _, _ in self._metrics)] if self._loss is not None else []
 
-    def _claim(self, what):
-        """The lock of one fit at a time."""
-        return _Claim(self, what)
-
-    @contextlib.contextmanager
-    def _opened(self):
-        """While callbacks run: their thread may use the model."""
-        before, self._open_to = self._open_to, threading.get_ident()
-        try:
-            yield
-        finally:
-            self._open_to = before
+    def _training_data(self, x, y, sample_weight=None, of=""):
+        """The data, checked; builds the model for x if it is not built."""
+        x = check.table(x, f"x{of}")        # a frame becomes an array once
+        self._ready(x)
+        return TrainingData(self._loss, self._n_inputs, self._units, self._flatten, x, y, sample_weight, of)
 
     def _data(self, x, y, sample_weight=None, class_weight=None):
         """The data, checked; builds the model for x if it is not built, and takes that back if the data do not fit."""
         with self._unbuilt_on_error():
-            x = check.table(x, "x")         # a frame becomes an array once
-            self._ready(x)
-            data = _Data(self, x, y, sample_weight)
+            data = self._training_data(x, y, sample_weight)
             if class_weight is not None:
-                data.weigh_classes(self, class_weight, slice(None))
+                data.weigh_classes(class_weight, slice(None))
             self._try_out(data, slice(len(data)))
             return data
 
@@ -443,9 +418,7 @@ class Sequential:
         What is taken from the data, such as the weights of balanced classes, is taken from the rows that are trained on.
         """
         with self._unbuilt_on_error():
-            x = check.table(x, "x")
-            self._ready(x)
-            data = _Data(self, x, y, sample_weight)
+            data = self._training_data(x, y, sample_weight)
             chosen = None if chosen is None else check.rows(chosen, len(data))
             if chosen is not None and split:
                 raise ValueError("validation_split must be 0 with rows: give the other rows as validation_data.")
@@ -454,7 +427,7 @@ class Sequential:
             if split and validation_data is None:
                 count -= len(validation)
             if class_weight is not None:
-                data.weigh_classes(self, class_weight, slice(count) if chosen is None else chosen)
+                data.weigh_classes(class_weight, slice(count) if chosen is None else chosen)
             self._try_out(data, slice(count) if chosen is None else chosen)
             if validation is not None:
                 self._tally.warn_of_lacks(validation)
@@ -581,7 +554,7 @@ class Sequential:
         >>> model.predict(x).round(2).ravel()
         array([2., 5.])
         """
-        with self._claim("fit"):
+        with self._claims.take("fit"):
             epochs = check.size(epochs, "epochs", 0)
             initial_epoch = check.size(initial_epoch, "initial_epoch", 0)
             given_batch_size = batch_size is not None
@@ -598,24 +571,22 @@ class Sequential:
             batch_size = rows if full else min(batch_size, rows)
             n_batches = -(-rows // batch_size)
             self.stop_training = False
-            hooks = CallbackList(callbacks, self, {"epochs": epochs, "initial_epoch": initial_epoch, "steps": n_batches, "verbose": verbose})
+            params = {"epochs": epochs, "initial_epoch": initial_epoch, "steps": n_batches, "verbose": verbose}
+            hooks = CallbackList(callbacks, self, params, self._claims.opened)
             names = self.metrics_names
             self._logged = names if validation is None else [*names, *(f"val_{name}" for name in names)]
-            run = _Run(self, hooks, _Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads, _nonfinite(nonfinite, hooks),
+            run = _Fit(self, hooks, _console.Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads, _nonfinite(nonfinite, hooks),
                        None if max_seconds is None else begun + max_seconds)
             self.history = run.history
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
             with team, run.reporter:
                 hooks.call("on_train_begin", {})
                 if full:
-                    from nnfast import _lbfgs
-
-                    batches = data.batches(rows, self._loss, rows, chosen)
-                    _lbfgs.fit(self, data, batches, range(initial_epoch, epochs), team, run)
+                    self._fit_lbfgs(data, data.batches(rows, rows, chosen), range(initial_epoch, epochs), team, run)
                 else:
                     given = np.arange(rows, dtype=np.int64) if chosen is None and shuffle else chosen
                     order = given.copy() if shuffle else given
-                    batches = data.batches(batch_size, self._loss, rows, order)
+                    batches = data.batches(batch_size, rows, order)
                     for epoch in range(initial_epoch, epochs):
                         run.begin_epoch(epoch)
                         if shuffle:         # from the given order, not that of the epoch before: a loaded model knows its seed alone
@@ -659,10 +630,31 @@ class Sequential:
                 break
         return self._tally.logs(sums, trained, None if outputs is None else outputs[:trained], data, None if order is None else order[:trained])
 
+    def _fit_lbfgs(self, data, batches, epochs, team, run):
+        """The epochs of a fit with L-BFGS: an iteration each, over one batch of all rows."""
+        if self._network.random or self._network.state.size and any(layer._moves_state for layer in self._owners):
+            raise ValueError("LBFGS needs a loss that is a function of the weights alone: leave out Dropout, GaussianNoise "
+                             "and BatchNormalization.")
+        if any(layer._constraints != layers.Layer._constraints or layer._multiplier != 1 for layer in self._owners):
+            raise ValueError("LBFGS moves all weights freely and has no learning rate: leave out constraints and "
+                             "learning_rate_multiplier.")
+
+        def evaluate(epoch):
+            rows, order = batches.n_rows, batches.order
+            sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
+            [(_, status, place)] = train_in_ranges(self._network, batches, team, lambda *_: 0., sums, update=False,
+                                                   check=run.nonfinite != "ignore", outputs=outputs)
+            if status != core.DONE:
+                self._failed(data, status, place, run.nonfinite, epoch, 0)
+                return None
+            return self._tally.logs(sums, rows, outputs, data, order)
+
+        _lbfgs.fit(self._network, self.optimizer, epochs, evaluate, run)
+
     def _failed(self, data, status, place, nonfinite, epoch, batch):
         """What a range that stopped early means to the user."""
         if status in (core.BAD_INPUT, core.BAD_TARGET):
-            raise data.refused(self._loss, status, place)
+            raise data.error_at(status, place)
         what = "loss" if status == core.BAD_LOSS else "gradient"
         where = f"in epoch {epoch + 1}, batch {batch + 1}" if epoch is not None else "in this batch"
         message = (f"the {what} became NaN or infinite {where}; the weights of shortly before are put back. "
@@ -673,7 +665,7 @@ class Sequential:
 
     def _follow_optimizer(self):
         """Takes over hyper-parameters that were changed on the optimizer since compile."""
-        kind, settings = self.optimizer._native()
+        kind, settings = self.optimizer._kernel_and_settings()
         layout = self.optimizer._layout()
         if layout != self._layout:
             self._network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=self.optimizer._start(), **self.optimizer._common())
@@ -686,7 +678,7 @@ class Sequential:
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
                 raise ValueError("validation_data must be (x, y) or (x, y, sample_weight).")
-            return _Data(self, *given, of=" of validation_data")
+            return self._training_data(*given, of=" of validation_data")
         split = check.number(split, "validation_split", 0, 1, open_high=True)
         if split == 0:
             return None
@@ -723,7 +715,7 @@ class Sequential:
         >>> model.train_on_batch(x, y), model.train_on_batch(x, y)[0] < 1       # loss and mean absolute error, before the step
         ([2.5, 1.5], True)
         """
-        with self._claim("train_on_batch"):
+        with self._claims.take("train_on_batch"):
             if isinstance(self.optimizer, optimizers.LBFGS):
                 raise ValueError("LBFGS takes all rows in every step and keeps gradients between them: use fit.")
             data = self._data(x, y, sample_weight, class_weight)
@@ -734,7 +726,7 @@ class Sequential:
         rows = len(data)
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         _, status, place = self._network.train_batches(
-            data.batches(rows, self._loss), 0, 1, self.optimizer._rates(self._network.steps, 1) if update else 0., sums, update=update,
+            data.batches(rows), 0, 1, self.optimizer._rates(self._network.steps, 1) if update else 0., sums, update=update,
             seed=self._draw_seed(), outputs=outputs)
         if status != core.DONE:
             self._failed(data, status, place, "raise", None, 0)
@@ -762,7 +754,7 @@ class Sequential:
         >>> model.loss_and_gradients(np.array([[3.0]]), np.array([[1.0]]))
         (4.0, [array([[12.]]), array([4.])])
         """
-        with self._claim("loss_and_gradients"):
+        with self._claims.take("loss_and_gradients"):
             logs = self._step(self._data(x, y, sample_weight, class_weight), False)
             return logs["loss"], [part.copy() for part in self._views(self._network.grads)]
 
@@ -825,7 +817,7 @@ class Sequential:
 
         for status, row in _threads.over_rows(evaluate, rows, self._work, n_threads):
             if status != core.DONE:
-                raise data.refused(loss, status, part.start + row)
+                raise data.error_at(status, part.start + row)
         if in_python and not loss._whole:
             values[0] = loss._called(np.asarray(data.y[part], self.dtype), outputs)[0]
         if data.weights is not None:
@@ -872,14 +864,14 @@ class Sequential:
         {'loss': 2.5, 'mae': 1.5}
         """
         batch_size = 32 if batch_size is None else check.size(batch_size, "batch_size")
-        with self._claim("evaluate"):
+        with self._claims.take("evaluate"):
             data = self._data(x, y, sample_weight, class_weight)
-            hooks = CallbackList(callbacks, self, {"verbose": verbose})
+            hooks = CallbackList(callbacks, self, {"verbose": verbose}, self._claims.opened)
             hooks.call("on_test_begin", {})
             logs = self._scores(data, batch_size, n_threads)
             hooks.call("on_test_end", logs)
-        if _verbosity(verbose):
-            print(_line(logs))
+        if _console.verbosity(verbose):
+            print(_console.line(logs))
         return self._result(logs, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
@@ -894,7 +886,7 @@ class Sequential:
         >>> model.test_on_batch(x, y)
         [2.5, 1.5]
         """
-        with self._claim("test_on_batch"):
+        with self._claims.take("test_on_batch"):
             data = self._data(x, y, sample_weight, class_weight)
             return self._result(self._scores(data, len(data), 1), return_dict)
 
@@ -928,7 +920,7 @@ class Sequential:
         """
         network = self._network
         if network is None:
-            with self._claim("predict"):
+            with self._claims.take("predict"):
                 self._build_from_input()
             network = self._network
             if network is None:
@@ -1011,7 +1003,7 @@ class Sequential:
         >>> model.params
         array([1., 2., 3.])
         """
-        with self._claim("set_weights"):
+        with self._claims.take("set_weights"):
             check.copy_weights(self._weights(), weights)
 
     def count_params(self):
@@ -1043,11 +1035,7 @@ class Sequential:
         Trainable params: 21 (84 B)
         Non-trainable params: 6 (24 B)
         """
-        (header, *rows), totals = self._table()
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
-        lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in [header, *rows]]
-        rule = len(lines[0])
-        print("Model: Sequential", "-" * rule, lines[0], "=" * rule, *lines[1:], "-" * rule, *totals, sep="\n")
+        print(_console.table_text("Model: Sequential", *self._table()))
 
     def _table(self):
         """The rows of the summary, its header first, and the lines below it."""
@@ -1068,18 +1056,11 @@ class Sequential:
         if not built:
             return rows, ["Total params: known once built"]
         counts = {"Total": trained + moved, "Trainable": trained, "Non-trainable": moved}
-        return rows, [f"{which} params: {count:,} ({_bytes(count * self.dtype.itemsize)})" for which, count in counts.items()]
+        return rows, [f"{which} params: {count:,} ({_console.bytes_text(count * self.dtype.itemsize)})" for which, count in counts.items()]
 
     def _repr_html_(self):
         """The summary as a table of HTML, for notebooks."""
-        from html import escape
-
-        (header, *rows), totals = self._table()
-        cells = [[escape(cell) for cell in row] for row in rows]
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
-        return (f"<table><caption>Sequential</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-                f"<p>{'<br>'.join(map(escape, totals))}</p>")
+        return _console.table_html("Sequential", *self._table())
 
     def __repr__(self):
         return f"Sequential({self.layers!r}, dtype={self.dtype.name!r})"
@@ -1120,9 +1101,7 @@ class Sequential:
         ...         file.files, file["weights.0"].shape
         (['nnfast', 'weights.0', 'weights.1'], (3, 2))
         """
-        from nnfast import saving
-
-        saving.save(self, path)
+        _model_file.save(path, self._saved())
 
     def save_weights(self, path):
         """Saves the arrays of `get_weights` alone; path and errors as for `save`.
@@ -1137,9 +1116,7 @@ class Sequential:
         ...         [np.array_equal(file[f"weights.{i}"], array) for i, array in enumerate(model.get_weights())]
         [True, True]
         """
-        from nnfast import saving
-
-        saving.save_weights(self, path)
+        _model_file.save_weights(path, self.get_weights())
 
     def load_weights(self, path):
         """Sets the weights to those of a file of `save` or `save_weights`.
@@ -1167,14 +1144,11 @@ class Sequential:
         >>> bool((model.params == other.params).all())
         True
         """
-        from nnfast import saving
-
-        saving.load_weights(self, path)
+        self.set_weights(_model_file.read_weights(path))
 
     def __getstate__(self):
-        with self._claim("copy"):
-            apart = ("_network", "_lock", "_pace", "_layout", "_tally", "_open_to", "_owners")
-            state = {name: value for name, value in self.__dict__.items() if name not in apart}
+        with self._claims.take("copy"):
+            state = {name: value for name, value in self.__dict__.items() if name not in NOT_COPIED}
             if self._network is not None:
                 state["weights"] = self.get_weights()
                 if self._loss is not None:
@@ -1187,11 +1161,11 @@ class Sequential:
         state = dict(state)
         weights, slots, steps = state.pop("weights", None), state.pop("slots", None), state.pop("steps", None)
         self.__dict__.update(state)
-        self._network, self._tally, self._lock, self._pace, self._open_to = None, None, threading.Lock(), _threads.Pace(), None
+        self._network, self._tally, self._claims, self._pace = None, None, Claims(), _threads.Pace()
         if self.optimizer is not None:
             self._own(self.optimizer)
         if weights is not None:
-            self._build(self._shape_of_rows(), initialize=False)
+            self._build(layers.shape_of_rows(self.layers, self._n_inputs), initialize=False)
             for view, array in zip(self._weights(), weights):
                 view[...] = array
             if slots is not None:
@@ -1203,9 +1177,77 @@ class Sequential:
     def __copy__(self):
         return copy.deepcopy(self)      # models share neither an optimizer nor a random generator
 
-    def _shape_of_rows(self):
-        first = self.layers[0]
-        return first.shape if isinstance(first, layers.Input) else (self._n_inputs,)
+    def _saved(self):
+        """What a file holds, see `_model_file`: the documented names of the state."""
+        self._build_from_input()
+        state = self.__getstate__()
+        return {"layers": self.layers, "dtype": self.dtype.name, "n_inputs": self._n_inputs, "optimizer": self.optimizer,
+                "loss": self._loss, "metrics": [metric for _, metric, weighted in self._metrics if not weighted],
+                "weighted_metrics": [metric for _, metric, weighted in self._metrics if weighted], "epoch": self.epoch,
+                "random_generator": self._rng, **{name: state.get(name) for name in ("weights", "slots", "steps")}}
+
+    def _restore(self, saved):
+        """Takes over what `_saved` gave, in a model that has these layers and is not built."""
+        state = {**self.__getstate__(), "_n_inputs": saved["n_inputs"], "epoch": saved["epoch"], "_rng": saved["random_generator"]}
+        if saved["loss"] is not None:
+            state |= {"_advised": True,         # by compile, before the model was saved
+                      "optimizer": optimizers.get(saved["optimizer"]), "_loss": losses.get(saved["loss"]),
+                      "_metrics": _metrics(saved["metrics"], saved["weighted_metrics"])}
+        state |= {name: saved[name] for name in ("weights", "slots", "steps") if saved[name] is not None}
+        self.__setstate__(state)
+
+    # -- for other modules of nnfast -----------------------------------------------------------------------------------
+
+    def _bare_copy(self, x, dtype=None):
+        """A compiled copy, built for x, without the metrics that Python computes.
+
+        In another dtype its optimizer is plain gradient descent, and metrics are left out.  A copy of a model that is not
+        built gets the weights that the model would get.
+        """
+        if dtype is None:
+            twin = copy.deepcopy(self)
+        else:           # not by deepcopy: it takes over changed settings of the optimizer first, which may drop its state
+            with self._claims.take("a copy"):
+                state = {name: value for name, value in self.__dict__.items() if name not in NOT_COPIED}
+                if self._network is not None:
+                    state["weights"] = self.get_weights()
+                state.update(dtype=np.dtype(dtype), layers=copy.deepcopy(self.layers), _rng=copy.deepcopy(self._rng), _metrics=[])
+            if self._loss is not None:
+                state["optimizer"] = optimizers.SGD()
+            twin = type(self).__new__(type(self))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)        # of compile: the caller has seen it
+                twin.__setstate__(state)
+        twin._ready(x)
+        twin._tally.drop_others()
+        return twin
+
+    def _loss_of_params(self, x, y, sample_weight):
+        """The loss on these rows as a function of all weights, in float64: what `gradcheck` checks.
+
+        Returns
+        -------
+        value : function (vector) -> float
+            NaN where the loss is not finite.
+        gradient, point : arrays (count_params,)
+        names : list of (layer and array, shape)
+        """
+        twin = self._bare_copy(x, "float64")
+        random = twin._rng.bit_generator.state
+        _, gradients = twin.loss_and_gradients(x, y, sample_weight)
+        known = [layer._first_weights() for layer in twin._owners]
+        labels = [f"layer {i} {name}" for i, names in enumerate(filter(None, known)) for name in names]
+
+        def value(moved):
+            twin.params[:] = moved
+            twin._rng.bit_generator.state = random          # the same masks of Dropout every time
+            try:
+                return twin.loss_and_gradients(x, y, sample_weight)[0]
+            except FloatingPointError:
+                return np.nan
+
+        gradient = np.concatenate([np.zeros(0), *(array.ravel() for array in gradients)])
+        return value, gradient, np.array(twin.params), list(zip(labels, [array.shape for array in gradients], strict=True))
 
 
 def _snake_case(name):
@@ -1214,35 +1256,12 @@ def _snake_case(name):
     return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
-def _bytes(count):
-    """A number of bytes in a unit that suits it."""
-    power = min(max(count.bit_length() - 1, 0) // 10, 3)
-    return f"{count} B" if power == 0 else f"{count / 1024**power:,.2f} {' KMG'[power]}B"
-
-
 def _view(vector, start, shape):
     """An array of a vector."""
     return vector[start:start + math.prod(shape)].reshape(shape)
 
 
-class _Claim:
-    """Holds the lock of a model, or says who has to wait.  A callback shares the lock of its fit, but for what would rebuild the model."""
-
-    def __init__(self, model, what):
-        self.model, self.what = model, what
-
-    def __enter__(self):
-        self.shared = self.model._open_to == threading.get_ident() and self.what not in ("fit", "compile", "build")
-        if not self.shared and not self.model._lock.acquire(blocking=False):
-            raise RuntimeError(f"{self.what} must wait: this model is in use, by another thread or by the fit that called this loss, metric or "
-                               f"callback. Train copies of it (copy.deepcopy) to train at the same time.")
-
-    def __exit__(self, *_):
-        if not self.shared:
-            self.model._lock.release()
-
-
-class _Run:
+class _Fit:
     """What a fit carries from epoch to epoch."""
 
     def __init__(self, model, hooks, reporter, validation, batch_size, n_threads, nonfinite, deadline):
@@ -1294,68 +1313,3 @@ def _metrics(*groups):
     if len(set(names)) < len(names) or "loss" in names:
         raise ValueError(f"metrics must have names that differ, and not 'loss'; got {names}.")
     return chosen
-
-
-def _verbosity(verbose):
-    if verbose == "auto":
-        import sys
-
-        return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
-    if verbose in (0, 1, 2):
-        return int(verbose)
-    raise ValueError(f'verbose must be "auto", 0, 1 or 2, got {verbose!r}.')
-
-
-def _line(logs):
-    return " - ".join(f"{name}: {_number(value)}" for name, value in logs.items())
-
-
-def _number(value):
-    if np.ndim(value):
-        return "[" + " ".join(map(_number, np.ravel(value))) + "]"
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4e}"
-
-
-def _seconds(seconds):
-    """A time as it is read: 1.25s, 12ms."""
-    return f"{seconds:.2f}s" if seconds >= 1 else f"{1000 * seconds:.0f}ms" if seconds >= 0.001 else "<1ms"
-
-
-class _Reporter:
-    """What a fit prints: one bar that begins anew with every epoch and moves at the ends of ranges, and a line per epoch above it."""
-
-    def __init__(self, verbose, epochs, batches):
-        self.verbose, self.epochs, self.batches = _verbosity(verbose), epochs, batches
-        self.bar = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.bar is not None:
-            self.bar.close()
-
-    def begin(self, epoch):
-        self.started = time.perf_counter()
-        if self.verbose == 1:
-            text = f"Epoch {epoch + 1}/{self.epochs}"
-            if self.bar is None:
-                from tqdm.auto import tqdm
-
-                self.bar = tqdm(total=self.batches, desc=text, unit="batch")
-                self.bar.leave = hasattr(self.bar, "container")         # a notebook would keep an empty line of a bar that goes
-            else:
-                self.bar.set_description(text, refresh=False)
-                self.bar.set_postfix_str("", refresh=False)
-                self.bar.reset()
-
-    def move(self, batch, loss):
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"loss: {loss:.4f}", refresh=False)
-            self.bar.update(batch - self.bar.n)
-
-    def end(self, epoch, logs):
-        if self.verbose:
-            seconds = time.perf_counter() - self.started
-            with contextlib.nullcontext() if self.bar is None else self.bar.external_write_mode():
-                print(f"Epoch {epoch + 1}/{self.epochs} - {self.batches} batches - {_seconds(seconds)} - {_line(logs)}", flush=True)

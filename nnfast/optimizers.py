@@ -117,7 +117,7 @@ class Optimizer(_Options):
 
     def _layout(self):
         """What the state of the core depends on: another one begins anew."""
-        return self._native()[0], self.gradient_accumulation_steps is not None, self.use_ema
+        return self._kernel_and_settings()[0], self.gradient_accumulation_steps is not None, self.use_ema
 
     def _rates(self, first, count):
         """The learning rate of `count` steps from step `first` on: one number, or an array."""
@@ -150,7 +150,7 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
 
-    def _native(self):
+    def _kernel_and_settings(self):
         """Name of the kernel and its settings."""
         if self.momentum == 0:
             return "sgd", []
@@ -192,7 +192,7 @@ class RMSprop(Optimizer):
     epsilon: float = 1e-7
     centered: bool = False
 
-    def _native(self):
+    def _kernel_and_settings(self):
         name = "rmsprop" + "_centered" * self.centered + "_momentum" * (self.momentum > 0)
         return name, [self.rho, self.epsilon, self.momentum]
 
@@ -231,7 +231,7 @@ class Adam(Optimizer):
     amsgrad: bool = False
     epsilon_form: str = "keras"
 
-    def _native(self):
+    def _kernel_and_settings(self):
         return "amsgrad" if self.amsgrad else "adam", [self.beta_1, self.beta_2, self.epsilon, float(self.epsilon_form == "pytorch")]
 
 
@@ -288,7 +288,7 @@ class Adagrad(Optimizer):
     def _start(self):
         return self.initial_accumulator_value
 
-    def _native(self):
+    def _kernel_and_settings(self):
         return "adagrad", [self.epsilon]
 
 
@@ -321,7 +321,7 @@ class Adadelta(Optimizer):
     rho: float = 0.95
     epsilon: float = 1e-7
 
-    def _native(self):
+    def _kernel_and_settings(self):
         return "adadelta", [self.rho, self.epsilon]
 
 
@@ -354,7 +354,7 @@ class Adamax(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-7
 
-    def _native(self):
+    def _kernel_and_settings(self):
         return "adamax", [self.beta_1, self.beta_2, self.epsilon]
 
 
@@ -388,7 +388,7 @@ class Nadam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-7
 
-    def _native(self):
+    def _kernel_and_settings(self):
         return "nadam", [self.beta_1, self.beta_2, self.epsilon]
 
 
@@ -420,7 +420,7 @@ class Lion(Optimizer):
     beta_1: float = 0.9
     beta_2: float = 0.99
 
-    def _native(self):
+    def _kernel_and_settings(self):
         return "lion", [self.beta_1, self.beta_2]
 
 
@@ -457,7 +457,7 @@ class RAdam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
-    def _native(self):
+    def _kernel_and_settings(self):
         return "radam", [self.beta_1, self.beta_2, self.epsilon]
 
 
@@ -503,7 +503,7 @@ class LBFGS(_Options):
     def _layout(self):
         return "lbfgs", False, False
 
-    def _native(self):
+    def _kernel_and_settings(self):
         """L-BFGS runs in SciPy; the native SGD kernel, which keeps no state, is only a placeholder here."""
         return "sgd", []
 

@@ -54,7 +54,7 @@ def of_optimizers(dtype, rng):
         optimizer = make(kernel, 0.01, weight_decay=0.1)
         w, slots = start.copy(), np.full((n_slots, start.size), optimizer._start(), dtype)
         for step in range(1, 30):
-            core.apply_optimizer(code, w, gradient, slots, optimizer._native()[1], 0.01, step, 0.1)
+            core.apply_optimizer(code, w, gradient, slots, optimizer._kernel_and_settings()[1], 0.01, step, 0.1)
         yield kernel, digest(w, slots)
     w, m, v = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for step in (1, 2, 3):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nnfast
-from nnfast import callbacks, optimizers, saving, schedules
+from nnfast import _model_file, callbacks, optimizers, schedules
 from nnfast.callbacks import (
     Callback,
     CSVLogger,
@@ -409,7 +409,7 @@ def test_a_checkpoint_that_fails_leaves_the_file_before(tmp_path, monkeypatch):
     path, model = tmp_path / "best.npz", model_of()
     fit(model, ModelCheckpoint(path), epochs=1)
     before = path.read_bytes()
-    monkeypatch.setattr(saving, "_seal", lambda file: 1 / 0)
+    monkeypatch.setattr(_model_file, "_seal", lambda file: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         fit(model, ModelCheckpoint(path), epochs=1)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["best.npz"]

@@ -9,7 +9,8 @@ import reference
 import nnfast
 from nnfast import losses
 from nnfast._core import network as core
-from nnfast.gradcheck import gradcheck, row_mismatch
+from nnfast._differences import row_mismatch
+from nnfast.gradcheck import gradcheck
 from nnfast.layers import Activation, Dense, Flatten, Input
 
 CROSSENTROPIES = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")

@@ -59,7 +59,7 @@ def test_every_class_has_a_case():
 
 
 def test_every_kernel_has_a_case_and_a_formula():
-    kernels = {case.loss(2)._kernel + ("_logits" if case.options.get("from_logits") else "") for case in CASES}
+    kernels = {case.loss(2)._kernel_name + ("_logits" if case.options.get("from_logits") else "") for case in CASES}
     assert kernels == set(core.LOSSES)
     assert {case.name for case in CASES} == set(losses._CLASSES) and set(losses._CLASSES) | kernels == set(reference.LOSSES) | {"tversky"}
 

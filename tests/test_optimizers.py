@@ -27,7 +27,7 @@ def run_reference(kernel, w, gradients, options=None, rate=RATE):
 
 def run_core(optimizer, w, gradients):
     """Steps on a copy of w; the weights and the state."""
-    kernel, settings = optimizer._native()
+    kernel, settings = optimizer._kernel_and_settings()
     code, n_slots = core.OPTIMIZERS[kernel]
     w, slots = w.copy(), np.full((n_slots, w.size), optimizer._start(), w.dtype)
     for step, g in enumerate(gradients, 1):
@@ -46,7 +46,7 @@ def problem(dtype, shape=(131,), steps=5):
 @pytest.mark.parametrize("more", [{}, {"weight_decay": 0.3}], ids=repr)
 def test_kernel_matches_formula_and_belongs_to_its_class(kernel, more, dtype):
     optimizer = make(kernel, RATE, **more)
-    assert optimizer._native()[0] == kernel
+    assert optimizer._kernel_and_settings()[0] == kernel
     w, gradients = problem(dtype)
     expected, expected_slots = run_reference(kernel, w, gradients, {**CASES[kernel][1], **more})
     actual, slots = run_core(optimizer, w, gradients)

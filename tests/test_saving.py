@@ -24,7 +24,7 @@ from optimizer_cases import CASES, make
 from optional import needs
 
 import nnfast
-from nnfast import callbacks, constraints, initializers, layers, losses, metrics, optimizers, regularizers, saving, schedules
+from nnfast import _model_file, callbacks, constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules
 
 FORMATS = [".npz", ".safetensors"]
 every_format = pytest.mark.parametrize("ending", FORMATS)
@@ -108,7 +108,7 @@ NEED_A_FUNCTION = {"losses.Custom", "metrics.MeanMetricWrapper"}
 
 
 def returned(value, **custom_objects):
-    return saving._made(json.loads(json.dumps(saving._described(value))), custom_objects)
+    return _model_file.made(json.loads(json.dumps(_model_file.described(value))), custom_objects)
 
 
 @pytest.mark.parametrize("value", OBJECTS, ids=repr)
@@ -116,9 +116,9 @@ def test_objects_come_back_with_all_their_options(value):
     assert type(returned(value)) is type(value) and returned(value) == value and repr(returned(value)) == repr(value)
 
 
-@pytest.mark.parametrize("name", sorted(set(saving.CLASSES) - NEED_A_FUNCTION))
+@pytest.mark.parametrize("name", sorted(set(_model_file.CLASSES) - NEED_A_FUNCTION))
 def test_every_class_comes_back(name):
-    examples = [value for value in OBJECTS if type(value) is saving.CLASSES[name]] or [saving.CLASSES[name]()]
+    examples = [value for value in OBJECTS if type(value) is _model_file.CLASSES[name]] or [_model_file.CLASSES[name]()]
     assert all(returned(value) == value and type(returned(value)) is type(value) for value in examples)
 
 
@@ -126,8 +126,8 @@ def test_the_table_holds_every_public_class_that_a_model_can_have():
     public = [getattr(module, name) for module in (constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules)
               for name in module.__all__]
     bases = {losses.Loss, metrics.Metric, optimizers.Optimizer, schedules.Schedule}
-    assert set(saving.CLASSES.values()) == {each for each in public if isinstance(each, type)} - bases
-    assert all(cls.__module__.startswith("nnfast.") for cls in saving.CLASSES.values())
+    assert set(_model_file.CLASSES.values()) == {each for each in public if isinstance(each, type)} - bases
+    assert all(cls.__module__.startswith("nnfast.") for cls in _model_file.CLASSES.values())
 
 
 def test_numbers_of_numpy_are_numbers():
@@ -289,7 +289,7 @@ def test_arrays_are_read_by_numpy(tmp_path):
         for i, weight in enumerate(model.get_weights()):
             np.testing.assert_array_equal(file[f"weights.{i}"], weight)
         np.testing.assert_array_equal(file["slots"], model._network.slots)
-        assert json.loads(file["nnfast"].tobytes())["format_version"] == saving.FORMAT_VERSION
+        assert json.loads(file["nnfast"].tobytes())["format_version"] == _model_file.FORMAT_VERSION
     with zipfile.ZipFile(tmp_path / "model.npz") as archive:
         assert archive.testzip() is None
 
@@ -445,7 +445,7 @@ def test_an_error_within_saving_removes_what_was_begun(tmp_path, monkeypatch):
     path, model = tmp_path / "model.npz", model_of()
     model.save(path)
     before = path.read_bytes()
-    monkeypatch.setattr(saving, "_seal", lambda file: 1 / 0)
+    monkeypatch.setattr(_model_file, "_seal", lambda file: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.save(path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
@@ -526,10 +526,10 @@ def test_a_checkpoint_goes_on_after_its_epoch(tmp_path, ending):
 
 def crafted(path, text, arrays=None):
     """A file with a document and arrays of any kind, and a checksum that is right."""
-    put = {".npz": saving._put_npz, ".safetensors": saving._put_safetensors}[Path(path).suffix]
+    put = {".npz": _model_file._put_npz, ".safetensors": _model_file._put_safetensors}[Path(path).suffix]
     with open(path, "w+b") as file:
         put(file, text, arrays or {})
-        saving._seal(file)
+        _model_file._seal(file)
     return path
 
 
@@ -546,7 +546,7 @@ def saved(tmp_path):
     model = model_of(metrics="mae")
     fit(model, 2)
     model.save(tmp_path / "saved.npz")
-    return saving._read(tmp_path / "saved.npz")
+    return _model_file.read(tmp_path / "saved.npz")
 
 
 def refused(path, message, error=ValueError):

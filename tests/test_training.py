@@ -836,4 +836,4 @@ def test_a_fit_shows_one_bar_for_all_epochs(monkeypatch, capsys):
 
 @pytest.mark.parametrize("seconds, shown", [(0.0001, "<1ms"), (0.0124, "12ms"), (0.9, "900ms"), (1.254, "1.25s"), (75, "75.00s")])
 def test_times_below_a_second_are_shown_in_milliseconds(seconds, shown):
-    assert nnfast.models._seconds(seconds) == shown
+    assert nnfast._console.seconds_text(seconds) == shown

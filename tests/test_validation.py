@@ -179,7 +179,7 @@ def test_second_fit_from_another_thread_is_refused(data):
     first = threading.Thread(target=lambda: net.fit(x, y, epochs=60, verbose=0, n_threads=1))
     first.start()
     try:
-        while not net._lock.locked() and first.is_alive():
+        while not net._claims._lock.locked() and first.is_alive():
             pass
         refused(lambda: net.fit(x, y, verbose=0), "another thread", "deepcopy", error=RuntimeError)
         assert net.predict(x[:3]).shape == (3, 3)       # prediction needs no lock

@@ -65,7 +65,7 @@ def optimizers_by_kernel():
                 optimizer = cls(**options)
             except TypeError:       # a commit that lacks it, or the option
                 continue
-            found[optimizer._native()[0]] = optimizer
+            found[optimizer._kernel_and_settings()[0]] = optimizer
     return found
 
 

@@ -84,7 +84,7 @@ class Optimizer:
     def setup(self, name, level):
         self.core = core(level)
         self.kind, n_slots = member(self.core.OPTIMIZERS, name)
-        self.settings = member(optimizers_by_kernel(), name)._native()[1]
+        self.settings = member(optimizers_by_kernel(), name)._kernel_and_settings()[1]
         self.params_, self.grads = uniform(4).ravel().copy(), uniform(5).ravel()
         self.slots = np.zeros((n_slots, self.grads.size), np.float32)
         self.time_step(name, level)

@@ -1,0 +1,331 @@
+"""Writing and reading the files of models, in the format that `saving.py` describes.
+
+A loaded model gets what `Sequential._saved` gave.  Objects are named in the table `CLASSES`, which holds classes of nnfast
+alone.
+
+Safetensors files are written and read here, in forty lines, and not by the library of that name, for two reasons.  Its
+reader gives the metadata only through a memory map, which ends the process if another program cuts the file.  Its writer
+chooses the order of tensors, so that no checksum could end the file.  The tests compare the files with the library.
+"""
+import contextlib
+import inspect
+import json
+import numbers
+import os
+import re
+import stat
+import zlib
+
+import numpy as np
+
+from nnfast import constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules
+from nnfast._files import replaced
+from nnfast._version import __version__
+
+FORMAT_VERSION = 1
+LARGEST_DOCUMENT = 2**20        # bytes; a layer takes some 200
+LARGEST_HEADER = 2**21          # bytes of names and sizes beside it: in Python they take twenty times that
+MOST_OBJECTS = 4096             # layers, and metrics of a kind
+MOST_SLICES = 10**6             # of num_classes and num_thresholds: tables of that size are made from these numbers alone
+CHECKSUM = 8                    # bytes
+PIECE = 2**19                   # bytes that are summed while the cache has them
+END_RECORD = 22                 # bytes of the record that ends a zip archive, before its comment
+NPY_HEADER = re.compile(rb"\{'descr': '(<f4|<f8|\|u1)', 'fortran_order': False, 'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n")
+SAFETENSORS_TYPES = {"F32": "<f4", "F64": "<f8", "U8": "|u1"}
+
+_BASES = (losses.Loss, metrics.Metric, optimizers.Optimizer, schedules.Schedule)
+CLASSES = {f"{module.__name__.rpartition('.')[2]}.{name}": getattr(module, name)
+           for module in (constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules) for name in module.__all__
+           if isinstance(getattr(module, name), type) and getattr(module, name) not in _BASES}
+NAMES = {cls: name for name, cls in CLASSES.items()}
+
+
+# -- objects and their descriptions ------------------------------------------------------------------------------------
+
+
+def described(value):
+    """A value as JSON has it: objects as their class and the arguments of its constructor, which are attributes, too."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (np.bool_, np.ndarray)):
+        return described(value.tolist())
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if type(value) in (list, tuple):
+        return [described(each) for each in value]
+    if type(value) in NAMES:
+        options = [name for name in inspect.signature(type(value)).parameters if hasattr(value, name)]
+        return {"class": NAMES[type(value)], **_bounded({name: described(getattr(value, name)) for name in options})}
+    name = getattr(value, "__name__", type(value).__name__)
+    if not name.isidentifier():
+        raise ValueError(f"a function in a model that is saved must have a name, under which load(path, custom_objects=...) gets it again; "
+                         f"got {value!r}. Define it with def, or use save_weights.")
+    return {"custom": name}
+
+
+def made(value, custom_objects):
+    """The value of a description."""
+    if isinstance(value, list):
+        return [made(each, custom_objects) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"custom"}:
+        name = value["custom"]
+        if name not in custom_objects:
+            raise ValueError(f"the model uses {name!r}, which is none of nnfast's: load it with custom_objects={{{name!r}: ...}}.")
+        return custom_objects[name]
+    name = value.get("class")
+    if not isinstance(name, str) or name not in CLASSES:
+        raise ValueError(f"it names the class {name!r}, which is none of nnfast's that can be saved.")
+    return CLASSES[name](**{option: made(each, custom_objects) for option, each in _bounded(value).items() if option != "class"})
+
+
+def _bounded(options):
+    """Options whose numbers are no sizes beyond reason."""
+    for name in ("num_classes", "num_thresholds"):
+        if isinstance(options.get(name), int) and options[name] > MOST_SLICES:
+            raise ValueError(f"{name} of a model in a file must be at most {MOST_SLICES}; got {options[name]}.")
+    return options
+
+
+def _document(saved):
+    """What a file tells of a model besides its arrays."""
+    rng = saved["random_generator"].bit_generator.state
+    if rng["bit_generator"] != "PCG64":
+        raise ValueError(f"the random numbers of a model that is saved must come from PCG64, NumPy's default; got "
+                         f"{rng['bit_generator']}. Make the model with an integer as seed, or use save_weights.")
+    names = ("dtype", "layers", "n_inputs", "optimizer", "loss", "metrics", "weighted_metrics", "steps", "epoch")
+    return few({**{name: described(saved[name]) for name in names}, "random_state": rng})
+
+
+def few(document):
+    """A document whose lists of objects are not too long."""
+    for name in ("layers", "metrics", "weighted_metrics"):
+        if len(document[name]) > MOST_OBJECTS:
+            raise ValueError(f"a model in a file must have at most {MOST_OBJECTS} {name}; got {len(document[name])}.")
+    return document
+
+
+def generator_of(state):
+    """A generator in a state."""
+    generator = np.random.PCG64(0)
+    inner = state["state"]
+    generator.state = {"bit_generator": "PCG64", "state": {name: _integer(inner[name], 2**128) for name in ("state", "inc")},
+                       "has_uint32": _integer(state["has_uint32"], 2), "uinteger": _integer(state["uinteger"], 2**32)}
+    return np.random.Generator(generator)
+
+
+def _integer(value, end):
+    if type(value) is not int or not 0 <= value < end:
+        raise ValueError(f"its random state must hold integers in [0, {end}); got {value!r}.")
+    return value
+
+
+def weights_of(arrays):
+    """The arrays weights.0, weights.1, ... in their order."""
+    return [arrays[f"weights.{i}"] for i in range(sum(name.startswith("weights.") for name in arrays))]
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def save(path, saved):
+    """Writes what `Sequential._saved` gives."""
+    arrays = {f"weights.{i}": array for i, array in enumerate(saved["weights"] or [])}
+    if saved["slots"] is not None:
+        arrays["slots"] = saved["slots"]
+    _write(path, _document(saved), arrays)
+
+
+def save_weights(path, weights):
+    """Writes the arrays of `get_weights`."""
+    _write(path, {}, {f"weights.{i}": array for i, array in enumerate(weights)})
+
+
+def read_weights(path):
+    """The arrays that `save_weights` or `save` wrote; errors as `nnfast.load`."""
+    path = os.fsdecode(path)
+    with judged(path):
+        return weights_of(read(path)[1])
+
+
+@contextlib.contextmanager
+def judged(path):
+    """Whatever a file makes Python, NumPy or zipfile raise is a ValueError about this file, or an OSError."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        what = f"it lacks {error}." if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise ValueError(f"{path} can not be loaded: {what[:1000]}") from error
+
+
+def _write(path, document, arrays):
+    """Writes a file in place of the one that is there, when it is whole."""
+    path = os.fsdecode(path)
+    put = {".npz": _put_npz, ".safetensors": _put_safetensors}.get(os.path.splitext(path)[1])
+    if put is None:
+        raise ValueError(f"path must end in '.npz' or '.safetensors'; got {path!r}.")
+    document = {"format_version": FORMAT_VERSION, "nnfast": __version__, **document}
+    try:
+        text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        raise ValueError(f"the options of a model that is saved must be finite numbers; got {document}.") from None
+    if len(text) > LARGEST_DOCUMENT:
+        raise ValueError(f"the description of a model that is saved must have at most {LARGEST_DOCUMENT} bytes; got {len(text)}.")
+    with replaced(path) as file:
+        put(file, text.encode(), {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()})
+        _seal(file)
+
+
+def _seal(file):
+    """Writes the checksum in place of the last bytes."""
+    left, total = file.tell() - CHECKSUM, 0
+    file.seek(0)
+    while left:
+        piece = file.read(min(PIECE, left))
+        if not piece:
+            raise OSError(f"the file that is being written has lost its last {left} bytes")
+        total, left = zlib.crc32(piece, total), left - len(piece)
+    file.write(b"%08x" % total)
+
+
+def read(path):
+    """The document and the arrays, views of the bytes of the file."""
+    kind = os.stat(path).st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise ValueError("it is no regular file.")
+    with open(path, "rb", buffering=0) as file:
+        size, begin = os.fstat(file.fileno()).st_size, file.read(9)
+        take = _take_npz if begin.startswith(b"PK\3\4") else _take_safetensors if begin[8:] == b"{" else None
+        if take is None or size < len(begin) + CHECKSUM:
+            raise ValueError(f"it is neither a .npz nor a .safetensors file, or cut off: it has {size} bytes and begins with {begin!r}.")
+        data, done, total = memoryview(np.empty(size, np.uint8)), 0, 0
+        file.seek(0)
+        while done < size:
+            count = file.readinto(data[done:done + PIECE])
+            if not count:
+                raise ValueError(f"it became shorter while it was read: {done} bytes instead of {size}.")
+            total = zlib.crc32(data[done:min(done + count, size - CHECKSUM)], total)
+            done += count
+        if bytes(data[-CHECKSUM:]) != b"%08x" % total:
+            raise ValueError("it does not end in the checksum of its bytes: it is damaged or cut off, or another program wrote it. Arrays "
+                             "of other programs are read by np.load, and model.set_weights takes them.")
+        text, arrays = take(file, data)
+    document = _parsed(text, LARGEST_DOCUMENT)
+    version = document.get("format_version")
+    if type(version) is not int or version < 1:
+        raise ValueError(f"its format version must be a number from 1 on; got {version!r}.")
+    if version > FORMAT_VERSION:
+        raise ValueError(f"it was written by a newer version of nnfast, {document.get('nnfast')!r}: its format is {version}, and this version "
+                         f"reads formats up to {FORMAT_VERSION}. Update nnfast.")
+    return document, arrays
+
+
+def _parsed(text, largest):
+    """An object in JSON, from bytes or str of at most `largest`."""
+    def integer(digits):
+        if len(digits) > 40:        # those of 2**128
+            raise ValueError(f"it holds an integer of {len(digits)} digits.")
+        return int(digits)
+
+    def constant(name):
+        raise ValueError(f"it holds the number {name}.")
+
+    if len(text) > largest:
+        raise ValueError(f"its description has {len(text)} bytes; at most {largest} are read.")
+    result = json.loads(text, parse_int=integer, parse_constant=constant)
+    if not isinstance(result, dict):
+        raise ValueError(f"its description must be an object of JSON; got {type(result).__name__}.")
+    return result
+
+
+def _array(data, dtype, shape):
+    """A view of bytes as an array that they fill."""
+    dtype, count = np.dtype(dtype), 1
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise ValueError(f"the shape of an array must hold integers from 0 on; got {size!r}.")
+        count = min(count * size, len(data) + 1)        # no product of thousands of numbers
+    if count * dtype.itemsize != len(data):
+        raise ValueError(f"the {len(data)} bytes of an array are not those of its dtype {dtype} and shape {tuple(shape)}.")
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _put_npz(file, text, arrays):
+    """A zip archive as that of np.savez, but for its comment; no time is noted, so that the same model makes the same file."""
+    import zipfile
+
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in {"nnfast": np.frombuffer(text, np.uint8), **arrays}.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.file_size = array.nbytes + 2**16          # about: above 2 GiB it needs larger fields
+            with archive.open(entry, "w") as to:
+                np.lib.format.write_array_header_1_0(to, np.lib.format.header_data_from_array_1_0(array))
+                to.write(array.reshape(-1).view(np.uint8))
+        archive.comment = b"0" * CHECKSUM
+
+
+def _take_npz(file, data):
+    """Text and arrays of a .npz file, whose bytes are `data`."""
+    import zipfile
+
+    end = len(data) - CHECKSUM - END_RECORD
+    if end < 20 or data[end:end + 4] != b"PK\5\6":
+        raise ValueError("its zip archive does not end as that of nnfast.")
+    if int.from_bytes(data[end + 12:end + 16], "little") > LARGEST_HEADER or data[end - 20:end - 16] == b"PK\6\7" and len(data) < 2**31:
+        raise ValueError("its zip archive has a directory that is too long.")
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    arrays = {}
+    if sum(entry.file_size for entry in entries) > len(data):
+        raise ValueError("the entries of its zip archive overlap.")
+    for entry in entries:
+        name, begin = entry.filename.removesuffix(".npy"), entry.header_offset
+        if name in arrays or entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
+            raise ValueError(f"the entry {name!r} of its zip archive must be there once, neither compressed nor encrypted.")
+        if not 0 <= begin <= end - 30:
+            raise ValueError(f"the entry {name!r} of its zip archive lies outside of the file.")
+        begin += 30 + int.from_bytes(data[begin + 26:begin + 28], "little") + int.from_bytes(data[begin + 28:begin + 30], "little")
+        npy = data[begin:begin + entry.file_size]
+        stop = 10 + int.from_bytes(npy[8:10], "little")
+        match = NPY_HEADER.fullmatch(npy[10:stop])
+        if npy[:8] != b"\x93NUMPY\1\0" or match is None:
+            raise ValueError(f"the entry {name!r} of its zip archive is no array of nnfast.")
+        arrays[name] = _array(npy[stop:], match[1].decode(), [int(size) for size in match[2].replace(b",", b" ").split()])
+    return arrays.pop("nnfast").tobytes(), arrays
+
+
+def _put_safetensors(file, text, arrays):
+    """Header and data; the header is filled up with blanks so that the data lie at a multiple of 8 bytes."""
+    types = {np.dtype(dtype): name for name, dtype in SAFETENSORS_TYPES.items()}
+    arrays = {**arrays, "checksum": np.frombuffer(b"0" * CHECKSUM, np.uint8)}
+    header, begin = {"__metadata__": {"nnfast": text.decode()}}, 0
+    for name, array in arrays.items():
+        header[name] = {"dtype": types[array.dtype], "shape": array.shape, "data_offsets": [begin, begin + array.nbytes]}
+        begin += array.nbytes
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    file.write(len(head).to_bytes(8, "little") + head)
+    for array in arrays.values():
+        file.write(array.reshape(-1).view(np.uint8))
+
+
+def _take_safetensors(file, data):
+    """Text and arrays of a .safetensors file, whose bytes are `data`."""
+    length = int.from_bytes(data[:8], "little")
+    if length > len(data) - 8:
+        raise ValueError(f"its header should have {length} bytes, the whole file has {len(data)}.")
+    header, arrays, place = _parsed(bytes(data[8:8 + length]), LARGEST_HEADER), {}, 8 + length
+    text = header.pop("__metadata__")["nnfast"]
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, stop = (8 + length + offset for offset in entry["data_offsets"])
+        if begin != place or not place <= stop <= len(data):
+            raise ValueError(f"the bytes of {name!r} must follow on those before.")
+        arrays[name], place = _array(data[begin:stop], SAFETENSORS_TYPES[entry["dtype"]], entry["shape"]), stop
+    if place != len(data) or arrays.pop("checksum").nbytes != CHECKSUM:
+        raise ValueError("its tensors must end with the checksum, and the file with them.")
+    return text, arrays

@@ -1,0 +1,84 @@
+"""x, y and sample weights of a fit or an evaluation, checked once and opened for the core."""
+import copy
+
+import numpy as np
+
+from nnfast import _validation as check
+from nnfast._core import network as core
+
+
+class TrainingData:
+    """Rows of a fit or an evaluation.
+
+    Parameters
+    ----------
+    loss : Loss
+        It checks the targets.
+    n_inputs, units : int
+        Columns of x and outputs of the network.
+    flatten : bool
+        Whether rows of x may have several axes.
+    x, y, sample_weight : as in `Sequential.fit`
+    of : str
+        Where they come from, for messages: " of validation_data".
+
+    Attributes
+    ----------
+    x : array (rows, ...)
+    truth : array (rows, columns)
+        Targets as metrics see them, except that ignored labels are still in.
+    y : array (rows, columns)
+        Targets as the core reads them.
+    weights, sample_weights : float64 array (rows,) or None
+        Weights with and without the weights of classes.
+    """
+
+    def __init__(self, loss, n_inputs, units, flatten, x, y, sample_weight=None, of=""):
+        self.loss, self.units, self.of, self.first = loss, units, of, 0
+        if y is None:
+            raise ValueError(f"y{of} must be given: training and evaluation need targets.")
+        x, y = check.table(x, f"x{of}"), check.table(y, f"y{of}")
+        self.columns = {"x": check.names(x), "y": check.names(y)}
+        self.x = check.matrix(x, f"x{of}", n_inputs, flatten)
+        self.truth = loss._targets(y, units, f"y{of}")
+        self.y = loss._coded(self.truth)
+        check.same_length(self.x, self.y, f"x{of}", f"y{of}")
+        check.at_least_one_row(self.x, f"x{of}")
+        self.x_rows, self.y_rows = check.opened(self.x), check.opened(self.y)
+        if sample_weight is not None:
+            self._keeps_rows_apart()
+        self.sample_weights = self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{of}")
+
+    def _keeps_rows_apart(self):
+        if self.loss._whole and self.loss.axis is not None:
+            raise ValueError(f"weights of rows need a loss that keeps rows apart; {self.loss!r} reduces them. "
+                             f"Use axis=-1 or axis=None.")
+
+    def weigh_classes(self, class_weight, rows):
+        """Multiplies the weights of these rows, a slice or row numbers, by the weights of their classes."""
+        self._keeps_rows_apart()
+        given = None if self.sample_weights is None else self.sample_weights[rows]
+        of_classes = self.loss._weights_of_classes(class_weight, self.units, self.truth[rows], given)
+        self.weights = np.ones(len(self)) if given is None else self.sample_weights.copy()
+        self.weights[rows] = of_classes if given is None else given * of_classes
+
+    def __len__(self):
+        return len(self.x)
+
+    def batches(self, batch_size, count=None, order=None):
+        """The first `count` rows, or the rows of an order, in batches."""
+        return core.Batches(self.x_rows, self.y_rows, batch_size, count, order, self.weights, self.loss._ignores)
+
+    def rest(self, first):
+        """The rows from `first` on, for validation: without weights of classes, as in Keras."""
+        part = copy.copy(self)
+        part.x, part.y, part.truth, part.first = self.x[first:], self.y[first:], self.truth[first:], first
+        part.weights = None if self.sample_weights is None else self.sample_weights[first:]
+        part.x_rows = part.y_rows = None        # they are opened slice by slice
+        return part
+
+    def error_at(self, status, row):
+        """The error for a row whose x is not finite, or whose target the loss does not allow."""
+        if status == core.BAD_INPUT:
+            return check.not_finite(self.x, row, f"x{self.of}", self.first, self.columns["x"])
+        return self.loss._bad_target(self.truth, row, f"y{self.of}", self.first, self.columns["y"])
