@@ -591,7 +591,7 @@ class CSVLogger(Callback):
         self.names = None
         if self.append:
             header = self._header()
-            missing = [name for name in getattr(self.model, "_logged", ()) if header is not None and name not in header]
+            missing = [name for name in getattr(self.model, "log_names", ()) if header is not None and name not in header]
             if missing:
                 self._refuse(header, missing)
         with open(self.filename, "a" if self.append else "w"):

@@ -1,13 +1,15 @@
-"""Sequential: Keras' words for the native network.
+"""Sequential: the native network with the names of Keras.
 
-Names, shapes, defaults, checks and progress live here; arithmetic lives in `_core`.
+Names, shapes, defaults and checks are here; arithmetic is in `_core`.
 
-    fit            checks once, builds the Network once
-      per epoch    order = shuffle                                   bits that depend on the seed alone
-        ranges     network.train_batches(...)                        about 0.1 s each, without the GIL
+    fit            checks the data once, builds the Network once
+      per epoch    order = shuffle                          depends on the seed alone
+        ranges     network.train_batches(...)               about 0.1 s each, without the GIL
         validation network.evaluate_rows(...)
         callbacks, History
 """
+from __future__ import annotations
+
 import contextlib
 import copy
 import math
@@ -15,6 +17,7 @@ import re
 import time
 import warnings
 import weakref
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -26,12 +29,29 @@ from nnfast._tally import Tally
 from nnfast._training_data import TrainingData
 from nnfast.callbacks import CallbackList, History, TerminateOnNaN
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from os import PathLike
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from nnfast.callbacks import Callback
+    from nnfast.layers import Layer
+    from nnfast.losses import _ClassWeight, _LossLike
+    from nnfast.metrics import Metric, _MetricLike
+    from nnfast.optimizers import _AnyOptimizer, _OptimizerLike
+
+    _Metrics = _MetricLike | Sequence[_MetricLike] | None
+    _Callbacks = Callback | Sequence[Callback] | None
+    _ValidationData = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | None
+    _Verbose = Literal["auto", 0, 1, 2]
+
 __all__ = ["Sequential"]
 
-TRIED_ROWS = 8                  # on which losses and metrics of the user's own are tried before the first step
-EVALUATE_ROWS = 65536           # rows whose losses are kept at once
+TRIED_ROWS = 8                  # rows on which the user's losses and metrics are tried before the first step
+EVALUATE_ROWS = 65536           # rows whose losses are in memory at once
 SLICE_WORK = 1e10               # floating-point operations of a native call of evaluate and predict, 0.1 s
-NOT_COPIED = ("_network", "_claims", "_pace", "_layout", "_tally", "_owners")       # made again by a copy
+NOT_COPIED = ("_network", "_claims", "_pace", "_layout", "_tally", "_owners")       # a copy makes its own
 BEFORE_FLATTEN = (layers.Input, layers.Flatten, layers.Rescaling, layers.Dropout, layers.GaussianNoise)
 
 
@@ -41,21 +61,30 @@ class Sequential:
     Parameters
     ----------
     layers : list of layers, optional
-        With `Input` first the model is built as soon as its weights are asked for, else by `build` or the first `fit`.
+        A model that begins with `Input` is built when its weights are first needed, others by
+        `build` or the first `fit`.
     dtype : {"float32", "float64"}
-        Of the weights and of all arithmetic; sums of losses are always float64.
-    seed : int, optional
-        Of the first weights and of shuffling.  With a seed every run gives the same bits, for every number of threads.
-        From a NumPy generator a seed is drawn: models never share one.
+        dtype of the weights and of all arithmetic.  Sums of losses are always float64.
+    seed : int or NumPy generator, optional
+        Seed of the initial weights, of shuffling and of random layers.  With a seed every run gives
+        the same bits, for every number of threads.  From a generator a seed is drawn, so that
+        models never share one.
 
     Attributes
     ----------
-    params : ndarray (count_params(),)
-        All weights in one vector, | W0 | b0 | W1 | b1 | ...; may be written to between calls.
+    layers : list of layers
+    dtype : dtype
+    optimizer : optimizer or None
+        None before `compile`.
+    history : History or None
+        The record of the last fit.
     epoch : int
-        That with which `fit(initial_epoch=model.epoch)` goes on: one more than the last that was trained, 0 before.
+        Number of the next epoch: `fit(initial_epoch=model.epoch)` continues.  0 before the first
+        fit.
     stop_training : bool
-        Set by a callback, it ends the fit.
+        A callback that sets it to True ends the fit.
+    log_names : tuple of str
+        Names of the values that the last fit puts into the logs of an epoch.
 
     Examples
     --------
@@ -69,36 +98,37 @@ class Sequential:
     True
     """
 
-    def __init__(self, layers=None, dtype="float32", seed=None):
+    def __init__(self, layers: Iterable[Layer] | None = None, dtype: DTypeLike = "float32", seed: Any = None) -> None:
         self.dtype = check.dtype(dtype)
-        self.layers = []
-        self.optimizer = None
-        self.history = None         # of the last fit
+        self.layers: list[Layer] = []
+        self.optimizer: _AnyOptimizer | None = None
+        self.history: History | None = None
         self.epoch = 0
+        self.stop_training = False
+        self.log_names: tuple[str, ...] = ()
         self._rng = check.generator(seed)
-        self._loss = None
-        self._loss_name = None      # if compile got a name
-        self._metrics = []          # (name, metric, whether it is weighted)
-        self._advised = False       # whether compile or the build has looked at loss, metrics and layers
-        self._tally = None
+        self._loss: Any = None
+        self._loss_name: str | None = None      # the name that compile got, if it got one
+        self._metrics: list[tuple[str, Metric, bool]] = []      # name, metric, whether it is weighted
+        self._advised = False       # whether loss, metrics and layers were compared, for warnings
+        self._tally: Any = None
         self._tried = False         # whether loss and metrics have seen data since compile
-        self._network = None
-        self._n_inputs = None
+        self._network: Any = None
+        self._n_inputs: Any = None
+        self._units: Any = None
         self._flatten = False
-        self._units = None
         self._pace = _threads.Pace()
         self._claims = Claims()
-        self._logged = ()           # names of what the last fit puts into the logs of an epoch
-        self.stop_training = False
         if layers is not None and not hasattr(layers, "__iter__"):
-            raise TypeError(f"layers must be a list of layers; got {layers!r:.80}. Give them in brackets: Sequential([first, second]).")
+            raise TypeError(f"layers must be a list of layers; got {layers!r:.80}. Give them in brackets: "
+                            f"Sequential([first, second]).")
         for layer in layers if layers is not None else []:
             self.add(layer)
 
-    # -- building ----------------------------------------------------------------------------------------------------
+    # -- building ----------------------------------------------------------------------------------
 
-    def add(self, layer):
-        """Adds a layer at the end; with `Input` first, building waits until it is needed.
+    def add(self, layer: Layer) -> None:
+        """Adds a layer at the end.
 
         Examples
         --------
@@ -112,39 +142,43 @@ class Sequential:
         if not isinstance(layer, layers.Layer):
             raise TypeError(f"a layer must be one of nnfast.layers ({', '.join(layers.__all__)}), got {layer!r}.")
         if self._network is not None:
-            raise ValueError("the model is built: layers are added before build, fit or the first use. Make a new Sequential.")
+            raise ValueError("the model is built: layers must be added before build, fit or the first use. "
+                             "Make a new Sequential.")
         if isinstance(layer, layers.Input) and self.layers:
             raise ValueError("Input must be the first layer.")
         if isinstance(layer, layers.Flatten) and not all(isinstance(other, BEFORE_FLATTEN) for other in self.layers):
-            raise ValueError("Flatten must stand before layers that work on columns, such as Dense: their output is flat.")
+            raise ValueError("Flatten must stand before layers that work on columns, such as Dense: their output "
+                             "is flat.")
         if layer._first_weights() and any(layer is other for other in self.layers):
-            raise ValueError(f"a layer with weights can stand in a model once, for each place has weights of its own; got the same object twice: "
+            raise ValueError(f"a layer with weights can stand in a model only once; got the same object twice: "
                              f"{layer!r}. Make a new layer, for instance with copy.copy(layer).")
         self._check_unused(layer)
         self.layers.append(layer)
         self._advised = False
 
     def _check_unused(self, layer):
-        """ValueError for a layer whose weights are in another model."""
+        """Refuses a layer whose weights are in another model."""
         if layer._model is not None and layer._model() is not self and layer._first_weights():
-            raise ValueError(f"a layer with weights belongs to one model, which holds them: here it would begin with new ones. {layer!r} belongs to "
-                             f"another model. Make a new layer, for instance with copy.copy(layer), and carry weights over with get_weights and "
-                             f"set_weights.")
+            raise ValueError(f"a layer with weights belongs to one model, which holds the weights; {layer!r} belongs "
+                             f"to another model. Make a new layer, for instance with copy.copy(layer), and copy the "
+                             f"weights with get_weights and set_weights.")
 
     @property
-    def built(self):
+    def built(self) -> bool:
         """Whether the weights exist.
 
         Examples
         --------
         >>> import nnfast
-        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3)]).built, nnfast.Sequential([nnfast.Dense(3)]).built
-        (True, False)
+        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3)]).built
+        True
+        >>> nnfast.Sequential([nnfast.Dense(3)]).built
+        False
         """
         self._build_from_input()
         return self._network is not None
 
-    def build(self, input_shape):
+    def build(self, input_shape: int | Sequence[int | None]) -> None:
         """Makes the weights.
 
         Parameters
@@ -169,7 +203,7 @@ class Sequential:
 
     @contextlib.contextmanager
     def _unbuilt_on_error(self):
-        """Takes a build back if what follows fails: data that do not fit must not decide on the shape of a model."""
+        """Undoes a build if what follows fails: wrong data must not decide the shape of a model."""
         if self._network is not None:
             yield
             return
@@ -187,21 +221,23 @@ class Sequential:
             self._build(self.layers[0].shape)
 
     def _build(self, shape, initialize=True):
-        """The network for rows of this shape: plan, first weights or zeros, and what compile asked for."""
+        """Makes the network for rows of this shape, with initial weights or zeros."""
         if self._network is not None:
             if int(np.prod(shape)) != self._n_inputs:
-                raise ValueError(f"the model is built for {self._n_inputs} inputs, got shape {shape}. Make a new Sequential.")
+                raise ValueError(f"the model is built for {self._n_inputs} inputs, got shape {shape}. "
+                                 f"Make a new Sequential.")
             return
         declared = self.layers[0].shape if self.layers and isinstance(self.layers[0], layers.Input) else shape
         if declared != shape and int(np.prod(declared)) != int(np.prod(shape)):
-            raise ValueError(f"x must have rows of shape {declared}, that of Input; got {shape}.")
+            raise ValueError(f"x must have rows of shape {declared}, the shape of Input; got {shape}.")
         flatten = any(isinstance(layer, layers.Flatten) for layer in self.layers)
         if len(shape) != 1 and not flatten:
             raise ValueError(f"rows of x must be 1-D, got shape {shape}. Add nnfast.layers.Flatten() as first layer.")
         n_inputs = 1
         for entry in shape:
             n_inputs = check.size(n_inputs * entry, "the width of x")
-        plan, owners, width, last_activation = [], [], n_inputs, None           # an entry of the network, the layer it is made of
+        plan, owners = [], []       # entries of the network, and the layer that each is made from
+        width, last_activation = n_inputs, None
         for layer in self.layers:
             self._check_unused(layer)
             entry = layer._plan_entry()
@@ -217,13 +253,14 @@ class Sequential:
             check.size(64 * sum(map(math.prod, layer._shapes(width))), "the size of a layer", 0)
             width = layer._width(width)
         if not plan:
-            raise ValueError("the model must have at least one layer that makes numbers, such as Dense; add one.")
+            raise ValueError("the model must have at least one layer that computes something, such as Dense; add one.")
         network = core.Network(n_inputs, plan, self.dtype.name)
         for layer, arrays, states in zip(owners, network.arrays, network.states):
             for (start, shape_), initializer in zip(arrays, layer._first_weights().values() if initialize else []):
                 values = np.asarray(initializer(shape_, self._rng))
                 if values.shape != shape_ or not np.isfinite(values).all():
-                    raise ValueError(f"{initializer!r} must give finite numbers of shape {shape_}; got shape {values.shape}.")
+                    raise ValueError(f"{initializer!r} must return finite numbers of shape {shape_}; "
+                                     f"got shape {values.shape}.")
                 network.params[start:start + values.size] = values.ravel()
             for (start, (n,)), values in zip(states, layer._first_state(states[0][1][0] if states else 0)):
                 network.state[start:start + n] = values
@@ -232,7 +269,7 @@ class Sequential:
         network.set_constraints([layer._constraints for layer in owners])
         network.set_multipliers([layer._multiplier for layer in owners])
         if any(owners[-1]._penalties[4:]):
-            last_activation = None      # the penalty needs the outputs themselves: no loss takes the last activation over
+            last_activation = None      # the penalty needs the outputs: the loss must not work on the logits
         if self._loss is not None:
             self._configure(network, self.optimizer, self._loss, self._metrics, width, last_activation)
         self._n_inputs, self._units, self._flatten, self._last_activation = n_inputs, width, flatten, last_activation
@@ -243,40 +280,42 @@ class Sequential:
         if self._loss is not None and not self._advised:
             self._advise()
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None):
-        """Chooses how to train; the state of an optimizer before is dropped.
+    def compile(self, optimizer: _OptimizerLike = "adam", loss: _LossLike | None = None, metrics: _Metrics = None,
+                weighted_metrics: _Metrics = None) -> None:
+        """Sets optimizer, loss and metrics; the state of a previous optimizer is dropped.
 
         Parameters
         ----------
         optimizer : str or optimizer
-            Keras' default is "rmsprop"; ours is "adam".  An object belongs to the first model that is compiled with it: a
-            learning rate that one model changes must not change in another.
-        loss : str, loss, or a loss of your own (see `losses.Custom`)
+            "adam" by default (Keras: "rmsprop").  An optimizer object belongs to the first model
+            that is compiled with it, since a fit may change its learning rate.
+        loss : str, loss, or your own loss (see `losses.Custom`)
         metrics : str, metric, function (y_true, y_pred), or list of them, optional
-            "accuracy" of one output, and metrics that count positives such as "auc", want labels 0 and 1: the first use
-            warns of others, or refuses them.  A function is called once for an epoch or an evaluation, with all rows: see
-            `metrics.MeanMetricWrapper`.
+            "accuracy" of one output, and metrics that count positives such as "auc", need labels 0
+            and 1; other labels give a warning or an error at the first use.  A function is called
+            once per epoch or evaluation, with all rows: see `metrics.MeanMetricWrapper`.
         weighted_metrics : the same, optional
-            Rows count with their `sample_weight` and `class_weight`.
+            Each row counts with its `sample_weight` and `class_weight`.
 
         Raises
         ------
         ValueError
-            For a name that is not known, a metric that does not fit the loss, no loss, or the optimizer of another model;
-            the model stays as it was.
+            For an unknown name, a metric that does not fit the loss, a missing loss, or the
+            optimizer of another model.  The model stays as it was.
 
         Warns
         -----
         UserWarning
-            If the last layer can not give what the loss needs, such as probabilities of a linear layer for a
-            cross-entropy without from_logits, or if metrics of probabilities would see logits.  "accuracy" of one logit
-            compares it with 0.
+            If the last layer cannot give what the loss needs, for example probabilities from a
+            linear layer for a cross-entropy without from_logits, or if a metric of probabilities
+            would get logits.  "accuracy" of one logit compares it with 0.
 
         Examples
         --------
         >>> import nnfast
         >>> model = nnfast.Sequential([nnfast.Dense(3, activation="softmax")])
-        >>> model.compile(nnfast.optimizers.Adam(1e-2, weight_decay=1e-4), "sparse_categorical_crossentropy", metrics=["acc"])
+        >>> optimizer = nnfast.optimizers.Adam(1e-2, weight_decay=1e-4)
+        >>> model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["acc"])
         >>> model.optimizer.learning_rate
         0.01
         """
@@ -285,8 +324,9 @@ class Sequential:
         name = loss if isinstance(loss, str) else None
         optimizer, loss, chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics, weighted_metrics)
         if optimizer._model is not None and optimizer._model() is not self:
-            raise ValueError(f"an optimizer belongs to one model, for its learning rate may change in a fit; {optimizer!r} belongs to another "
-                             f"model. Give each model its own, for instance copy.copy(optimizer).")
+            raise ValueError(f"an optimizer belongs to one model, since a fit may change its learning rate; "
+                             f"{optimizer!r} belongs to another model. Give each model its own, for instance "
+                             f"copy.copy(optimizer).")
         with self._claims.take("compile"):
             self._build_from_input()
             if self._network is not None:
@@ -300,7 +340,7 @@ class Sequential:
         object.__setattr__(optimizer, "_model", weakref.ref(self))
 
     def _advise(self):
-        """Warns of a loss or of metrics that do not fit the outputs of the last layer."""
+        """Warns if the loss or a metric does not fit the outputs of the last layer."""
         self._advised = True
         units, low, high, last = None, -math.inf, math.inf, None
         for layer in self.layers:
@@ -312,14 +352,16 @@ class Sequential:
             and not any(self.layers[-1]._penalties[4:])
         advice = [loss._advice(units, low, high, last, fused)]
         if loss._shows_logits(fused):
-            advice += [f"metric {name!r} reads probabilities; with {loss!r} it sees logits. End the model with "
-                       f"activation={loss._probabilities!r} and leave from_logits out: training works on the logits all the same."
+            advice += [f"metric {name!r} reads probabilities; with {loss!r} it gets logits. End the model with "
+                       f"activation={loss._probabilities!r} and leave from_logits out: training still works on the "
+                       f"logits."
                        for name, metric, _ in self._metrics if metric._reads_probabilities()]
         for message in filter(None, advice):
             warnings.warn(message, stacklevel=3)
 
     def _configure(self, network, optimizer, loss, chosen, units, last_activation):
-        """Tells a network what compile chose; the optimizer starts anew.  What can fail comes first."""
+        """Sets loss, metrics and optimizer of a network; the state of the optimizer starts anew."""
+        # calls that can fail come first
         kernel, fused, function = loss._for_network(last_activation, units, self.dtype)
         tally = Tally(loss, chosen, units, network.penalizes, loss._shows_logits(fused))
         kind, settings = optimizer._kernel_and_settings()
@@ -330,8 +372,8 @@ class Sequential:
         self._layout, self._tally, self._tried = optimizer._layout(), tally, False
 
     @property
-    def loss(self):
-        """The name of the loss if `compile` got one, as in Keras, else the loss itself, as of a loaded model; None before `compile`.
+    def loss(self) -> _LossLike | None:
+        """The loss as `compile` got it: a name or an object, as in Keras.  None before `compile`.
 
         Examples
         --------
@@ -344,19 +386,20 @@ class Sequential:
         return self._loss if self._loss_name is None else self._loss_name
 
     @property
-    def input_shape(self):
-        """Shape of x with None for the rows, such as (None, 784), as in Keras; None before the model is built.
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of x with None for the rows, as in Keras; None before the model is built.
 
         Examples
         --------
         >>> import nnfast
-        >>> nnfast.Sequential([nnfast.Input((28, 28)), nnfast.Flatten(), nnfast.Dense(10)]).input_shape
+        >>> model = nnfast.Sequential([nnfast.Input((28, 28)), nnfast.Flatten(), nnfast.Dense(10)])
+        >>> model.input_shape
         (None, 28, 28)
         """
         return (None, *layers.shape_of_rows(self.layers, self._n_inputs)) if self.built else None
 
     @property
-    def output_shape(self):
+    def output_shape(self) -> tuple[int | None, ...] | None:
         """Shape of the outputs with None for the rows, as in Keras; None before the model is built.
 
         Examples
@@ -368,7 +411,7 @@ class Sequential:
         return (None, self._units) if self.built else None
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[Metric]:
         """The metrics that `compile` got, in the order of `metrics_names` after "loss".
 
         Examples
@@ -377,15 +420,15 @@ class Sequential:
         >>> model = nnfast.Sequential([nnfast.Dense(1)])
         >>> model.compile("adam", "mse", metrics=["mae"])
         >>> model.metrics
-        [MeanAbsoluteError()]
+        [MeanAbsoluteError(name='mae')]
         """
         return [metric for _, metric, _ in self._metrics]
 
     @property
-    def metrics_names(self):
-        """The names in the logs and in the result of `evaluate`, in order: "loss", then the metrics.
+    def metrics_names(self) -> list[str]:
+        """Names of the values of `evaluate`: "loss", then the metrics; empty before `compile`.
 
-        Keras 3 has one name, "compile_metrics", for all metrics.  Before `compile` there are none.
+        Keras 3 has one name, "compile_metrics", for all metrics.
 
         Examples
         --------
@@ -404,7 +447,7 @@ class Sequential:
         return TrainingData(self._loss, self._n_inputs, self._units, self._flatten, x, y, sample_weight, of)
 
     def _data(self, x, y, sample_weight=None, class_weight=None):
-        """The data, checked; builds the model for x if it is not built, and takes that back if the data do not fit."""
+        """The data, checked; a build for x is undone if the data do not fit."""
         with self._unbuilt_on_error():
             data = self._training_data(x, y, sample_weight)
             if class_weight is not None:
@@ -413,9 +456,19 @@ class Sequential:
             return data
 
     def _data_of_fit(self, x, y, sample_weight, class_weight, chosen, split, validation_data):
-        """The data, the numbers of the rows chosen or None, how many rows are trained on, and the data to evaluate or None.
+        """The data of a fit, checked.
 
-        What is taken from the data, such as the weights of balanced classes, is taken from the rows that are trained on.
+        Weights of balanced classes, like everything that is learned from the data, come from the
+        rows trained on.
+
+        Returns
+        -------
+        data : TrainingData
+        chosen : int64 array or None
+            The rows to train on, if they are given by number.
+        count : int
+            How many rows to train on.
+        validation : TrainingData or None
         """
         with self._unbuilt_on_error():
             data = self._training_data(x, y, sample_weight)
@@ -434,7 +487,7 @@ class Sequential:
             return data, chosen, count, validation
 
     def _try_out(self, data, rows):
-        """The first use of a loss of your own, whose gradient is compared with differences, and of metrics: on a few of the rows."""
+        """Tries the user's own loss and metrics once on a few rows, before anything is trained."""
         if self._tried:
             return
         few = slice(min(rows.stop, TRIED_ROWS)) if isinstance(rows, slice) else rows[:TRIED_ROWS]
@@ -445,7 +498,7 @@ class Sequential:
             self._loss._called(y, outputs)
         try:
             self._tally.try_out(data, few, outputs)
-        except Exception:                       # a function may need more rows than a few, of two classes, say
+        except Exception:       # a function may need more rows, for example rows of two classes
             outputs = self._outputs(data, rows) if self._tally.at_once else None
             if outputs is None:
                 raise
@@ -467,76 +520,91 @@ class Sequential:
         if self._network is None:
             x = check.numeric(x, "x")
             if x.ndim < 2:
-                raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {x.shape}. A single column is x.reshape(-1, 1).")
+                raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {x.shape}. "
+                                 f"A single column is x.reshape(-1, 1).")
             self._build(tuple(check.size(n, "each axis of x after the rows") for n in x.shape[1:]))
 
-    # -- training ----------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
 
-    def fit(self, x, y=None, batch_size=None, epochs=1, verbose="auto", validation_split=0.0, validation_data=None,
-            shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, n_threads=None, nonfinite="raise", callbacks=None,
-            max_seconds=None, rows=None):
-        """Trains for a number of epochs; a second call goes on where the first ended.
+    def fit(self, x: ArrayLike, y: ArrayLike | None = None, batch_size: int | None = None, epochs: int = 1,
+            verbose: _Verbose = "auto", validation_split: float = 0.0, validation_data: _ValidationData = None,
+            shuffle: bool = True, class_weight: _ClassWeight | None = None, sample_weight: ArrayLike | None = None,
+            initial_epoch: int = 0, n_threads: int | None = None,
+            nonfinite: Literal["raise", "stop", "ignore"] = "raise", callbacks: _Callbacks = None,
+            max_seconds: float | None = None, rows: ArrayLike | None = None) -> History:
+        """Trains for a number of epochs; a second call continues where the first ended.
 
         Parameters
         ----------
-        x : array (n, columns), or (n, ...) behind Flatten
-            An array, a tensor, a frame of numbers and booleans (pandas, polars, Arrow; what is missing is NaN) or nested
-            lists; no data set or loader.  Any real dtype.  Integers, float32 and float64 in two dimensions are read where
-            they lie, in any strides, without a copy; so are C-contiguous images behind Flatten.
+        x : array (n, columns), or (n, ...) before a Flatten layer
+            An array, a tensor, nested lists, or a frame of numbers and booleans (pandas, polars,
+            Arrow; missing values are NaN).  Any real dtype.  Two-dimensional integers, float32 and
+            float64 are read in place, with any strides, without a copy; so are C-contiguous images
+            before a Flatten layer.
         y : array (n,) of integer labels for a sparse loss, else (n, outputs)
         batch_size : int, optional
             32 by default; the last batch may be smaller.
         epochs : int
-            The epoch to end before, counted with `initial_epoch`, as in Keras.
+            Number of the epoch to stop at, counted with `initial_epoch`, as in Keras.
         verbose : {"auto", 0, 1, 2}
-            0 silent, 1 a bar and a line per epoch, 2 a line per epoch; "auto" is 1 on a terminal, else 2.
+            0 is silent, 1 shows a bar and a line per epoch, 2 a line per epoch; "auto" is 1 on a
+            terminal, else 2.
         validation_split : float in [0, 1)
-            Share of the last rows that are kept out of training and evaluated after every epoch.
+            Fraction of the rows, taken from the end, that is not trained on but evaluated after
+            every epoch.
         validation_data : (x, y) or (x, y, sample_weight), optional
-            A warning tells of metrics that these rows, or those of validation_split, are too few or too alike for: the R2
-            score of one row, the area under a curve of one class.
+            Data to evaluate after every epoch.  A warning names metrics that these rows cannot
+            give, such as the R2 score of one row or the area under a curve of one class.
         shuffle : bool
-            New order of rows in every epoch.
+            Whether every epoch has a new order of rows.
         class_weight : dict or "balanced", optional
-            From class to weight, 1 where a class is missing; "balanced" is rows / (classes present * rows of the class),
-            each of the rows that are trained on counted with its `sample_weight`, as in scikit-learn.
-            With `sample_weight` both are multiplied (Keras refuses).  y must name classes: labels, 0 and 1 of one
-            output, or rows that are one-hot or shares that sum to 1 (Keras takes the largest column of any y).
+            A weight for each class, 1 for classes not in the dict.  "balanced" is rows / (classes
+            present * rows of the class), over the rows trained on, each counted with its
+            `sample_weight`, as in scikit-learn.  Both weights are multiplied (Keras refuses this).
+            y must name classes: labels, 0 and 1 of one output, or rows that are one-hot or sum to 1
+            (Keras takes the largest column of any y).
         sample_weight : array (n,), optional
-            The loss of a batch is sum(weight * loss) / rows, as in Keras, or what the `reduction` of the loss makes of it.
+            The loss of a batch is sum(weight * loss) / rows, as in Keras, unless the `reduction` of
+            the loss says other.
         initial_epoch : int
+            Number of the first epoch.
         n_threads : int, optional
-            Number of threads; fewer are used when a step has too little work.  By default as many as pay for this network
-            on this machine now, at most its CPUs and NNFAST_NUM_THREADS.  The results are the same bits for every number.
+            Number of threads; fewer are used when a step has too little work.  By default as many
+            as make this network faster on this machine now, at most its CPUs and
+            NNFAST_NUM_THREADS.  The results are the same bits for every number.
         nonfinite : {"raise", "stop", "ignore"}
-            What a loss or gradient that is not finite does: raises FloatingPointError, ends the fit with a warning, or
-            nothing.  The first two put back the weights of up to 0.1 s before: how many batches that is depends on the
-            machine.
+            What happens when a loss or gradient is not finite: FloatingPointError, the end of the
+            fit with a warning, or nothing.  The first two restore the weights of up to 0.1 s
+            earlier; how many batches that is depends on the machine.
         callbacks : list of nnfast.callbacks, optional
-            Called in their order between native calls; what one raises ends the fit and is raised here.
+            Called in order between native calls.  An exception in a callback ends the fit and is
+            raised to the caller.
         max_seconds : float, optional
-            End the fit once so much time has passed, also within an epoch: within 0.1 s, and after the validation of the
-            part that was trained.  How far that is depends on the machine.
+            The fit ends within 0.1 s after this time, also within an epoch, and then evaluates the
+            validation data.  How far it gets depends on the machine.
         rows : array of int, optional
-            Train on these rows of x and y alone; they are read where they lie.  A row may occur more than once.
+            Trains only on these rows of x and y, which are read in place.  A row may occur more
+            than once.
 
         Returns
         -------
         History
-            `.history`: dict of lists, an entry an epoch; `.epoch`.  Also kept as `model.history`.
+            `.history` is a dict of lists with an entry per epoch; also kept as `model.history`.
 
-            "loss" is the mean of the losses of batches, by their rows, as in Keras.  So is "val_loss", of batches of the same
-            size, where a loss is no mean over rows: with reduction="sum", and for losses of whole batches such as `Dice()`;
-            `LBFGS` has one batch of all rows.  Otherwise "val_loss" is the mean over all rows, weighted as the `reduction`
-            says, whatever the batches.  Metrics are of all rows of the epoch, each as it is before the step on its batch.
+            "loss" is the mean over the batches, weighted by their rows, as in Keras.  "val_loss" is
+            the mean over all rows, weighted as the `reduction` says, whatever the batches; but for
+            losses that are no mean over rows (reduction="sum", `Dice()`) it is the mean over
+            batches of the same size, and for `LBFGS` one batch of all rows.  Metrics cover all rows
+            of the epoch, each measured before the step on its batch.
 
         Raises
         ------
         TypeError
-            For data that are no array, frame or nested lists, before they are read.
+            For data that are no array, frame or nested list.
         ValueError
-            For data that do not fit.  NaN or infinity in x or y, or a target that the loss does not have, such as 255 of
-            a binary cross-entropy, is met when its batch comes, which then changes nothing.
+            For data that do not fit.  NaN or infinity in x or y, or a target that the loss does not
+            allow, such as 255 for a binary cross-entropy, is found when its batch comes; that batch
+            then changes nothing.
         FloatingPointError
             With nonfinite="raise".
         RuntimeError
@@ -567,29 +635,30 @@ class Sequential:
             full = isinstance(self.optimizer, optimizers.LBFGS)
             if full and given_batch_size:
                 raise ValueError("LBFGS takes all rows in every step: leave batch_size out.")
-            data, chosen, rows, validation = self._data_of_fit(x, y, sample_weight, class_weight, rows, validation_split, validation_data)
-            batch_size = rows if full else min(batch_size, rows)
-            n_batches = -(-rows // batch_size)
+            data, chosen, count, validation = self._data_of_fit(x, y, sample_weight, class_weight, rows,
+                                                                validation_split, validation_data)
+            batch_size = count if full else min(batch_size, count)
+            n_batches = -(-count // batch_size)
             self.stop_training = False
             params = {"epochs": epochs, "initial_epoch": initial_epoch, "steps": n_batches, "verbose": verbose}
             hooks = CallbackList(callbacks, self, params, self._claims.opened)
             names = self.metrics_names
-            self._logged = names if validation is None else [*names, *(f"val_{name}" for name in names)]
-            run = _Fit(self, hooks, _console.Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads, _nonfinite(nonfinite, hooks),
-                       None if max_seconds is None else begun + max_seconds)
+            self.log_names = (*names, *(f"val_{name}" for name in names if validation is not None))
+            run = _Fit(self, hooks, _console.Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads,
+                       _nonfinite(nonfinite, hooks), None if max_seconds is None else begun + max_seconds)
             self.history = run.history
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
             with team, run.reporter:
                 hooks.call("on_train_begin", {})
                 if full:
-                    self._fit_lbfgs(data, data.batches(rows, rows, chosen), range(initial_epoch, epochs), team, run)
+                    self._fit_lbfgs(data, data.batches(count, count, chosen), range(initial_epoch, epochs), team, run)
                 else:
-                    given = np.arange(rows, dtype=np.int64) if chosen is None and shuffle else chosen
+                    given = np.arange(count, dtype=np.int64) if chosen is None and shuffle else chosen
                     order = given.copy() if shuffle else given
-                    batches = data.batches(batch_size, rows, order)
+                    batches = data.batches(batch_size, count, order)
                     for epoch in range(initial_epoch, epochs):
                         run.begin_epoch(epoch)
-                        if shuffle:         # from the given order, not that of the epoch before: a loaded model knows its seed alone
+                        if shuffle:     # the given order, not the last epoch's: a loaded model knows only the seed
                             np.copyto(order, given)
                             core.shuffle(order, int(self._rng.integers(2**63)))
                         logs = self._epoch(data, batches, team, epoch, run)
@@ -603,11 +672,11 @@ class Sequential:
             return run.history
 
     def _draw_seed(self):
-        """For the random numbers of one pass over data; 0 where no layer needs any."""
+        """A seed for the random layers in one pass over data; 0 if there are none."""
         return int(self._rng.integers(2**63)) if self._network.random else 0
 
     def _epoch(self, data, batches, team, epoch, run):
-        """One epoch of ranges, or what `run` leaves of it; its logs, or None if a loss that is not finite has ended it."""
+        """Trains for an epoch, or until `run` is over; logs, or None if a loss was not finite."""
         hooks, rows, order = run.hooks, batches.n_rows, batches.order
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         self._follow_optimizer()
@@ -628,13 +697,14 @@ class Sequential:
                 hooks.call("on_train_batch_end", done - 1, self._tally.running(sums, trained))
             if run.over():
                 break
-        return self._tally.logs(sums, trained, None if outputs is None else outputs[:trained], data, None if order is None else order[:trained])
+        return self._tally.logs(sums, trained, None if outputs is None else outputs[:trained], data,
+                                None if order is None else order[:trained])
 
     def _fit_lbfgs(self, data, batches, epochs, team, run):
-        """The epochs of a fit with L-BFGS: an iteration each, over one batch of all rows."""
+        """Trains with L-BFGS: an epoch is one iteration over one batch of all rows."""
         if self._network.random or self._network.state.size and any(layer._moves_state for layer in self._owners):
-            raise ValueError("LBFGS needs a loss that is a function of the weights alone: leave out Dropout, GaussianNoise "
-                             "and BatchNormalization.")
+            raise ValueError("LBFGS needs a loss that is a function of the weights alone: leave out Dropout, "
+                             "GaussianNoise and BatchNormalization.")
         if any(layer._constraints != layers.Layer._constraints or layer._multiplier != 1 for layer in self._owners):
             raise ValueError("LBFGS moves all weights freely and has no learning rate: leave out constraints and "
                              "learning_rate_multiplier.")
@@ -652,29 +722,30 @@ class Sequential:
         _lbfgs.fit(self._network, self.optimizer, epochs, evaluate, run)
 
     def _failed(self, data, status, place, nonfinite, epoch, batch):
-        """What a range that stopped early means to the user."""
+        """Raises the error, or gives the warning, for a range that stopped early."""
         if status in (core.BAD_INPUT, core.BAD_TARGET):
             raise data.error_at(status, place)
         what = "loss" if status == core.BAD_LOSS else "gradient"
         where = f"in epoch {epoch + 1}, batch {batch + 1}" if epoch is not None else "in this batch"
         message = (f"the {what} became NaN or infinite {where}; the weights of shortly before are put back. "
-                   f"Lower the learning rate or scale the inputs; nonfinite='ignore' goes on regardless.")
+                   f"Lower the learning rate or scale the inputs; nonfinite='ignore' continues regardless.")
         if nonfinite == "raise":
             raise FloatingPointError(message)
         warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     def _follow_optimizer(self):
-        """Takes over hyper-parameters that were changed on the optimizer since compile."""
+        """Passes hyperparameters that were changed on the optimizer to the network."""
         kind, settings = self.optimizer._kernel_and_settings()
         layout = self.optimizer._layout()
         if layout != self._layout:
-            self._network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=self.optimizer._start(), **self.optimizer._common())
+            self._network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=self.optimizer._start(),
+                                        **self.optimizer._common())
             self._layout = layout
         else:
             self._network.set_settings(settings, **self.optimizer._common())
 
     def _validation(self, data, split, given):
-        """The rows to evaluate after each epoch, or None."""
+        """The data to evaluate after each epoch, or None."""
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
                 raise ValueError("validation_data must be (x, y) or (x, y, sample_weight).")
@@ -685,11 +756,21 @@ class Sequential:
         first = int(len(data) * (1 - split))
         if first == 0 or first == len(data):
             raise ValueError(f"validation_split={split} of {len(data)} rows leaves no row for "
-                             f"{'training' if first == 0 else 'validation'}. Choose another share.")
+                             f"{'training' if first == 0 else 'validation'}. Choose another fraction.")
         return data.rest(first)
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """One step on one batch, without a thread or a bar.
+    @overload
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None,
+                       class_weight: _ClassWeight | None = None,
+                       return_dict: Literal[False] = False) -> float | list[Any]: ...
+
+    @overload
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None,
+                       class_weight: _ClassWeight | None = None, *, return_dict: Literal[True]) -> dict[str, Any]: ...
+
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None,
+                       class_weight: _ClassWeight | None = None, return_dict: bool = False) -> Any:
+        """Takes one step on one batch, without threads or a bar.
 
         Parameters
         ----------
@@ -699,12 +780,12 @@ class Sequential:
         Returns
         -------
         float, list [loss, metrics...] if there are metrics, or dict
-            Of this batch, before the step.
+            Values of this batch before the step.
 
         Raises
         ------
         ValueError, FloatingPointError
-            As `fit`; the weights are those of before.
+            As for `fit`; the weights stay as they were.
 
         Examples
         --------
@@ -712,8 +793,10 @@ class Sequential:
         >>> model = nnfast.Sequential([nnfast.Dense(1, kernel_initializer="ones")], dtype="float64")
         >>> model.compile(nnfast.optimizers.SGD(0.1), "mse", metrics="mae")
         >>> x, y = np.array([[1.], [3.]]), np.array([2., 5.])
-        >>> model.train_on_batch(x, y), model.train_on_batch(x, y)[0] < 1       # loss and mean absolute error, before the step
-        ([2.5, 1.5], True)
+        >>> model.train_on_batch(x, y)      # loss and mean absolute error before the step
+        [2.5, 1.5]
+        >>> model.train_on_batch(x, y)[0] < 1
+        True
         """
         with self._claims.take("train_on_batch"):
             if isinstance(self.optimizer, optimizers.LBFGS):
@@ -726,16 +809,17 @@ class Sequential:
         rows = len(data)
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         _, status, place = self._network.train_batches(
-            data.batches(rows), 0, 1, self.optimizer._rates(self._network.steps, 1) if update else 0., sums, update=update,
-            seed=self._draw_seed(), outputs=outputs)
+            data.batches(rows), 0, 1, self.optimizer._rates(self._network.steps, 1) if update else 0., sums,
+            update=update, seed=self._draw_seed(), outputs=outputs)
         if status != core.DONE:
             self._failed(data, status, place, "raise", None, 0)
         return self._tally.logs(sums, rows, outputs, data)
 
-    def loss_and_gradients(self, x, y, sample_weight=None, class_weight=None):
+    def loss_and_gradients(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
+                           class_weight: _ClassWeight | None = None) -> tuple[float, list[NDArray[Any]]]:
         """Loss of these rows as one batch, and its gradient with respect to every weight array.
 
-        For checks, and for optimizers of your own: `model.params` is the vector to update.
+        For checks, and for your own optimizers: `model.params` is the vector to update.
 
         Parameters
         ----------
@@ -758,10 +842,10 @@ class Sequential:
             logs = self._step(self._data(x, y, sample_weight, class_weight), False)
             return logs["loss"], [part.copy() for part in self._views(self._network.grads)]
 
-    # -- evaluation --------------------------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
 
     def _scores(self, data, batch_size, n_threads):
-        """Loss and metrics of data, without a step: sums of slices that depend on the network alone, not on threads."""
+        """Loss and metrics of data, summed by slices that do not depend on the threads."""
         rows, tally, loss = len(data), self._tally, self._loss
         by_batch = loss._whole or loss.reduction == "sum"
         sums, others, row_losses, every_output = tally.sums(), tally.others(), [], []
@@ -788,7 +872,7 @@ class Sequential:
         return tally.results(value, sums, tally.counted(data, rows), others)
 
     def _mean_of_batches(self, data, batch_size, row_losses, outputs):
-        """The mean of the losses of batches, by their rows: what a fit shows of a loss that is no mean of rows."""
+        """Mean of the losses of batches, by their rows: for a loss that is no mean over rows."""
         rows, loss = len(data), self._loss
         starts = np.arange(0, rows, batch_size)
         if loss._whole:
@@ -800,17 +884,19 @@ class Sequential:
         return float(np.dot(losses, np.minimum(starts + batch_size, rows) - starts) / rows)
 
     def _slices(self, rows):
-        """Slices of rows that take about 0.1 s, so that Ctrl-C is seen between them."""
+        """Slices of rows of about 0.1 s each: Ctrl-C is handled between them."""
         count = max(1, min(EVALUATE_ROWS, int(SLICE_WORK / max(self._work, 1))))
         return [slice(first, min(first + count, rows)) for first in range(0, rows, count)]
 
     def _row_scores(self, data, part, n_threads):
-        """Weighted loss and native metrics of each row of a part of the data, (1 + metrics, rows), and outputs if needed."""
+        """Weighted loss and metrics of each row of a slice (1 + metrics, rows); outputs or None."""
         x, y, loss = check.opened(data.x[part]), check.opened(data.y[part]), self._loss
         rows = len(x)
         values = np.empty((self._network.n_values, rows))
         in_python = self._network.in_python
-        outputs = np.empty((rows, self._units), self.dtype) if in_python else self._tally.outputs(rows, self._units, self.dtype)
+        outputs = self._tally.outputs(rows, self._units, self.dtype)
+        if in_python and outputs is None:
+            outputs = np.empty((rows, self._units), self.dtype)
 
         def evaluate(start, stop):
             return self._network.evaluate_rows(x, y, start, stop, values, outputs)
@@ -829,21 +915,36 @@ class Sequential:
             return logs
         return list(logs.values()) if self._metrics else logs["loss"]
 
-    def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, class_weight=None, n_threads=None,
-                 return_dict=False, callbacks=None):
-        """Loss and metrics of the model on data.
+    @overload
+    def evaluate(self, x: ArrayLike, y: ArrayLike | None = None, batch_size: int | None = None,
+                 verbose: _Verbose = "auto", sample_weight: ArrayLike | None = None,
+                 class_weight: _ClassWeight | None = None, n_threads: int | None = None,
+                 return_dict: Literal[False] = False, callbacks: _Callbacks = None) -> float | list[Any]: ...
+
+    @overload
+    def evaluate(self, x: ArrayLike, y: ArrayLike | None = None, batch_size: int | None = None,
+                 verbose: _Verbose = "auto", sample_weight: ArrayLike | None = None,
+                 class_weight: _ClassWeight | None = None, n_threads: int | None = None, *, return_dict: Literal[True],
+                 callbacks: _Callbacks = None) -> dict[str, Any]: ...
+
+    def evaluate(self, x: ArrayLike, y: ArrayLike | None = None, batch_size: int | None = None,
+                 verbose: _Verbose = "auto", sample_weight: ArrayLike | None = None,
+                 class_weight: _ClassWeight | None = None, n_threads: int | None = None,
+                 return_dict: bool = False, callbacks: _Callbacks = None) -> Any:
+        """Computes loss and metrics on data.
 
         Parameters
         ----------
         x, y, sample_weight, class_weight, n_threads : as in `fit`
         batch_size : int, optional
-            The result depends on it only for a loss that is no mean over rows, reduction="sum" or `Dice()`, say: it is
-            the mean of the losses of batches, by their rows, as in a fit and in Keras.  32 by default.
+            Matters only for a loss that is no mean over rows (reduction="sum", `Dice()`): the
+            result is then the mean of the losses of batches, weighted by their rows, as in a fit
+            and in Keras.  32 by default.
         verbose : {"auto", 0, 1, 2}
-            Other than 0 prints the result on a line.
+            Unless it is 0, the result is printed on one line.
         return_dict : bool
         callbacks : list of nnfast.callbacks, optional
-            Their on_test_begin and on_test_end are called.
+            Their hooks on_test_begin and on_test_end are called.
 
         Returns
         -------
@@ -852,7 +953,8 @@ class Sequential:
         Raises
         ------
         ValueError
-            For data that do not fit or are not finite, and for targets that the loss does not have.
+            For data that do not fit or are not finite, and for targets that the loss does not
+            allow.
 
         Examples
         --------
@@ -874,8 +976,18 @@ class Sequential:
             print(_console.line(logs))
         return self._result(logs, return_dict)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """Loss and metrics of these rows as one batch, without a step; parameters and result as `evaluate`.
+    @overload
+    def test_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None,
+                      class_weight: _ClassWeight | None = None,
+                      return_dict: Literal[False] = False) -> float | list[Any]: ...
+
+    @overload
+    def test_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None,
+                      class_weight: _ClassWeight | None = None, *, return_dict: Literal[True]) -> dict[str, Any]: ...
+
+    def test_on_batch(self, x: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None,
+                      class_weight: _ClassWeight | None = None, return_dict: bool = False) -> Any:
+        """Computes loss and metrics of one batch; parameters and result as for `evaluate`.
 
         Examples
         --------
@@ -890,14 +1002,16 @@ class Sequential:
             data = self._data(x, y, sample_weight, class_weight)
             return self._result(self._scores(data, len(data), 1), return_dict)
 
-    def predict(self, x, batch_size=None, verbose=0, n_threads=None):
-        """Outputs of the last layer.  Any number of threads may call it on one model at once.
+    def predict(self, x: ArrayLike, batch_size: int | None = None, verbose: _Verbose = 0,
+                n_threads: int | None = None) -> NDArray[Any]:
+        """Computes the outputs of the last layer.  Several threads may call it at the same time.
 
         Parameters
         ----------
-        x : array (n, columns), or (n, ...) behind Flatten
+        x : array (n, columns), or (n, ...) before a Flatten layer
         batch_size, verbose
-            Accepted as in Keras, without effect: nothing is printed, and the result does not depend on batches.
+            Accepted as in Keras, without effect: nothing is printed, and the result does not depend
+            on batches.
         n_threads : int, optional
 
         Returns
@@ -926,14 +1040,14 @@ class Sequential:
             if network is None:
                 raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
         given = check.table(x, "x")
-        x = check.matrix(given, "x", self._n_inputs, self._flatten)
-        rows = len(x)
+        matrix = check.matrix(given, "x", self._n_inputs, self._flatten)
+        rows = len(matrix)
         out = np.empty((rows, self._units), self.dtype)
-        x_rows = check.opened(x)
-        if rows * self._work < _threads.ROWS_WORK_PER_THREAD and n_threads is None:     # the way of a single row, kept short
+        x_rows = check.opened(matrix)
+        if rows * self._work < _threads.ROWS_WORK_PER_THREAD and n_threads is None:     # a shorter path for a few rows
             bad = network.predict_rows(x_rows, 0, rows, out)
             if bad >= 0:
-                raise check.not_finite(x, bad, "x", columns=check.names(given))
+                raise check.not_finite(matrix, bad, "x", columns=check.names(given))
             return out
         for part in self._slices(rows):
             def predict(start, stop, first=part.start):
@@ -941,10 +1055,10 @@ class Sequential:
 
             for bad in _threads.over_rows(predict, part.stop - part.start, self._work, n_threads):
                 if bad >= 0:
-                    raise check.not_finite(x, bad, "x", columns=check.names(given))
+                    raise check.not_finite(matrix, bad, "x", columns=check.names(given))
         return out
 
-    # -- weights -----------------------------------------------------------------------------------------------------
+    # -- weights -----------------------------------------------------------------------------------
 
     def _built_network(self):
         self._build_from_input()
@@ -953,8 +1067,8 @@ class Sequential:
         return self._network
 
     @property
-    def params(self):
-        """All weights in one vector; writing to it changes the model.
+    def params(self) -> NDArray[Any]:
+        """All trained weights, | W0 | b0 | W1 | b1 | ..., in one vector; to be read or written.
 
         Examples
         --------
@@ -967,33 +1081,34 @@ class Sequential:
         return self._built_network().params
 
     def _views(self, vector):
-        """The weight arrays as views of a vector in the layout of params."""
+        """Views of the weight arrays in a vector that is laid out like params."""
         return [_view(vector, *array) for arrays in self._built_network().arrays for array in arrays]
 
     def _weights(self):
-        """Views of the weight arrays, layer by layer: those that are trained, then those that training moves."""
+        """Views of the weight arrays of each layer: trained ones, then ones that training moves."""
         network = self._built_network()
         return [view for layer, arrays, states in zip(self._owners, network.arrays, network.states)
                 for view in [*(_view(network.params, *array) for array in arrays),
                              *(_view(network.state, *state) for state in states if layer._moves_state)]]
 
-    def get_weights(self):
-        """Copies of the weight arrays of each layer, in Keras' order.
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copies the weight arrays of each layer, in Keras' order.
 
-        Dense has kernel (n_in, n_out) and bias (n_out,); normalisations gamma and beta, batch normalisation also its moving
-        mean and variance; PReLU alpha.
+        Dense has kernel (n_in, n_out) and bias (n_out,), normalizations gamma and beta, batch
+        normalization also its moving mean and variance, PReLU alpha.
 
         Examples
         --------
         >>> import nnfast
-        >>> model = nnfast.Sequential([nnfast.Input(784), nnfast.Dense(84), nnfast.Dense(10, use_bias=False)])
+        >>> last = nnfast.Dense(10, use_bias=False)
+        >>> model = nnfast.Sequential([nnfast.Input(784), nnfast.Dense(84), last])
         >>> [array.shape for array in model.get_weights()]
         [(784, 84), (84,), (84, 10)]
         """
         return [view.copy() for view in self._weights()]
 
-    def set_weights(self, weights):
-        """Sets the weight arrays, in the order and shapes of `get_weights`; a ValueError where they do not fit.
+    def set_weights(self, weights: Iterable[ArrayLike]) -> None:
+        """Sets the weight arrays, in the order and shapes of `get_weights`.
 
         Examples
         --------
@@ -1006,24 +1121,28 @@ class Sequential:
         with self._claims.take("set_weights"):
             check.copy_weights(self._weights(), weights)
 
-    def count_params(self):
-        """Number of weights, the moving means and variances of batch normalisation among them, as in Keras.
+    def count_params(self) -> int:
+        """Number of weights, including the moving averages of batch normalization, as in Keras.
 
         Examples
         --------
         >>> import nnfast
-        >>> nnfast.Sequential([nnfast.Input(784), nnfast.Dense(84), nnfast.Dense(10)]).count_params()
+        >>> model = nnfast.Sequential([nnfast.Input(784), nnfast.Dense(84), nnfast.Dense(10)])
+        >>> model.count_params()
         66790
         """
         return sum(view.size for view in self._weights())
 
-    def summary(self):
-        """Prints a table of the layers, their output shapes and parameters.  A notebook shows the same table of a model as HTML.
+    def summary(self) -> None:
+        """Prints a table of layers, output shapes and numbers of parameters.
+
+        A notebook shows the same table for a model.
 
         Examples
         --------
         >>> import nnfast
-        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3), nnfast.layers.BatchNormalization()]).summary()
+        >>> normalization = nnfast.layers.BatchNormalization()
+        >>> nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3), normalization]).summary()
         Model: Sequential
         ---------------------------------------------------------------
         Layer (type)                              Output Shape  Param #
@@ -1038,10 +1157,11 @@ class Sequential:
         print(_console.table_text("Model: Sequential", *self._table()))
 
     def _table(self):
-        """The rows of the summary, its header first, and the lines below it."""
+        """The rows of the summary, header first, and the lines below it."""
         self._build_from_input()
         built = self._network is not None
-        rows, seen, trained, moved, width = [("Layer (type)", "Output Shape", "Param #")], {}, 0, 0, self._n_inputs if built else None
+        rows, seen = [("Layer (type)", "Output Shape", "Param #")], {}
+        trained, moved, width = 0, 0, self._n_inputs if built else None
         for layer in self.layers:
             if isinstance(layer, layers.Input):
                 continue
@@ -1052,11 +1172,13 @@ class Sequential:
             sizes = list(map(math.prod, layer._shapes(width if built else 1)))
             weights = sum(sizes[:len(layer._first_weights())])
             trained, moved, width = trained + weights, moved + sum(sizes) - weights, layer._width(width)
-            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?", f"{sum(sizes):,}" if built or not sizes else "?"))
+            rows.append((f"{name} ({kind})", f"(None, {width})" if width is not None else "?",
+                         f"{sum(sizes):,}" if built or not sizes else "?"))
         if not built:
             return rows, ["Total params: known once built"]
         counts = {"Total": trained + moved, "Trainable": trained, "Non-trainable": moved}
-        return rows, [f"{which} params: {count:,} ({_console.bytes_text(count * self.dtype.itemsize)})" for which, count in counts.items()]
+        return rows, [f"{which} params: {count:,} ({_console.bytes_text(count * self.dtype.itemsize)})"
+                      for which, count in counts.items()]
 
     def _repr_html_(self):
         """The summary as a table of HTML, for notebooks."""
@@ -1065,31 +1187,36 @@ class Sequential:
     def __repr__(self):
         return f"Sequential({self.layers!r}, dtype={self.dtype.name!r})"
 
-    # -- files and copies --------------------------------------------------------------------------------------------
+    # -- files and copies --------------------------------------------------------------------------
 
-    def save(self, path):
-        """Saves layers, weights, what was compiled, the state of the optimizer, the epoch and the random state: `nnfast.load` is its inverse.
+    def save(self, path: str | PathLike[str]) -> None:
+        """Saves the model as it is, to be read by `nnfast.load`.
 
-        A fit of the loaded model gives the same bits as one of this: fit(epochs=20) is fit(epochs=10), save, load in another
-        process and fit(epochs=20, initial_epoch=model.epoch).  What only lives within a fit ends with it: the gradients
-        of `LBFGS`, the waiting of callbacks, and with use_ema the weights beside their mean, which a fit ends by setting; a
-        `ModelCheckpoint` saves them before that.
+        Saved are layers, weights, loss, metrics, the optimizer with its state, epoch and random
+        state.
 
-        The file is written beside its name and takes it when it is whole, on the disk: at every moment there is the old one
-        or the new one.
+        A fit of the loaded model gives the same bits as a fit of this one: fit(epochs=20) equals
+        fit(epochs=10), save, load in another process and fit(epochs=20, initial_epoch=model.epoch).
+        What exists only during a fit is not saved: the gradients of `LBFGS`, the counters of
+        callbacks, and with use_ema the weights behind their mean, since a fit ends by setting the
+        mean; a `ModelCheckpoint` saves them before that.
+
+        The new file is written under another name and then renamed: at every moment the old or the
+        new file is complete.
 
         Parameters
         ----------
         path : str or path
-            Ends in ".npz", which `np.load` reads, or ".safetensors".
+            Ends in ".npz", which `np.load` reads too, or in ".safetensors".
 
         Raises
         ------
         ValueError
-            For another ending, a function without a name (a lambda), or random numbers that are not NumPy's PCG64.  Losses,
-            metrics, schedules and initializers of your own are saved by their name alone, see `nnfast.load`.
+            For another ending, a function without a name (a lambda), or a random generator that is
+            not NumPy's PCG64.  Your own losses, metrics, schedules and initializers are saved only
+            by name, see `nnfast.load`.
         OSError
-            If the file can not be written; the one that was there is as it was.
+            If the file cannot be written; an existing file stays as it was.
 
         Examples
         --------
@@ -1103,8 +1230,8 @@ class Sequential:
         """
         _model_file.save(path, self._saved())
 
-    def save_weights(self, path):
-        """Saves the arrays of `get_weights` alone; path and errors as for `save`.
+    def save_weights(self, path: str | PathLike[str]) -> None:
+        """Saves only the arrays of `get_weights`; path and errors as for `save`.
 
         Examples
         --------
@@ -1113,13 +1240,13 @@ class Sequential:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     model.save_weights(os.path.join(folder, "weights.npz"))
         ...     with np.load(os.path.join(folder, "weights.npz")) as file:
-        ...         [np.array_equal(file[f"weights.{i}"], array) for i, array in enumerate(model.get_weights())]
-        [True, True]
+        ...         np.array_equal(file["weights.0"], model.get_weights()[0])
+        True
         """
         _model_file.save_weights(path, self.get_weights())
 
-    def load_weights(self, path):
-        """Sets the weights to those of a file of `save` or `save_weights`.
+    def load_weights(self, path: str | PathLike[str]) -> None:
+        """Sets the weights from a file of `save` or `save_weights`.
 
         Parameters
         ----------
@@ -1128,16 +1255,18 @@ class Sequential:
         Raises
         ------
         OSError
-            If the file can not be read.
+            If the file cannot be read.
         ValueError
-            If it is damaged or not of nnfast, or its arrays are not of the shapes of this model, which is then as it was.
+            If it is damaged or not a file of nnfast, or its arrays do not have the shapes of this
+            model, which then stays as it was.
         RuntimeError
             If the model is not built.
 
         Examples
         --------
         >>> import os, tempfile, nnfast
-        >>> model, other = (nnfast.Sequential([nnfast.Input(3), nnfast.Dense(2)], seed=seed) for seed in range(2))
+        >>> model = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(2)], seed=0)
+        >>> other = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(2)], seed=1)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     model.save_weights(os.path.join(folder, "weights.safetensors"))
         ...     other.load_weights(os.path.join(folder, "weights.safetensors"))
@@ -1170,7 +1299,8 @@ class Sequential:
                 view[...] = array
             if slots is not None:
                 if slots.shape != self._network.slots.shape:
-                    raise ValueError(f"the state of {self.optimizer!r} must be of shape {self._network.slots.shape}, got {slots.shape}.")
+                    raise ValueError(f"the state of {self.optimizer!r} must have shape {self._network.slots.shape}, "
+                                     f"got {slots.shape}.")
                 self._network.slots[...] = slots
                 self._network.steps = steps
 
@@ -1178,17 +1308,19 @@ class Sequential:
         return copy.deepcopy(self)      # models share neither an optimizer nor a random generator
 
     def _saved(self):
-        """What a file holds, see `_model_file`: the documented names of the state."""
+        """What a file holds, under the names of the format: see saving.py."""
         self._build_from_input()
         state = self.__getstate__()
-        return {"layers": self.layers, "dtype": self.dtype.name, "n_inputs": self._n_inputs, "optimizer": self.optimizer,
-                "loss": self._loss, "metrics": [metric for _, metric, weighted in self._metrics if not weighted],
+        return {"layers": self.layers, "dtype": self.dtype.name, "n_inputs": self._n_inputs,
+                "optimizer": self.optimizer, "loss": self._loss,
+                "metrics": [metric for _, metric, weighted in self._metrics if not weighted],
                 "weighted_metrics": [metric for _, metric, weighted in self._metrics if weighted], "epoch": self.epoch,
                 "random_generator": self._rng, **{name: state.get(name) for name in ("weights", "slots", "steps")}}
 
     def _restore(self, saved):
         """Takes over what `_saved` gave, in a model that has these layers and is not built."""
-        state = {**self.__getstate__(), "_n_inputs": saved["n_inputs"], "epoch": saved["epoch"], "_rng": saved["random_generator"]}
+        state = {**self.__getstate__(), "_n_inputs": saved["n_inputs"], "epoch": saved["epoch"],
+                 "_rng": saved["random_generator"]}
         if saved["loss"] is not None:
             state |= {"_advised": True,         # by compile, before the model was saved
                       "optimizer": optimizers.get(saved["optimizer"]), "_loss": losses.get(saved["loss"]),
@@ -1196,22 +1328,25 @@ class Sequential:
         state |= {name: saved[name] for name in ("weights", "slots", "steps") if saved[name] is not None}
         self.__setstate__(state)
 
-    # -- for other modules of nnfast -----------------------------------------------------------------------------------
+    # -- for other modules of nnfast ---------------------------------------------------------------
 
     def _bare_copy(self, x, dtype=None):
         """A compiled copy, built for x, without the metrics that Python computes.
 
-        In another dtype its optimizer is plain gradient descent, and metrics are left out.  A copy of a model that is not
-        built gets the weights that the model would get.
+        In another dtype its optimizer is plain gradient descent, and metrics are left out.  A copy
+        of a model that is not built gets the weights that the model would get.
         """
         if dtype is None:
             twin = copy.deepcopy(self)
-        else:           # not by deepcopy: it takes over changed settings of the optimizer first, which may drop its state
+        else:
+            # not by deepcopy: it first passes on changed settings of the optimizer, which may drop
+            # its state
             with self._claims.take("a copy"):
                 state = {name: value for name, value in self.__dict__.items() if name not in NOT_COPIED}
                 if self._network is not None:
                     state["weights"] = self.get_weights()
-                state.update(dtype=np.dtype(dtype), layers=copy.deepcopy(self.layers), _rng=copy.deepcopy(self._rng), _metrics=[])
+                state.update(dtype=np.dtype(dtype), layers=copy.deepcopy(self.layers), _rng=copy.deepcopy(self._rng),
+                             _metrics=[])
             if self._loss is not None:
                 state["optimizer"] = optimizers.SGD()
             twin = type(self).__new__(type(self))
@@ -1247,7 +1382,8 @@ class Sequential:
                 return np.nan
 
         gradient = np.concatenate([np.zeros(0), *(array.ravel() for array in gradients)])
-        return value, gradient, np.array(twin.params), list(zip(labels, [array.shape for array in gradients], strict=True))
+        names = list(zip(labels, [array.shape for array in gradients], strict=True))
+        return value, gradient, np.array(twin.params), names
 
 
 def _snake_case(name):
@@ -1257,12 +1393,12 @@ def _snake_case(name):
 
 
 def _view(vector, start, shape):
-    """An array of a vector."""
+    """A view of an array in a vector."""
     return vector[start:start + math.prod(shape)].reshape(shape)
 
 
 class _Fit:
-    """What a fit carries from epoch to epoch."""
+    """What a fit keeps from epoch to epoch."""
 
     def __init__(self, model, hooks, reporter, validation, batch_size, n_threads, nonfinite, deadline):
         self.model, self.hooks, self.reporter, self.batch_size = model, hooks, reporter, batch_size
@@ -1274,7 +1410,7 @@ class _Fit:
         self.hooks.call("on_epoch_begin", epoch, {})
 
     def end_epoch(self, epoch, logs):
-        """Validation, callbacks, the record and the line of an epoch."""
+        """Evaluates the validation data, calls the callbacks, records and prints the epoch."""
         if self.validation is not None:
             self.hooks.call("on_test_begin", {})
             scores = self.model._scores(self.validation, self.batch_size, self.n_threads)
@@ -1287,12 +1423,12 @@ class _Fit:
         self.logs = logs
 
     def over(self):
-        """Whether a callback or the clock ends the fit."""
+        """Whether a callback or the deadline ends the fit."""
         return self.model.stop_training or self.deadline is not None and time.perf_counter() >= self.deadline
 
 
 def _nonfinite(nonfinite, hooks):
-    """What fit does on a loss that is not finite, by its option and by TerminateOnNaN."""
+    """What a fit does about a loss that is not finite: its option, or what TerminateOnNaN says."""
     for callback in hooks.callbacks:
         if isinstance(callback, TerminateOnNaN):
             if nonfinite == "ignore":
@@ -1302,7 +1438,7 @@ def _nonfinite(nonfinite, hooks):
 
 
 def _metrics(*groups):
-    """[(name, metric, whether it is weighted)] of metrics and weighted metrics; of two with one name the second is "weighted_..."."""
+    """[(name, metric, whether it is weighted)]; a second "mae" is called "weighted_mae"."""
     chosen = []
     for weighted, group in enumerate(groups):
         group = [] if group is None else list(group) if isinstance(group, (list, tuple)) else [group]
@@ -1311,5 +1447,5 @@ def _metrics(*groups):
             chosen.append((f"weighted_{metric.name}" if taken else metric.name, metric, bool(weighted)))
     names = [name for name, _, _ in chosen]
     if len(set(names)) < len(names) or "loss" in names:
-        raise ValueError(f"metrics must have names that differ, and not 'loss'; got {names}.")
+        raise ValueError(f"metrics must have different names, and none may be 'loss'; got {names}.")
     return chosen

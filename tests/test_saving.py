@@ -581,7 +581,7 @@ HOSTILE = {         # what is put in the document, and the message
     "an input beyond all sizes": ({"layers": [{"class": "layers.Input", "shape": [2**61] * 10}, {"class": "layers.Dense", "units": 1}]},
                                   "the width of x must be below"),
     "a metric of a billion": ({"metrics": [{"class": "metrics.MeanIoU", "num_classes": 10**9}]}, "num_classes .* at most 1000000"),
-    "another optimizer": ({"optimizer": {"class": "optimizers.Adam", "amsgrad": True}}, r"must be of shape \(3, 44\), got \(2, 44\)"),
+    "another optimizer": ({"optimizer": {"class": "optimizers.Adam", "amsgrad": True}}, r"must have shape \(3, 44\), got \(2, 44\)"),
     "another dtype": ({"dtype": "float64"}, "must be of dtype float64"),
     "no dtype": ({"dtype": "O"}, "dtype must be"),
     "a list of steps": ({"steps": []}, "steps must be an integer"),
@@ -592,7 +592,7 @@ HOSTILE = {         # what is put in the document, and the message
     "a random state too large": ({"random_state": {"state": {"state": 2**128, "inc": 1}}}, "random state must hold integers"),
     "a layer for a loss": ({"loss": {"class": "layers.Flatten"}}, "loss"),
     "a loss for an optimizer": ({"optimizer": {"class": "losses.Huber"}}, "optimizer"),
-    "metrics of one name": ({"metrics": [{"class": "metrics.Accuracy", "name": "a"}] * 2}, "names that differ"),
+    "metrics of one name": ({"metrics": [{"class": "metrics.Accuracy", "name": "a"}] * 2}, "different names"),
     "not a number": ({"epoch": float("nan")}, "it holds the number NaN"),
     "an endless integer": ({"epoch": 10**50}, "an integer of 51 digits"),
 }
@@ -627,7 +627,7 @@ def test_arrays_that_are_missing_or_too_many_are_refused(tmp_path, ending, saved
     refused(crafted(path, text, {**arrays, "extra": arrays["slots"]}), "its arrays must be .* it holds .*'extra'")
     for name in arrays:
         refused(crafted(path, text, {key: value for key, value in arrays.items() if key != name}), "it lacks|needs? weights")
-    refused(crafted(path, text, {**arrays, "slots": arrays["slots"][:, :1].copy()}), "must be of shape")
+    refused(crafted(path, text, {**arrays, "slots": arrays["slots"][:, :1].copy()}), "must have shape")
     refused(crafted(path, text, {**arrays, "weights.1": arrays["weights.1"][:1].copy()}), "the layers need weights of the shapes")
     refused(crafted(path, text, {**arrays, "weights.1": arrays["weights.1"].astype("f8")}), "must be of dtype float32")
 
