@@ -1,13 +1,15 @@
 """The low-level face: dense layers, activations, losses and optimizer steps on plain NumPy arrays.
 
-Every function takes float32 or float64 (integers become float64, float16 float32), works on rows along the last axis and
-returns NumPy arrays; `out=` names the array to write to, which must be C-contiguous and of the result's shape and
-dtype. For each activation `f(z)` there is `f_gradient(z, delta)` = delta * f'(z); for each loss `l(y_true, y_pred)`,
-a value per sample, there is `l_gradient(y_true, y_pred)`, the gradient of each sample's value.
+Every function takes float32 or float64 (integers become float64, float16 becomes float32), works
+on rows along the last axis and returns NumPy arrays. `out=` names the array to write to, which
+must be C-contiguous and have the shape and dtype of the result. For each activation `f(z)` there
+is `f_gradient(z, delta)` = delta * f'(z). For each loss `l(y_true, y_pred)`, a value per sample,
+there is `l_gradient(y_true, y_pred)`, the gradient of each sample's value.
 
-An optimizer step writes params and its state in place, on arrays of any one shape: a kernel, or all weights of a network in
-a vector.  Formulas and defaults are those of `nnfast.optimizers`; where `weight_decay` is not 0, params first lose
-learning_rate weight_decay params (Loshchilov and Hutter 2019), apart from their gradient.
+An optimizer step writes params and its state in place, on arrays of any one shape: a kernel, or all
+weights of a network in one vector.  Formulas and defaults are those of `nnfast.optimizers`.  Where
+`weight_decay` is not 0, params first lose learning_rate weight_decay params (Loshchilov and Hutter
+2019); the gradient does not change.
 
 Where the loss acts in training, in four lines:
 
@@ -17,25 +19,76 @@ Where the loss acts in training, in four lines:
 >>> prediction = F.dense_forward(x, w)
 >>> error = prediction - y                                      # a vector
 >>> loss = F.mean_squared_error(y, prediction)                  # one number per sample
->>> delta = F.mean_squared_error_gradient(y, prediction)        # what backpropagation starts from
+>>> delta = F.mean_squared_error_gradient(y, prediction)        # where backpropagation starts
 >>> d_x, d_w, d_b = F.dense_backward(x, w, delta)
 >>> F.sgd_step(w, d_w, learning_rate=0.1)
 """
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from nnfast import _validation as check, losses, optimizers
-from nnfast._core import network
+from nnfast import _validation as check, activations, optimizers
+from nnfast._core import network as core
 
-__all__ = ["dense_forward", "dense_backward", "sgd_step", "rmsprop_step", "adam_step", "adagrad_step", "adadelta_step", "adamax_step",
-           "nadam_step", "lion_step", "radam_step", *losses.FUNCTIONS,
-           *(f"{name}_gradient" for name in losses.FUNCTIONS), *network.ACTIVATIONS,
-           *(f"{name}_gradient" for name in network.ACTIVATIONS)]
+from nnfast.activations import (  # isort: skip
+    elu, elu_gradient, exponential, exponential_gradient, gelu, gelu_gradient, gelu_tanh, gelu_tanh_gradient,
+    hard_sigmoid, hard_sigmoid_gradient, leaky_relu, leaky_relu_gradient, linear, linear_gradient, mish, mish_gradient,
+    relu, relu_gradient, selu, selu_gradient, sigmoid, sigmoid_gradient, silu, silu_gradient, softmax, softmax_gradient,
+    softplus, softplus_gradient, softsign, softsign_gradient, tanh, tanh_gradient)
+from nnfast.losses import (  # isort: skip
+    binary_crossentropy, binary_crossentropy_gradient, binary_focal_crossentropy, binary_focal_crossentropy_gradient,
+    categorical_crossentropy, categorical_crossentropy_gradient, categorical_focal_crossentropy,
+    categorical_focal_crossentropy_gradient, categorical_hinge, categorical_hinge_gradient, cosine_similarity,
+    cosine_similarity_gradient, dice, dice_gradient, expectile, expectile_gradient, gamma, gamma_gradient, gaussian_nll,
+    gaussian_nll_gradient, hinge, hinge_gradient, huber, huber_gradient, kl_divergence, kl_divergence_gradient,
+    log_cosh, log_cosh_gradient, mean_absolute_error, mean_absolute_error_gradient, mean_absolute_percentage_error,
+    mean_absolute_percentage_error_gradient, mean_squared_error, mean_squared_error_gradient,
+    mean_squared_logarithmic_error, mean_squared_logarithmic_error_gradient, poisson, poisson_gradient, quantile,
+    quantile_gradient, smooth_l1, smooth_l1_gradient, sparse_categorical_crossentropy,
+    sparse_categorical_crossentropy_gradient, squared_hinge, squared_hinge_gradient, tversky, tversky_gradient, tweedie,
+    tweedie_gradient)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "dense_forward", "dense_backward",
+    "sgd_step", "rmsprop_step", "adam_step", "adagrad_step", "adadelta_step", "adamax_step", "nadam_step", "lion_step",
+    "radam_step",
+    "mean_squared_error", "mean_squared_error_gradient", "mean_absolute_error", "mean_absolute_error_gradient",
+    "mean_absolute_percentage_error", "mean_absolute_percentage_error_gradient", "mean_squared_logarithmic_error",
+    "mean_squared_logarithmic_error_gradient", "huber", "huber_gradient", "smooth_l1", "smooth_l1_gradient", "log_cosh",
+    "log_cosh_gradient", "quantile", "quantile_gradient", "expectile", "expectile_gradient", "cosine_similarity",
+    "cosine_similarity_gradient", "kl_divergence", "kl_divergence_gradient", "poisson", "poisson_gradient",
+    "gaussian_nll", "gaussian_nll_gradient", "gamma", "gamma_gradient", "tweedie", "tweedie_gradient", "hinge",
+    "hinge_gradient", "squared_hinge", "squared_hinge_gradient", "categorical_hinge", "categorical_hinge_gradient",
+    "binary_crossentropy", "binary_crossentropy_gradient", "binary_focal_crossentropy",
+    "binary_focal_crossentropy_gradient", "categorical_crossentropy", "categorical_crossentropy_gradient",
+    "categorical_focal_crossentropy", "categorical_focal_crossentropy_gradient", "sparse_categorical_crossentropy",
+    "sparse_categorical_crossentropy_gradient", "dice", "dice_gradient", "tversky", "tversky_gradient",
+    "linear", "linear_gradient", "relu", "relu_gradient", "sigmoid", "sigmoid_gradient", "tanh", "tanh_gradient",
+    "softmax", "softmax_gradient", "leaky_relu", "leaky_relu_gradient", "elu", "elu_gradient", "selu", "selu_gradient",
+    "gelu", "gelu_gradient", "gelu_tanh", "gelu_tanh_gradient", "silu", "silu_gradient", "softplus",
+    "softplus_gradient", "softsign", "softsign_gradient", "mish", "mish_gradient", "hard_sigmoid",
+    "hard_sigmoid_gradient", "exponential", "exponential_gradient",
+]
 
 
-def _rows(array):
-    """A C-contiguous (samples, last axis) view or copy."""
-    array = np.ascontiguousarray(array)
-    return array.reshape(-1, array.shape[-1]) if array.ndim and array.size else array.reshape(0, 1)
+def _matrix(x: ArrayLike) -> NDArray[Any]:
+    return check.matrix(check.floats(x, "x"), "x")
+
+
+def _checked_kernel(kernel: ArrayLike, x: NDArray[Any]) -> NDArray[Any]:
+    array = check.floats(kernel, "kernel", x.dtype)
+    if array.ndim != 2 or array.shape[0] != x.shape[1]:
+        raise ValueError(f"kernel must have shape ({x.shape[1]}, units), as x has {x.shape[1]} columns; "
+                         f"got {array.shape}.")
+    return array
 
 
 def _item_strides(array):
@@ -43,20 +96,15 @@ def _item_strides(array):
     return array if all(stride % array.itemsize == 0 for stride in array.strides) else array.copy()
 
 
-def _matmul(a, b, out=None, over_rows=False):
+def _matmul(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None, over_rows: bool = False) -> NDArray[Any]:
+    """a @ b; `over_rows` where the sums run over the rows of a batch."""
     out = check.result(out, (a.shape[0], b.shape[1]), a.dtype)
-    network.matmul(_item_strides(a), _item_strides(b), out, 1, over_rows)
+    core.matmul(_item_strides(a), _item_strides(b), out, 1, over_rows)
     return out
 
 
-def _kernel(kernel, x):
-    kernel = check.floats(kernel, "kernel", x.dtype)
-    if kernel.ndim != 2 or kernel.shape[0] != x.shape[1]:
-        raise ValueError(f"kernel must have shape ({x.shape[1]}, units), as x has {x.shape[1]} columns; got {kernel.shape}.")
-    return kernel
-
-
-def dense_forward(x, kernel, bias=None, activation=None, out=None):
+def dense_forward(x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, activation: str | None = None,
+                  out: NDArray[Any] | None = None) -> NDArray[Any]:
     """f(x @ kernel + bias).
 
     Parameters
@@ -75,7 +123,7 @@ def dense_forward(x, kernel, bias=None, activation=None, out=None):
     Raises
     ------
     ValueError
-        Where shapes do not fit or the activation is not known.
+        If shapes do not fit or the activation is not known.
 
     Examples
     --------
@@ -83,22 +131,21 @@ def dense_forward(x, kernel, bias=None, activation=None, out=None):
     >>> dense_forward([[1., 2.]], [[3.], [-4.]], [1.], activation="relu")
     array([[0.]])
     """
-    from nnfast.activations import get
-
-    x = check.matrix(check.floats(x, "x"), "x")
-    kernel = _kernel(kernel, x)
-    code = network.ACTIVATIONS[get(activation)]
+    x = _matrix(x)
+    kernel = _checked_kernel(kernel, x)
+    code = core.ACTIVATIONS[activations.get(activation)]
     out = _matmul(x, kernel, out)
     if bias is not None:
-        bias = check.floats(bias, "bias", x.dtype)
-        if bias.shape != (kernel.shape[1],):
-            raise ValueError(f"bias must have shape ({kernel.shape[1]},), a number for each unit; got {bias.shape}.")
-        out += bias
-    network.apply_activation(code, out, out)
+        row: NDArray[Any] = check.floats(bias, "bias", x.dtype)
+        if row.shape != (kernel.shape[1],):
+            raise ValueError(f"bias must have shape ({kernel.shape[1]},), a number for each unit; got {row.shape}.")
+        out += row
+    core.apply_activation(code, out, out)
     return out
 
 
-def dense_backward(x, kernel, delta, out=None):
+def dense_backward(x: ArrayLike, kernel: ArrayLike, delta: ArrayLike,
+                   out: Sequence[NDArray[Any] | None] | None = None) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Gradients of a dense layer from delta, the gradient with respect to z = x @ kernel + bias.
 
     After an activation, delta is `f_gradient(z, gradient with respect to f(z))`.
@@ -109,7 +156,7 @@ def dense_backward(x, kernel, delta, out=None):
     kernel : array (n_in, n_out)
     delta : array (rows, n_out)
     out : tuple of three arrays, optional
-        Where d_x, d_kernel and d_bias are written; None in it makes a new array.
+        Where d_x, d_kernel and d_bias are written; None instead of an array makes a new one.
 
     Returns
     -------
@@ -124,93 +171,29 @@ def dense_backward(x, kernel, delta, out=None):
     (array([[3., 4.]]), array([[1.],
            [2.]]), array([1.]))
     """
-    x = check.matrix(check.floats(x, "x"), "x")
-    kernel = _kernel(kernel, x)
-    delta = check.floats(delta, "delta", x.dtype)
-    if delta.shape != (x.shape[0], kernel.shape[1]):
-        raise ValueError(f"delta must have shape {(x.shape[0], kernel.shape[1])}, that of x @ kernel; got {delta.shape}.")
+    x = _matrix(x)
+    kernel = _checked_kernel(kernel, x)
+    errors: NDArray[Any] = check.floats(delta, "delta", x.dtype)
+    if errors.shape != (x.shape[0], kernel.shape[1]):
+        raise ValueError(f"delta must have shape {(x.shape[0], kernel.shape[1])}, that of x @ kernel; "
+                         f"got {errors.shape}.")
     d_x, d_kernel, d_bias = out if out is not None else (None, None, None)
-    if any(np.may_share_memory(given, array) for given in (d_x, d_kernel, d_bias) if given is not None for array in (x, kernel, delta)):
-        raise ValueError("out must hold arrays of their own: x, kernel and delta are read after the first of them is written.")
-    d_bias = check.result(d_bias, (kernel.shape[1],), x.dtype)
+    given = [array for array in (d_x, d_kernel, d_bias) if array is not None]
+    if any(np.may_share_memory(array, read) for array in given for read in (x, kernel, errors)):
+        raise ValueError("out must hold arrays of their own: "
+                         "x, kernel and delta are read after the first of them is written.")
+    sums: NDArray[Any] = check.result(d_bias, (kernel.shape[1],), x.dtype)
     ones = np.ones((1, len(x)), x.dtype)
-    _matmul(ones, delta, d_bias.reshape(1, -1), over_rows=True)
-    return _matmul(delta, kernel.T, d_x), _matmul(x.T, delta, d_kernel, over_rows=True), d_bias
-
-
-# of each activation its values at -1, 0, 2, and its gradient there for delta = 1, 1, 2: what the examples of the docstrings print
-_EXAMPLES = {
-    "linear": ("[-1.0, 0.0, 2.0]", "[1.0, 1.0, 2.0]"),
-    "relu": ("[0.0, 0.0, 2.0]", "[0.0, 0.0, 2.0]"),
-    "sigmoid": ("[0.2689, 0.5, 0.8808]", "[0.1966, 0.25, 0.21]"),
-    "tanh": ("[-0.7616, 0.0, 0.964]", "[0.42, 1.0, 0.1413]"),
-    "softmax": ("[0.042, 0.1142, 0.8438]", "[-0.0354, -0.0964, 0.1318]"),
-    "leaky_relu": ("[-0.2, 0.0, 2.0]", "[0.2, 0.2, 2.0]"),
-    "elu": ("[-0.6321, 0.0, 2.0]", "[0.3679, 1.0, 2.0]"),
-    "selu": ("[-1.1113, 0.0, 2.1014]", "[0.6468, 1.7581, 2.1014]"),
-    "gelu": ("[-0.1587, 0.0, 1.9545]", "[-0.0833, 0.5, 2.1705]"),
-    "gelu_tanh": ("[-0.1588, 0.0, 1.9546]", "[-0.083, 0.5, 2.1722]"),
-    "silu": ("[-0.2689, 0.0, 1.7616]", "[0.0723, 0.5, 2.1816]"),
-    "softplus": ("[0.3133, 0.6931, 2.1269]", "[0.2689, 0.5, 1.7616]"),
-    "softsign": ("[-0.5, 0.0, 0.6667]", "[0.25, 1.0, 0.2222]"),
-    "mish": ("[-0.3034, 0.0, 1.944]", "[0.0592, 0.6, 2.1386]"),
-    "hard_sigmoid": ("[0.3333, 0.5, 0.8333]", "[0.1667, 0.1667, 0.3333]"),
-    "exponential": ("[0.3679, 1.0, 7.3891]", "[0.3679, 1.0, 14.7781]"),
-}
-
-
-def _activation(name, code):
-    def activation(z, out=None):
-        z = check.floats(z, "z")
-        out = check.result(out, z.shape, z.dtype)
-        network.apply_activation(code, _rows(z), _rows(out))
-        return out
-
-    def gradient(z, delta, out=None):
-        z = check.floats(z, "z")
-        delta = check.floats(delta, "delta", z.dtype)
-        if delta.shape != z.shape:
-            raise ValueError(f"delta must have the shape of z, {z.shape}; got {delta.shape}.")
-        out = check.result(out, z.shape, z.dtype)
-        a = activation(z)
-        z = z.copy() if np.may_share_memory(z, out) else z
-        out[...] = delta
-        network.apply_activation_gradient(code, _rows(z), _rows(a), _rows(out))
-        return out
-
-    activation.__name__ = activation.__qualname__ = name
-    gradient.__name__ = gradient.__qualname__ = f"{name}_gradient"
-    along = " along the last axis" if name == "softmax" else ""
-    value, slope = _EXAMPLES[name]
-    activation.__doc__ = f"""{name} of z{along}; z an array of any shape, out one like it.  The formula is in _core/activations.pxd.
-
-    Examples
-    --------
-    >>> from nnfast import functional
-    >>> functional.{name}([-1., 0., 2.]).round(4).tolist()
-    {value}
-    """
-    gradient.__doc__ = f"""delta times the derivative of {name} at z{along}; z, delta and out of one shape.
-
-    Examples
-    --------
-    >>> from nnfast import functional
-    >>> functional.{name}_gradient([-1., 0., 2.], [1., 1., 2.]).round(4).tolist()
-    {slope}
-    """
-    return activation, gradient
-
-
-for _name, _code in network.ACTIVATIONS.items():
-    globals()[_name], globals()[f"{_name}_gradient"] = _activation(_name, _code)
-
-
-for _name, (_value, _gradient) in losses.FUNCTIONS.items():
-    globals()[_name], globals()[f"{_name}_gradient"] = _value, _gradient
+    _matmul(ones, errors, sums.reshape(1, -1), over_rows=True)
+    return _matmul(errors, kernel.T, d_x), _matmul(x.T, errors, d_kernel, over_rows=True), sums
 
 
 def _step(kernel, params, grads, slots, step, learning_rate, weight_decay, **settings):
-    """One step by the kernel of that name; settings in the order of its arguments, arrays of the state by their names."""
+    """One step by the kernel of that name.
+
+    `settings` come in the order of the kernel's arguments; `slots` are the arrays of the state by
+    name.
+    """
     settings = {name: optimizers._CHECKS[name](value, name) for name, value in settings.items()}
     if "epsilon_form" in settings:
         settings["epsilon_form"] = settings["epsilon_form"] == "pytorch"
@@ -225,15 +208,19 @@ def _step(kernel, params, grads, slots, step, learning_rate, weight_decay, **set
         if not isinstance(array, np.ndarray) or array.shape != params.shape:
             got = getattr(array, "shape", repr(type(array)))
             raise ValueError(f"{name} must be an array of the shape of params, {params.shape}; got {got}.")
-        if array is not grads and (array.dtype != params.dtype or not array.flags.c_contiguous or not array.flags.writeable):
-            raise ValueError(f"{name} must be a writable C-contiguous array of the dtype of params: it is updated in place.")
+        if array is not grads and (array.dtype != params.dtype or not array.flags.c_contiguous
+                                   or not array.flags.writeable):
+            raise ValueError(f"{name} must be a writable C-contiguous array of the dtype of params: "
+                             f"it is updated in place.")
     apart = [params, grads]
     for name, array in slots.items():
         if any(np.may_share_memory(array, other) for other in apart):
-            raise ValueError(f"{name} must be an array of its own: it is written while params, grads and the other state are read.")
+            raise ValueError(f"{name} must be an array of its own: "
+                             f"it is written while params, grads and the other state are read.")
         apart.append(array)
-    network.apply_optimizer(network.OPTIMIZERS[kernel][0], params.reshape(-1), grads.reshape(-1),
-                            [slot.reshape(-1) for slot in slots.values()], settings.values(), learning_rate, step, weight_decay)
+    core.apply_optimizer(core.OPTIMIZERS[kernel][0], params.reshape(-1), grads.reshape(-1),
+                         [slot.reshape(-1) for slot in slots.values()], settings.values(), learning_rate, step,
+                         weight_decay)
 
 
 def _moving(momentum, velocity):
@@ -245,11 +232,13 @@ def _moving(momentum, velocity):
     return True, {"velocity": velocity}
 
 
-def sgd_step(params, grads, velocity=None, *, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0):
+def sgd_step(params: NDArray[Any], grads: ArrayLike, velocity: NDArray[Any] | None = None, *,
+             learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False,
+             weight_decay: float = 0.0) -> None:
     """One step of gradient descent, in place: params, and velocity where there is momentum.
 
-    velocity <- momentum velocity - learning_rate grads; params <- params + velocity, or with `nesterov`
-    params + momentum velocity - learning_rate grads (Keras' form).
+    velocity <- momentum velocity - learning_rate grads; params <- params + velocity, or with
+    `nesterov` params + momentum velocity - learning_rate grads (Keras' form).
 
     Parameters
     ----------
@@ -271,23 +260,27 @@ def sgd_step(params, grads, velocity=None, *, learning_rate=0.01, momentum=0.0, 
     """
     moving, slots = _moving(momentum, velocity)
     if moving:
-        _step("nesterov" if nesterov else "momentum", params, grads, slots, 1, learning_rate, weight_decay, momentum=momentum)
+        kernel = "nesterov" if nesterov else "momentum"
+        _step(kernel, params, grads, slots, 1, learning_rate, weight_decay, momentum=momentum)
     else:
         _step("sgd", params, grads, slots, 1, learning_rate, weight_decay)
 
 
-def rmsprop_step(params, grads, v, mean=None, velocity=None, *, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7,
-                 weight_decay=0.0):
+def rmsprop_step(params: NDArray[Any], grads: ArrayLike, v: NDArray[Any], mean: NDArray[Any] | None = None,
+                 velocity: NDArray[Any] | None = None, *, learning_rate: float = 0.001, rho: float = 0.9,
+                 momentum: float = 0.0, epsilon: float = 1e-7, weight_decay: float = 0.0) -> None:
     """One step over the running root mean square of the gradient, in place: params and the state.
 
-    v <- rho v + (1 - rho) grads^2; velocity <- momentum velocity + learning_rate grads / sqrt(v + epsilon);
+    v <- rho v + (1 - rho) grads^2;
+    velocity <- momentum velocity + learning_rate grads / sqrt(v + epsilon);
     params <- params - velocity (Hinton 2012, in the form of Keras: epsilon under the root).
 
     Parameters
     ----------
     params, grads, v : arrays of one shape
     mean : array of that shape, optional
-        Makes the step a centered one: mean <- rho mean + (1 - rho) grads, and v - mean^2 in place of v under the root.
+        Centers the step: mean <- rho mean + (1 - rho) grads, and v - mean^2 in place of v under the
+        root.
     velocity : array of that shape, needed if momentum is not 0
         All of the state is zeros before the first step.
     learning_rate, rho, momentum, epsilon, weight_decay : float
@@ -307,13 +300,16 @@ def rmsprop_step(params, grads, v, mean=None, velocity=None, *, learning_rate=0.
     _step(kernel, params, grads, slots, 1, learning_rate, weight_decay, rho=rho, epsilon=epsilon, momentum=momentum)
 
 
-def adam_step(params, grads, m, v, step, largest=None, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
-              epsilon_form="keras", weight_decay=0.0):
+def adam_step(params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], v: NDArray[Any], step: int,
+              largest: NDArray[Any] | None = None, *, learning_rate: float = 0.001, beta_1: float = 0.9,
+              beta_2: float = 0.999, epsilon: float = 1e-7, epsilon_form: Literal["keras", "pytorch"] = "keras",
+              weight_decay: float = 0.0) -> None:
     """One step of Adam, in place: params, m and v (zeros before the first step).
 
     m += (grads - m)(1 - beta_1); v += (grads^2 - v)(1 - beta_2);
     params -= learning_rate sqrt(1 - beta_2^step) / (1 - beta_1^step) m / (sqrt(v) + epsilon)
-    (Kingma and Ba 2015, section 2, last form; Keras').  With `weight_decay` it is AdamW's, 0.004 in Keras.
+    (Kingma and Ba 2015, section 2, last form; Keras').  With `weight_decay` it is the step of
+    AdamW, whose weight decay in Keras is 0.004.
 
     Parameters
     ----------
@@ -321,8 +317,8 @@ def adam_step(params, grads, m, v, step, largest=None, *, learning_rate=0.001, b
     step : int
         1 for the first step.
     largest : array of that shape, optional
-        Makes it AMSGrad's step (Reddi, Kale and Kumar 2018): largest <- max(largest, v), zeros before the first step, stands
-        in place of v under the root.
+        Makes it the step of AMSGrad (Reddi, Kale and Kumar 2018): largest <- max(largest, v), zeros
+        before the first step, replaces v under the root.
     learning_rate, beta_1, beta_2, epsilon, weight_decay : float
     epsilon_form : {"keras", "pytorch"}
         "pytorch" adds epsilon to sqrt(v / (1 - beta_2^step)), as algorithm 1 of the paper does.
@@ -341,7 +337,8 @@ def adam_step(params, grads, m, v, step, largest=None, *, learning_rate=0.001, b
           beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, epsilon_form=epsilon_form)
 
 
-def adagrad_step(params, grads, total, *, learning_rate=0.001, epsilon=1e-7, weight_decay=0.0):
+def adagrad_step(params: NDArray[Any], grads: ArrayLike, total: NDArray[Any], *, learning_rate: float = 0.001,
+                 epsilon: float = 1e-7, weight_decay: float = 0.0) -> None:
     """One step over the root of the sum of all squared gradients, in place: params and total.
 
     total <- total + grads^2; params <- params - learning_rate grads / sqrt(total + epsilon)
@@ -365,11 +362,14 @@ def adagrad_step(params, grads, total, *, learning_rate=0.001, epsilon=1e-7, wei
     _step("adagrad", params, grads, {"total": total}, 1, learning_rate, weight_decay, epsilon=epsilon)
 
 
-def adadelta_step(params, grads, v, d, *, learning_rate=0.001, rho=0.95, epsilon=1e-7, weight_decay=0.0):
+def adadelta_step(params: NDArray[Any], grads: ArrayLike, v: NDArray[Any], d: NDArray[Any], *,
+                  learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-7,
+                  weight_decay: float = 0.0) -> None:
     """One step of Adadelta, in place: params, v and d (zeros before the first step).
 
     v <- rho v + (1 - rho) grads^2; change = sqrt((d + epsilon) / (v + epsilon)) grads;
-    d <- rho d + (1 - rho) change^2; params <- params - learning_rate change (Zeiler 2012, whose learning rate is 1).
+    d <- rho d + (1 - rho) change^2;
+    params <- params - learning_rate change (Zeiler 2012, whose learning rate is 1).
 
     Parameters
     ----------
@@ -388,11 +388,14 @@ def adadelta_step(params, grads, v, d, *, learning_rate=0.001, rho=0.95, epsilon
     _step("adadelta", params, grads, {"v": v, "d": d}, 1, learning_rate, weight_decay, rho=rho, epsilon=epsilon)
 
 
-def adamax_step(params, grads, m, u, step, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0):
+def adamax_step(params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], u: NDArray[Any], step: int, *,
+                learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+                weight_decay: float = 0.0) -> None:
     """One step of Adamax, in place: params, m and u (zeros before the first step).
 
     m <- m + (grads - m)(1 - beta_1); u <- max(beta_2 u, |grads|);
-    params <- params - learning_rate / (1 - beta_1^step) m / (u + epsilon) (Kingma and Ba 2015, section 7.1).
+    params <- params - learning_rate / (1 - beta_1^step) m / (u + epsilon)
+    (Kingma and Ba 2015, section 7.1).
 
     Parameters
     ----------
@@ -410,14 +413,18 @@ def adamax_step(params, grads, m, u, step, *, learning_rate=0.001, beta_1=0.9, b
     >>> u, w.round(6)
     (array([2.]), array([0.999]))
     """
-    _step("adamax", params, grads, {"m": m, "u": u}, step, learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+    _step("adamax", params, grads, {"m": m, "u": u}, step, learning_rate, weight_decay,
+          beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
 
 
-def nadam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0):
-    """One step of Adam with Nesterov's momentum, in place: params, m and v (zeros before the first step).
+def nadam_step(params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], v: NDArray[Any], step: int, *,
+               learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+               weight_decay: float = 0.0) -> None:
+    """One step of Adam with Nesterov's momentum, in place: params, m and v (zeros at first).
 
-    m and v as Adam's; with u_t = beta_1 (1 - 0.96^t / 2) and t = step, params <- params - learning_rate
-    (u_(t+1) m / (1 - u_1 ... u_(t+1)) + (1 - u_t) grads / (1 - u_1 ... u_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
+    m and v as in Adam; with u_t = beta_1 (1 - 0.96^t / 2) and t = step,
+    params <- params - learning_rate (u_(t+1) m / (1 - u_1 ... u_(t+1))
+    + (1 - u_t) grads / (1 - u_1 ... u_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
     (Dozat 2016; Keras').
 
     Parameters
@@ -436,14 +443,16 @@ def nadam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, be
     >>> w.round(6)
     array([0.998937])
     """
-    _step("nadam", params, grads, {"m": m, "v": v}, step, learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+    _step("nadam", params, grads, {"m": m, "v": v}, step, learning_rate, weight_decay,
+          beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
 
 
-def lion_step(params, grads, m, *, learning_rate=0.001, beta_1=0.9, beta_2=0.99, weight_decay=0.0):
+def lion_step(params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], *, learning_rate: float = 0.001,
+              beta_1: float = 0.9, beta_2: float = 0.99, weight_decay: float = 0.0) -> None:
     """One step of Lion, in place: params and m (zeros before the first step).
 
-    params <- params - learning_rate sign(beta_1 m + (1 - beta_1) grads); m <- beta_2 m + (1 - beta_2) grads
-    (Chen et al. 2023).
+    params <- params - learning_rate sign(beta_1 m + (1 - beta_1) grads);
+    m <- beta_2 m + (1 - beta_2) grads (Chen et al. 2023).
 
     Parameters
     ----------
@@ -462,12 +471,16 @@ def lion_step(params, grads, m, *, learning_rate=0.001, beta_1=0.9, beta_2=0.99,
     _step("lion", params, grads, {"m": m}, 1, learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2)
 
 
-def radam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
+def radam_step(params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], v: NDArray[Any], step: int, *,
+               learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+               weight_decay: float = 0.0) -> None:
     """One step of rectified Adam, in place: params, m and v (zeros before the first step).
 
-    m and v as Adam's; rho = 2 / (1 - beta_2) - 1 and rho_t = rho - 2 t beta_2^t / (1 - beta_2^t) with t = step; where rho_t > 5
-    Adam's step times r, r^2 = (rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t), before that
-    params <- params - learning_rate / (1 - beta_1^t) m (Liu et al. 2020; PyTorch's with decoupled weight decay).
+    m and v as in Adam; rho = 2 / (1 - beta_2) - 1; rho_t = rho - 2 t beta_2^t / (1 - beta_2^t) with
+    t = step.  Where rho_t > 5, the step of Adam times r,
+    r^2 = (rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t); before that
+    params <- params - learning_rate / (1 - beta_1^t) m
+    (Liu et al. 2020; as PyTorch's with decoupled weight decay).
 
     Parameters
     ----------
@@ -481,11 +494,9 @@ def radam_step(params, grads, m, v, step, *, learning_rate=0.001, beta_1=0.9, be
     >>> import numpy as np
     >>> from nnfast.functional import radam_step
     >>> w, m, v = np.array([1.]), np.zeros(1), np.zeros(1)
-    >>> radam_step(w, np.array([2.]), m, v, step=1, learning_rate=0.25)         # still as long as the gradient
+    >>> radam_step(w, np.array([2.]), m, v, step=1, learning_rate=0.25)      # rho_t <= 5
     >>> w.round(6)
     array([0.5])
     """
-    _step("radam", params, grads, {"m": m, "v": v}, step, learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-
-
-del _name, _code, _value, _gradient
+    _step("radam", params, grads, {"m": m, "v": v}, step, learning_rate, weight_decay,
+          beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)

@@ -100,12 +100,7 @@ def test_kernels_of_the_package_ask_nothing_of_the_compiler_of_others(outside):
         assert path.stat().st_size == 0 or path.read_text().startswith("# cython: cdivision=True\n"), path.name
 
 
-@pytest.mark.parametrize("file, enum, private", [
-    ("activations", "Activation", {"N_ACTIVATIONS"}), ("losses", "LossKind", {"C_FUNCTION", "PYTHON_FUNCTION", "N_LOSSES"}),
-    ("optimizers", "OptimizerKind", set())])
-def test_every_kind_of_kernel_has_a_name_in_the_public_module(file, enum, private):
-    text = (PACKAGE / "_core" / f"{file}.pxd").read_text()
-    body = re.search(rf"^cdef enum {enum}:\n((?:    .*\n)+)", text, re.M)[1]
-    kinds = set(re.findall(r"^    (\w+)", body, re.M)) - private
-    public = set(re.findall(r"\w+", (PACKAGE / "kernels.pxd").read_text().split('"""')[2]))
-    assert len(kinds) > 10 and kinds <= public, kinds - public
+@pytest.mark.parametrize("file, enum", [("activations", "Activation"), ("losses", "LossKind"), ("optimizers", "OptimizerKind")])
+def test_the_public_module_names_the_enum_of_every_kind_of_kernel(file, enum):
+    assert re.search(rf"^cdef enum {enum}:$", (PACKAGE / "_core" / f"{file}.pxd").read_text(), re.M)
+    assert re.search(rf"^from nnfast\._core\.{file} cimport .*\b{enum}\b", (PACKAGE / "kernels.pxd").read_text(), re.M)

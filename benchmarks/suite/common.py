@@ -13,14 +13,18 @@ from nnfast import _core, optimizers
 LEVELS = ["v2", "v3", "v4"] if _core.LEVELS != ["base"] else ["base"]
 
 
-def declared(name, file):
-    """Keys of the dict that follows a name in the sources beside this suite.
+def source(file):
+    """A file of the package beside this suite.
 
     asv names parameters by their place in lists that each commit makes anew: lists made of the package that is
     installed differ between commits, and figures would go to the wrong names.
     """
-    source = (Path(__file__).parents[2] / "nnfast" / file).read_text()
-    return re.findall(r'"(\w+)":', re.search(rf"\b{name}\b[^{{]*{{(.*?)}}", source, re.DOTALL)[1])
+    return (Path(__file__).parents[2] / "nnfast" / file).read_text()
+
+
+def declared(name, file):
+    """Keys of the dict that follows a name in a source file."""
+    return re.findall(r'"(\w+)":', re.search(rf"\b{name}\b[^{{]*{{(.*?)}}", source(file), re.DOTALL)[1])
 
 
 def per(count):

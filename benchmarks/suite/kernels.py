@@ -1,4 +1,5 @@
 """Kernels alone, float32, at each CPU level: which one became slower?  New ones are benchmarked without a line here."""
+import re
 from functools import cache
 
 import numpy as np
@@ -6,7 +7,7 @@ import numpy as np
 from nnfast import losses
 
 from . import workloads
-from .common import LEVELS, core, declared, member, optimizers_by_kernel, per
+from .common import LEVELS, core, declared, member, optimizers_by_kernel, per, source
 
 SHAPE = (256, 256)      # stays in the cache; the call costs little beside it
 REPEATS = 20
@@ -47,8 +48,8 @@ LOGITS = " from logits"
 def loss_names():
     """Losses, some in two forms."""
     kernels = declared("loss_codes", "_core/losses.pxd")
-    return [name + form for name in declared("_CLASSES", "losses.py") for form in ("", LOGITS)
-            if not form or f"{name}_logits" in kernels]
+    names = re.findall(r"^(\w+), \w+_gradient = _functions\(", source("losses.py"), re.MULTILINE)
+    return [name + form for name in names for form in ("", LOGITS) if not form or f"{name}_logits" in kernels]
 
 
 class Loss:

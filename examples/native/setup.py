@@ -1,6 +1,7 @@
-"""Compiles train_step.pyx: `python setup.py build_ext --inplace`, with setuptools, Cython and nnfast installed.
+"""Compiles train_step.pyx: `python setup.py build_ext --inplace`.
 
-Without the flags it works, too; -march=x86-64-v3 asks for a CPU with AVX2.
+It needs setuptools, Cython and nnfast.  It also works without the flags; -march=x86-64-v3 needs a
+CPU with AVX2.
 """
 import platform
 
@@ -12,5 +13,6 @@ import nnfast
 level = ["-march=x86-64-v3"] if platform.machine().lower() in ("x86_64", "amd64") else []
 flags = [*level, "-O3", "-fno-math-errno", "-fno-trapping-math"]
 directives = {"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False}
-setup(name="train_step", ext_modules=cythonize([Extension("train_step", ["train_step.pyx"], extra_compile_args=flags)],
-                                               include_path=[nnfast.get_include()], compiler_directives=directives))
+extension = Extension("train_step", ["train_step.pyx"], extra_compile_args=flags)
+setup(name="train_step", ext_modules=cythonize(extension, include_path=[nnfast.get_include()],
+                                               compiler_directives=directives))
