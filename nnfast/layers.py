@@ -1,65 +1,87 @@
-"""Layers: frozen descriptions of a network, without any arithmetic."""
+"""Layers: frozen descriptions of a network, without any arithmetic.
+
+A layer is a dataclass of its options.  Where a constructor accepts more types than an attribute
+has, an `__init__` under `TYPE_CHECKING` tells type checkers so.
+"""
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nnfast import _validation as check, activations, constraints, initializers, regularizers
 from nnfast._core import network as core
 
-__all__ = ["Activation", "BatchNormalization", "Dense", "Dropout", "Flatten", "GaussianNoise", "Input", "LayerNormalization", "Normalization",
-           "PReLU", "Rescaling"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, TypeAlias
 
-EPSILON = 1e-7                  # Keras' least standard deviation of Normalization
+    from numpy.typing import ArrayLike
+
+    from nnfast.activations import _ActivationLike
+    from nnfast.constraints import _Constraint, _ConstraintLike
+    from nnfast.initializers import _Initializer, _InitializerLike
+    from nnfast.regularizers import L1L2, _RegularizerLike
+
+    _Columns: TypeAlias = float | tuple[float, ...]         # one value, or one per column
+
+__all__ = [
+    "Activation", "BatchNormalization", "Dense", "Dropout", "Flatten", "GaussianNoise", "Input", "LayerNormalization",
+    "Normalization", "PReLU", "Rescaling",
+]
+
+EPSILON = 1e-7                  # smallest standard deviation in Normalization, as in Keras
 BLOCK_ROWS = 8192               # rows that adapt reads at once
 
 
 class Layer:
-    """What all layers have; not for use on its own.
+    """Base of all layers; not used on its own.
 
-    A description says how the core is to make the layer (`_plan_entry`), with which first values (`_first_weights`, `_first_state`)
-    and what holds for its weights (`_penalties`, `_constraints`, `_multiplier`).
+    A layer says how the core makes it (`_plan_entry`), with which initial values (`_first_weights`,
+    `_first_state`), and what its weights must obey (`_penalties`, `_constraints`, `_multiplier`).
     """
 
-    _activation = "linear"
+    _activation: str | None = "linear"
     _multiplier = 1.0
-    _penalties = (0.0,) * 6                         # l1, l2 of kernel, bias and outputs
-    _constraints = ((None, 0.0), (None, 0.0))       # of kernel and bias
-    _moves_state = False                            # whether training changes what it knows: then it belongs to the weights
-    _model = None                                   # weak reference to the model that is built with it; a copy belongs to none
+    _penalties = (0.0,) * 6                     # l1 and l2 of kernel, bias and outputs
+    _constraints: Any = ((None, 0.0), (None, 0.0))      # of kernel and bias
+    _moves_state = False        # whether training changes its state; then `get_weights` contains it
+    _model: Any = None          # weak reference to the model that is built with it; a copy belongs to no model
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "_model"}
 
     def _plan_entry(self):
-        """The layer as `Network` takes it, or None if it makes no numbers."""
-        return
+        """The entry of the layer in the plan of `Network`; None if it computes nothing."""
+        return None
 
     def _first_weights(self):
-        """Its arrays of weights: {name: initializer}."""
+        """Its trained arrays: {name: initializer}."""
         return {}
 
     def _first_state(self, n):
-        """What it knows about its n columns before training."""
+        """Initial arrays of its state, for n columns."""
         return []
 
     def _penalty(self, arrays):
-        """The penalty on its arrays of weights."""
+        """The penalty on its trained arrays."""
         return 0.0
 
     def _width(self, n):
-        """Columns of its output for n columns."""
+        """Number of columns of its output for n columns."""
         return n
 
     def _range(self, low, high):
-        """In which interval its outputs lie, for inputs in [low, high]."""
+        """The interval of its outputs, for inputs in [low, high]."""
         return -np.inf, np.inf
 
     def _shapes(self, n):
-        """Shapes of its arrays in `get_weights`."""
+        """Shapes of its arrays in `get_weights`, for n columns."""
         return [(n,)] * (len(self._first_weights()) + (len(self._first_state(1)) if self._moves_state else 0))
 
     def __repr__(self):
-        """The call that makes it: what has no default, and what differs from its default."""
+        """The call that makes the layer, without options that have their defaults."""
         import inspect
 
         parameters = inspect.signature(type(self)).parameters.values()
@@ -76,12 +98,12 @@ class Layer:
 
 @dataclass(frozen=True, repr=False)
 class Input(Layer):
-    """The shape of one row of x: a model that begins with it needs no data to be built.
+    """The shape of one row of x.  A model that begins with it is built without data.
 
     Parameters
     ----------
     shape : tuple of int, or int
-        Without the axis of rows: (784,) or (28, 28).
+        Without the axis of rows, such as (784,) or (28, 28).
 
     Examples
     --------
@@ -90,7 +112,10 @@ class Input(Layer):
     Input((28, 28))
     """
 
-    shape: tuple
+    shape: tuple[int, ...]
+
+    if TYPE_CHECKING:
+        def __init__(self, shape: int | Sequence[int]) -> None: ...
 
     def __post_init__(self):
         shape = self.shape if isinstance(self.shape, (tuple, list)) else (self.shape,)
@@ -104,7 +129,7 @@ class Input(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Flatten(Layer):
-    """Makes one row of numbers of each sample: (n, 28, 28) becomes (n, 784), without a copy where memory allows.
+    """Flattens each sample to one row: (n, 28, 28) becomes (n, 784), if possible without a copy.
 
     Examples
     --------
@@ -121,25 +146,25 @@ class Flatten(Layer):
 
 @dataclass(frozen=True, init=False, repr=False)
 class Dense(Layer):
-    """f(x @ kernel + bias).
+    """activation(x @ kernel + bias), with kernel (n_in, units) and bias (units,).
 
     Parameters
     ----------
     units : int
-        Width of the output.
+        Number of outputs.
     activation : str or function, optional
         Name of an activation; None is linear.
     use_bias : bool
-    kernel_initializer, bias_initializer : str or initializer
-        Or a callable `(shape, rng) -> array`.
+    kernel_initializer, bias_initializer : str, initializer or callable (shape, rng) -> array
     kernel_regularizer, bias_regularizer : str or regularizer, optional
-        Added to the loss of every batch, whatever its number of rows.
+        Penalty that is added to the loss of every batch, whatever its number of rows.
     activity_regularizer : str or regularizer, optional
-        Of the outputs; divided by the rows of the batch, as in Keras.
+        Penalty on the outputs, divided by the rows of the batch, as in Keras.
     kernel_constraint, bias_constraint : str or constraint, optional
     learning_rate_multiplier : float
-        Of the optimizer's learning rate, for this layer (Keras has no such option; PyTorch's parameter groups do).
-        0 keeps the layer as it is: constraints and the running mean of `use_ema` leave it alone, too.
+        Multiplies the learning rate of the optimizer for this layer (like parameter groups in
+        PyTorch; Keras has no such option).  0 freezes the layer; constraints and the running mean
+        of `use_ema` then leave it alone, too.
 
     Examples
     --------
@@ -151,18 +176,20 @@ class Dense(Layer):
     units: int
     activation: str
     use_bias: bool
-    kernel_initializer: object
-    bias_initializer: object
-    kernel_regularizer: object = None
-    bias_regularizer: object = None
-    activity_regularizer: object = None
-    kernel_constraint: object = None
-    bias_constraint: object = None
+    kernel_initializer: _Initializer
+    bias_initializer: _Initializer
+    kernel_regularizer: L1L2 | None = None
+    bias_regularizer: L1L2 | None = None
+    activity_regularizer: L1L2 | None = None
+    kernel_constraint: _Constraint | None = None
+    bias_constraint: _Constraint | None = None
     learning_rate_multiplier: float = 1.0
 
-    def __init__(self, units, activation=None, *, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
-                 kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None, bias_constraint=None,
-                 learning_rate_multiplier=1.0):
+    def __init__(self, units: int, activation: _ActivationLike = None, *, use_bias: bool = True,
+                 kernel_initializer: _InitializerLike = "glorot_uniform", bias_initializer: _InitializerLike = "zeros",
+                 kernel_regularizer: _RegularizerLike = None, bias_regularizer: _RegularizerLike = None,
+                 activity_regularizer: _RegularizerLike = None, kernel_constraint: _ConstraintLike = None,
+                 bias_constraint: _ConstraintLike = None, learning_rate_multiplier: float = 1.0) -> None:
         self._set(
             units=check.size(units, "units"),
             activation=activations.get(activation),
@@ -207,7 +234,7 @@ class Dense(Layer):
     @property
     def _penalties(self):
         given = (self.kernel_regularizer, self.bias_regularizer if self.use_bias else None, self.activity_regularizer)
-        return tuple(number for each in given for number in ((0.0, 0.0) if each is None else (each.l1, each.l2)))
+        return tuple(factor for each in given for factor in ((0.0, 0.0) if each is None else (each.l1, each.l2)))
 
     @property
     def _constraints(self):
@@ -217,7 +244,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True, init=False, repr=False)
 class Activation(Layer):
-    """An activation on its own; after a linear Dense it costs nothing extra.
+    """An activation as a layer; after a linear Dense it costs nothing extra.
 
     Parameters
     ----------
@@ -232,7 +259,7 @@ class Activation(Layer):
 
     activation: str
 
-    def __init__(self, activation):
+    def __init__(self, activation: _ActivationLike) -> None:
         self._set(activation=activations.get(activation))
 
     def _plan_entry(self):
@@ -248,10 +275,11 @@ class Activation(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Dropout(Layer):
-    """In training each element is set to 0 with probability `rate`, else divided by 1 - rate.  At inference it is the identity.
+    """In training sets elements to 0 with probability `rate` and divides the others by 1 - rate.
 
-    Which elements are dropped depends on the seed of the model, the pass over the data and the place of the row in it: not on
-    threads.  Srivastava et al. 2014, in Keras' inverted form.
+    At inference it is the identity.  Which elements are dropped depends on the seed of the model,
+    the pass over the data and the position of the row in it, not on threads.  Srivastava et al.
+    2014, in Keras' inverted form.
 
     Parameters
     ----------
@@ -260,8 +288,10 @@ class Dropout(Layer):
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Input(8), nnfast.Dense(64, "relu"), nnfast.layers.Dropout(0.5), nnfast.Dense(1)], seed=0)
-    >>> np.array_equal(model.predict(np.ones((1, 8))), model.predict(np.ones((1, 8))))
+    >>> hidden, dropout = nnfast.Dense(64, "relu"), nnfast.layers.Dropout(0.5)
+    >>> model = nnfast.Sequential([nnfast.Input(8), hidden, dropout, nnfast.Dense(1)])
+    >>> x = np.ones((1, 8))
+    >>> np.array_equal(model.predict(x), model.predict(x))
     True
     """
 
@@ -281,7 +311,7 @@ class Dropout(Layer):
 class GaussianNoise(Layer):
     """In training adds normal noise of mean 0.  At inference it is the identity.
 
-    The noise depends on what `Dropout` depends on.
+    The noise depends on the seed as in `Dropout`.
 
     Parameters
     ----------
@@ -309,32 +339,37 @@ class GaussianNoise(Layer):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class _Affine(Layer):
-    """gamma x + beta behind a normalisation."""
+    """The scale gamma and the offset beta of a normalization."""
 
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
-    beta_initializer: object = "zeros"
-    gamma_initializer: object = "ones"
+    beta_initializer: _InitializerLike = "zeros"
+    gamma_initializer: _InitializerLike = "ones"
 
     def __post_init__(self):
         self._set(epsilon=check.number(self.epsilon, "epsilon", 0), center=bool(self.center), scale=bool(self.scale),
-                  beta_initializer=initializers.get(self.beta_initializer), gamma_initializer=initializers.get(self.gamma_initializer))
+                  beta_initializer=initializers.get(self.beta_initializer),
+                  gamma_initializer=initializers.get(self.gamma_initializer))
 
     def _first_weights(self):
-        return {**({"gamma": self.gamma_initializer} if self.scale else {}), **({"beta": self.beta_initializer} if self.center else {})}
+        gamma = {"gamma": self.gamma_initializer} if self.scale else {}
+        beta = {"beta": self.beta_initializer} if self.center else {}
+        return {**gamma, **beta}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class LayerNormalization(_Affine):
-    """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the mean and variance of each row (Ba, Kiros and Hinton 2016).
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, with mean and variance of each row.
+
+    Ba, Kiros and Hinton 2016.
 
     Parameters
     ----------
     epsilon : float
         1e-3, as in Keras (PyTorch: 1e-5).
     center, scale : bool
-        Whether there is a beta, a gamma.
+        Whether there is a beta and a gamma.
     beta_initializer, gamma_initializer : str or initializer
 
     Examples
@@ -351,20 +386,24 @@ class LayerNormalization(_Affine):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class BatchNormalization(_Affine):
-    """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the mean and variance of each column (Ioffe and Szegedy 2015).
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, with mean and variance of each column.
 
-    In training those of the batch, biased; at inference their moving means, which `get_weights` gives behind gamma and beta.
+    In training they are the mean and the biased variance of the batch, at inference their moving
+    averages, which `get_weights` returns after gamma and beta.  Ioffe and Szegedy 2015.
 
     Parameters
     ----------
     momentum : float in [0, 1]
-        moving <- momentum moving + (1 - momentum) of the batch; 0.99, as in Keras (PyTorch's momentum is 1 - this).
+        moving <- momentum moving + (1 - momentum) batch; 0.99, as in Keras (PyTorch's is 1 -
+        momentum).
     epsilon, center, scale, beta_initializer, gamma_initializer : as in LayerNormalization
 
     Examples
     --------
     >>> import nnfast
-    >>> model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(3, use_bias=False), nnfast.layers.BatchNormalization()])
+    >>> dense = nnfast.Dense(3, use_bias=False)
+    >>> normalization = nnfast.layers.BatchNormalization()
+    >>> model = nnfast.Sequential([nnfast.Input(4), dense, normalization])
     >>> [array.shape for array in model.get_weights()]
     [(4, 3), (3,), (3,), (3,), (3,)]
     """
@@ -384,7 +423,7 @@ class BatchNormalization(_Affine):
 
 
 def _columns(value, name):
-    """A number, or a tuple of one for each column."""
+    """A float, or a tuple with a float for each column."""
     array = check.floats(value, name, np.float64)
     if array.ndim > 1 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be a finite number, or a vector of one for each column; got {value!r}.")
@@ -392,13 +431,14 @@ def _columns(value, name):
 
 
 def _range_after(shift, factor, offset, *ends):
-    """In which interval (x - shift) factor + offset of all columns lies, for x between the ends."""
-    with np.errstate(invalid="ignore"):         # an end at infinity times 0
+    """The interval of (x - shift) factor + offset over all columns, for x between the ends."""
+    with np.errstate(invalid="ignore"):         # infinity times 0
         values = [(end - np.asarray(shift)) * factor + offset for end in ends]
     return float(min(map(np.min, values))), float(max(map(np.max, values)))
 
 
 def _over(value, n, what):
+    """`value` for each of n columns."""
     array = np.asarray(value)
     if array.ndim == 1 and len(array) != n:
         raise ValueError(f"{what} must have a number for each of the {n} columns, got {len(array)}.")
@@ -407,11 +447,11 @@ def _over(value, n, what):
 
 @dataclass(frozen=True, repr=False)
 class Rescaling(Layer):
-    """x scale + offset, for instance `Rescaling(1 / 255)` of pixels.
+    """x scale + offset, for instance `Rescaling(1 / 255)` for pixels.
 
     Parameters
     ----------
-    scale, offset : float, or vector with a number for each column
+    scale, offset : float, or array (columns,)
 
     Examples
     --------
@@ -421,8 +461,11 @@ class Rescaling(Layer):
     array([[-0.5,  0.5]], dtype=float32)
     """
 
-    scale: float
-    offset: float = 0.0
+    scale: _Columns
+    offset: _Columns = 0.0
+
+    if TYPE_CHECKING:
+        def __init__(self, scale: ArrayLike, offset: ArrayLike = 0.0) -> None: ...
 
     def __post_init__(self):
         self._set(scale=_columns(self.scale, "scale"), offset=_columns(self.offset, "offset"))
@@ -431,7 +474,8 @@ class Rescaling(Layer):
         return ("scale",)
 
     def _first_state(self, n):
-        return [np.zeros(n), _over(self.scale, n, "scale of Rescaling"), _over(self.offset, n, "offset of Rescaling")]
+        scale, offset = _over(self.scale, n, "scale of Rescaling"), _over(self.offset, n, "offset of Rescaling")
+        return [np.zeros(n), scale, offset]
 
     def _range(self, low, high):
         return _range_after(0, np.asarray(self.scale), np.asarray(self.offset), low, high)
@@ -439,14 +483,14 @@ class Rescaling(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Normalization(Layer):
-    """(x - mean) / max(sqrt(variance), 1e-7) of each column, with numbers that `adapt` takes from data.
+    """(x - mean) / max(sqrt(variance), 1e-7), with mean and variance of each column from `adapt`.
 
     Parameters
     ----------
-    mean, variance : float, or vector with a number for each column; optional
-        Instead of `adapt`.
+    mean, variance : float, or array (columns,); optional
+        Given instead of a call of `adapt`.
     invert : bool
-        x max(sqrt(variance), 1e-7) + mean: back again.
+        Computes the inverse, x max(sqrt(variance), 1e-7) + mean.
 
     Examples
     --------
@@ -459,9 +503,13 @@ class Normalization(Layer):
            [ 1.,  1.]], dtype=float32)
     """
 
-    mean: float = None
-    variance: float = None
+    mean: _Columns | None = None
+    variance: _Columns | None = None
     invert: bool = False
+
+    if TYPE_CHECKING:
+        def __init__(self, mean: ArrayLike | None = None, variance: ArrayLike | None = None,
+                     invert: bool = False) -> None: ...
 
     def __post_init__(self):
         if (self.mean is None) != (self.variance is None):
@@ -472,61 +520,68 @@ class Normalization(Layer):
                 raise ValueError(f"variance must be at least 0, got {self.variance!r}.")
         self._set(invert=bool(self.invert))
 
-    def adapt(self, x):
-        """Takes mean and variance of each column from data, in float64.
+    def adapt(self, x: ArrayLike) -> None:
+        """Computes mean and variance of each column of x, in float64.
 
         Parameters
         ----------
-        x : array (n, columns), or (n, ...), whose axes after the first count as one
+        x : array (n, columns), or (n, ...), whose axes after the first are flattened
 
         Raises
         ------
         ValueError
-            If x holds no row, or NaN or infinity; or if a model with this layer is built, which has taken its numbers.
+            If x has no row, or contains NaN or infinity; or if a model with this layer is built
+            already.
         """
         if self._model is not None:
-            raise ValueError("adapt must come before a model with this layer is built: that has taken the numbers of before. "
-                             "Make a new layer and a new model.")
-        x = check.numeric(x, "x")
-        if x.ndim < 2:
-            raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {x.shape}. A single column is x.reshape(-1, 1).")
-        check.at_least_one_row(x, "x")
-        parts = [slice(first, first + BLOCK_ROWS) for first in range(0, len(x), BLOCK_ROWS)]
+            raise ValueError("adapt must come before a model with this layer is built: the model keeps the earlier "
+                             "mean and variance. Make a new layer and a new model.")
+        data = check.numeric(x, "x")
+        if data.ndim < 2:
+            raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {data.shape}. "
+                             f"A single column is x.reshape(-1, 1).")
+        check.at_least_one_row(data, "x")
+        n = len(data)
+        parts = [slice(first, first + BLOCK_ROWS) for first in range(0, n, BLOCK_ROWS)]
         with np.errstate(all="ignore"):
-            total = sum(x[part].sum(axis=0, dtype=np.float64) for part in parts) / len(x)
-            squares = sum(((x[part].astype(np.float64) - total) ** 2).sum(axis=0) for part in parts) / len(x)
-        if not np.isfinite(squares).all():      # nor is that of what is not finite
-            raise ValueError("x must be finite, and its variance too: it holds NaN or infinity, or numbers whose squares exceed the range of float64.")
-        self._set(mean=tuple(total.ravel().tolist()), variance=tuple(squares.ravel().tolist()))
+            mean = np.sum([data[part].sum(axis=0, dtype=np.float64) for part in parts], axis=0) / n
+            variance = np.sum([((data[part].astype(np.float64) - mean) ** 2).sum(axis=0) for part in parts], axis=0) / n
+        if not np.isfinite(variance).all():     # NaN and infinity in x reach the variance, too
+            raise ValueError("x must be finite, and its variance too: it contains NaN or infinity, or values whose "
+                             "squares exceed the range of float64.")
+        self._set(mean=tuple(mean.ravel().tolist()), variance=tuple(variance.ravel().tolist()))
 
     def _plan_entry(self):
         if self.mean is None:
-            raise ValueError("Normalization must know its data before the model is built: call its adapt(x) first, or give mean and variance.")
+            raise ValueError("Normalization needs mean and variance before the model is built: call its adapt(x) "
+                             "first, or give both.")
         return ("scale",)
 
     def _first_state(self, n):
-        mean, deviation = _over(self.mean, n, "mean of Normalization"), _over(np.maximum(np.sqrt(self.variance), EPSILON), n, "variance of Normalization")
+        mean = _over(self.mean, n, "mean of Normalization")
+        deviation = _over(np.maximum(np.sqrt(self.variance), EPSILON), n, "variance of Normalization")
         return [np.zeros(n), deviation, mean] if self.invert else [mean, 1 / deviation, np.zeros(n)]
 
 
 @dataclass(frozen=True, repr=False)
 class PReLU(Layer):
-    """x if x > 0 else alpha x, with an alpha for each column that is trained (He et al. 2015).
+    """x if x > 0 else alpha x, with a trained alpha for each column (He et al. 2015).
 
     Parameters
     ----------
     alpha_initializer : str or initializer
-        Zeros, as in Keras (PyTorch: one alpha for all columns, 0.25 at first).
+        Zeros, as in Keras (PyTorch has one alpha for all columns, initially 0.25).
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Input(2), nnfast.layers.PReLU(nnfast.initializers.Constant(0.5))])
+    >>> prelu = nnfast.layers.PReLU(nnfast.initializers.Constant(0.5))
+    >>> model = nnfast.Sequential([nnfast.Input(2), prelu])
     >>> model.predict(np.array([[-1., 3.]]))
     array([[-0.5,  3. ]], dtype=float32)
     """
 
-    alpha_initializer: object = "zeros"
+    alpha_initializer: _InitializerLike = "zeros"
 
     def __post_init__(self):
         self._set(alpha_initializer=initializers.get(self.alpha_initializer))

@@ -1,14 +1,34 @@
-"""Optimizers: hyper-parameters with Keras' names, defaults and formulas; the steps are in _core/optimizers.pxd.
+"""Optimizers: hyperparameters with Keras' names, defaults and formulas.
 
-An option is checked whenever it is set, so that one that is changed after `compile`, between fits or by a callback, is
-as good as one given first.
+The kernels are in _core/optimizers.pxd.
+
+Every option is checked when it is set.  So it may be changed after `compile`, between fits or by a
+callback.
+
+In the formulas g is the gradient, w a weight, and t the number of the step, from 1.
 """
+from __future__ import annotations
+
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from nnfast import _validation as check, schedules
 
-__all__ = ["LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "Optimizer", "RAdam", "RMSprop", "get"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal, TypeAlias
+
+    from nnfast.schedules import Schedule
+
+    _Rate: TypeAlias = float | Schedule | Callable[[int], float]
+    _AnyOptimizer: TypeAlias = "Optimizer | LBFGS"
+    _OptimizerLike: TypeAlias = "str | _AnyOptimizer | type[_AnyOptimizer]"
+
+__all__ = [
+    "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "Optimizer", "RAdam", "RMSprop",
+    "get",
+]
 
 
 def _learning_rate(value, name):
@@ -24,19 +44,21 @@ _up_to_one = partial(check.number, low=0, high=1)
 _at_least_zero = partial(check.number, low=0)
 _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _CHECKS = {
-    "learning_rate": _learning_rate, "momentum": _up_to_one, "rho": _below_one, "beta_1": _below_one, "beta_2": _below_one,
+    "learning_rate": _learning_rate, "momentum": _up_to_one, "rho": _below_one,
+    "beta_1": _below_one, "beta_2": _below_one,
     "epsilon": _at_least_zero, "epsilon_form": partial(check.one_of, valid=("keras", "pytorch")),
     "initial_accumulator_value": _at_least_zero, "weight_decay": _optional(_at_least_zero),
-    **dict.fromkeys(_CLIPS, _optional(check.positive)), "ema_momentum": _up_to_one, "ema_overwrite_frequency": _optional(check.size),
+    **dict.fromkeys(_CLIPS, _optional(check.positive)),
+    "ema_momentum": _up_to_one, "ema_overwrite_frequency": _optional(check.size),
     "gradient_accumulation_steps": _optional(partial(check.size, least=2)),
     "maxcor": check.size, "maxls": check.size, "ftol": _at_least_zero, "gtol": _at_least_zero,
 }
 
 
 class _Options:
-    """Fields that are checked when they are set, and shown so that they can be given again."""
+    """A dataclass whose fields are checked when they are set; `repr` shows how to make it again."""
 
-    _model = None           # weak reference to the model it is compiled into; a copy belongs to none
+    _model: Any = None      # weak reference to the model that is compiled with it; a copy belongs to no model
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "_model"}
@@ -46,97 +68,112 @@ class _Options:
         if name not in known:
             raise AttributeError(f"{type(self).__name__} has no option {name!r}; its options are {', '.join(known)}.")
         value = _CHECKS[name](value, name) if name in _CHECKS else bool(value)
-        others = [other for other in _CLIPS if other != name and vars(self).get(other) is not None] if name in _CLIPS and value is not None else []
-        if others:
-            raise ValueError(f"only one of {', '.join(_CLIPS)} can be set; got {others[0]}={getattr(self, others[0])} and {name}={value}.")
+        if name in _CLIPS and value is not None:
+            for other in _CLIPS:
+                if other != name and vars(self).get(other) is not None:
+                    raise ValueError(f"only one of {', '.join(_CLIPS)} can be set; got {other}={getattr(self, other)} "
+                                     f"and {name}={value}.")
         super().__setattr__(name, value)
 
     def __repr__(self):
-        shown = [field.name for field in fields(self) if field.name == "learning_rate" or getattr(self, field.name) != field.default]
+        shown = [field.name for field in fields(self)
+                 if field.name == "learning_rate" or getattr(self, field.name) != field.default]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
 @dataclass(kw_only=True, repr=False)
 class Optimizer(_Options):
-    """What all optimizers of first order take, besides their own options.
+    """Base of all first-order optimizers, with the options that all of them take.
+
+    A step takes the mean over batches (of accumulated gradients), clips it, applies the weight
+    decay, then the optimizer, then the running mean of the weights.
 
     Parameters
     ----------
     learning_rate : float, schedule or callable
-        One of nnfast.schedules, or a function from the step (batches trained so far, from 0) to a float.  The first
-        parameter of every optimizer.
+        A float, one of nnfast.schedules, or a function from the step (batches trained so far, from
+        0) to a float.  It is the first parameter of every optimizer.
     weight_decay : float, optional
-        Before its step every weight, biases too, loses learning_rate * weight_decay of itself, apart from its gradient
-        (Loshchilov and Hutter 2019), as in Keras.
+        Before its step every weight, biases too, is multiplied by
+        1 - learning_rate * weight_decay, independently of its gradient (Loshchilov and Hutter
+        2019), as in Keras.
     clipnorm : float, optional
-        The gradient of each kernel and each bias is shortened to this norm where it is longer.
+        Largest norm of the gradient of each kernel and each bias; longer gradients are scaled down.
     clipvalue : float, optional
-        Every number of the gradient is bounded by this.
+        Largest absolute value of each element of the gradient.
     global_clipnorm : float, optional
-        The gradient of all weights is shortened to this norm.  Only one of the three can be set.  A bound on a norm waits
-        for the whole gradient: it costs a pass over it, and two barriers between threads.
+        Largest norm of the gradient of all weights together.  Only one of the three can be set.
+        Both norms need the whole gradient: they cost a pass over it and two barriers between
+        threads.
     use_ema : bool
-        Keep a running mean of the weights, average <- ema_momentum average + (1 - ema_momentum) w after each batch.  As in
-        Keras a fit trains and validates on the weights themselves and ends by setting them to their mean.
+        Keeps a running mean of the weights, average <- ema_momentum average + (1 - ema_momentum) w
+        after each batch.  As in Keras, a fit trains and validates with the weights themselves and
+        ends by setting them to their mean.
     ema_momentum : float in [0, 1]
     ema_overwrite_frequency : int, optional
-        Also set the weights to their mean after each `ema_overwrite_frequency` steps.
+        Also sets the weights to their mean after every `ema_overwrite_frequency` steps.
     gradient_accumulation_steps : int of at least 2, optional
-        Add up the gradients of this number of batches, also over the ends of epochs, and take a step by their mean.  A schedule
-        still counts batches, as in Keras.
-
-    Order in a step: mean over batches, clipping, weight decay, the optimizer, the running mean.
+        Takes one step with the mean gradient of this number of batches, also across epochs.  A
+        schedule still counts batches, as in Keras.
 
     Examples
     --------
     >>> import nnfast
     >>> optimizer = nnfast.optimizers.Adam(1e-3, weight_decay=0.01, clipnorm=1.0)
-    >>> optimizer.learning_rate = nnfast.schedules.CosineDecay(1e-3, decay_steps=1000)         # also later
+    >>> optimizer.learning_rate = nnfast.schedules.CosineDecay(1e-3, decay_steps=1000)
     >>> isinstance(optimizer, nnfast.optimizers.Optimizer)
     True
     """
 
-    weight_decay: float = None
-    clipnorm: float = None
-    clipvalue: float = None
-    global_clipnorm: float = None
+    weight_decay: float | None = None
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
     use_ema: bool = False
     ema_momentum: float = 0.99
-    ema_overwrite_frequency: int = None
-    gradient_accumulation_steps: int = None
+    ema_overwrite_frequency: int | None = None
+    gradient_accumulation_steps: int | None = None
 
     def _start(self):
-        """What each number of the state is before the first step."""
+        """Initial value of each element of the state."""
         return 0.
 
     def _common(self):
-        """Options that every kernel has, in the words of the core."""
-        return {"weight_decay": self.weight_decay or 0., "clipvalue": self.clipvalue or 0., "clipnorm": self.clipnorm or 0.,
-                "global_clipnorm": self.global_clipnorm or 0., "accumulate": self.gradient_accumulation_steps or 1,
-                "ema_momentum": self.ema_momentum if self.use_ema else -1., "ema_overwrite": self.ema_overwrite_frequency or 0}
+        """The common options as arguments of `Network.set_optimizer`."""
+        return {"weight_decay": self.weight_decay or 0., "clipvalue": self.clipvalue or 0.,
+                "clipnorm": self.clipnorm or 0., "global_clipnorm": self.global_clipnorm or 0.,
+                "accumulate": self.gradient_accumulation_steps or 1,
+                "ema_momentum": self.ema_momentum if self.use_ema else -1.,
+                "ema_overwrite": self.ema_overwrite_frequency or 0}
+
+    def _kernel_and_settings(self):
+        """Name of the kernel in `core.OPTIMIZERS`, and its settings in order."""
+        raise NotImplementedError
 
     def _layout(self):
-        """What the state of the core depends on: another one begins anew."""
+        """What the layout of the state depends on: when it changes, the state starts anew."""
         return self._kernel_and_settings()[0], self.gradient_accumulation_steps is not None, self.use_ema
 
     def _rates(self, first, count):
-        """The learning rate of `count` steps from step `first` on: one number, or an array."""
-        return schedules.rates_of(self.learning_rate, first, count) if callable(self.learning_rate) else self.learning_rate
+        """Learning rate of `count` steps from step `first` on: a float, or an array."""
+        rate = self.learning_rate
+        return schedules.rates_of(rate, first, count) if callable(rate) else rate
 
 
 @dataclass(repr=False)
 class SGD(Optimizer):
-    """Gradient descent, with momentum and Nesterov's form of it.
+    """Gradient descent, optionally with momentum or Nesterov momentum.
 
-    velocity <- momentum velocity - learning_rate g; w <- w + velocity, or with `nesterov`
-    w + momentum velocity - learning_rate g.  As in Keras, and unlike PyTorch, the velocity contains the learning rate.
+    velocity <- momentum velocity - learning_rate g; w <- w + velocity, or with `nesterov` w +
+    momentum velocity - learning_rate g.  As in Keras, and unlike PyTorch, the velocity contains the
+    learning rate.
 
     Parameters
     ----------
     learning_rate : float, schedule or callable
     momentum : float in [0, 1]
     nesterov : bool
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
     --------
@@ -145,13 +182,12 @@ class SGD(Optimizer):
     SGD(learning_rate=0.1, momentum=0.9)
     """
 
-    learning_rate: object = 0.01
+    learning_rate: _Rate = 0.01
     _: KW_ONLY
     momentum: float = 0.0
     nesterov: bool = False
 
     def _kernel_and_settings(self):
-        """Name of the kernel and its settings."""
         if self.momentum == 0:
             return "sgd", []
         return ("nesterov" if self.nesterov else "momentum"), [self.momentum]
@@ -159,10 +195,10 @@ class SGD(Optimizer):
 
 @dataclass(repr=False)
 class RMSprop(Optimizer):
-    """Steps over a running root mean square of the gradient (Hinton 2012), in the form of Keras.
+    """Divides the gradient by its running root mean square (Hinton 2012), in the form of Keras.
 
-    v <- rho v + (1 - rho) g^2; velocity <- momentum velocity + learning_rate g / sqrt(v + epsilon); w <- w - velocity.
-    Epsilon stands under the root: PyTorch's and scikit-learn's does not.
+    v <- rho v + (1 - rho) g^2; velocity <- momentum velocity + learning_rate g / sqrt(v + epsilon);
+    w <- w - velocity.  Epsilon is under the root; in PyTorch and scikit-learn it is not.
 
     Parameters
     ----------
@@ -171,21 +207,22 @@ class RMSprop(Optimizer):
     momentum : float in [0, 1]
     epsilon : float
     centered : bool
-        Divide by the running standard deviation: v minus the square of the running mean (not below 0, where rounding
-        makes Keras' NaN).
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+        Divides by the running standard deviation: v minus the square of the running mean, at least
+        0 (in Keras rounding may give NaN).
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> layer = nnfast.Dense(1, use_bias=False, kernel_initializer="ones")
+    >>> model = nnfast.Sequential([layer], dtype="float64")
     >>> model.compile(nnfast.optimizers.RMSprop(0.1), "mse")
-    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))     # g = 2 (1 - 3) = -4
     >>> model.params.round(4)
     array([1.3162])
     """
 
-    learning_rate: object = 0.001
+    learning_rate: _Rate = 0.001
     _: KW_ONLY
     rho: float = 0.9
     momentum: float = 0.0
@@ -199,7 +236,9 @@ class RMSprop(Optimizer):
 
 @dataclass(repr=False)
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015), in the form of Keras: epsilon is added to sqrt(v) before its bias correction.
+    """Adam (Kingma and Ba 2015), in the form of Keras.
+
+    Epsilon is added to sqrt(v) before its bias correction:
 
     m <- m + (g - m)(1 - beta_1); v <- v + (g^2 - v)(1 - beta_2);
     w <- w - learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon).
@@ -211,10 +250,11 @@ class Adam(Optimizer):
     epsilon : float
         PyTorch's and scikit-learn's default is 1e-8.
     amsgrad : bool
-        Divide by the root of the largest v so far (Reddi, Kale and Kumar 2018).
+        Divides by the root of the largest v so far (Reddi, Kale and Kumar 2018).
     epsilon_form : {"keras", "pytorch"}
-        "pytorch" adds epsilon to sqrt(v / (1 - beta_2^t)), as algorithm 1 of the paper and PyTorch do.
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+        "pytorch" adds epsilon to sqrt(v / (1 - beta_2^t)), as algorithm 1 of the paper and PyTorch
+        do.
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
     --------
@@ -223,21 +263,22 @@ class Adam(Optimizer):
     Adam(learning_rate=0.001)
     """
 
-    learning_rate: object = 0.001
+    learning_rate: _Rate = 0.001
     _: KW_ONLY
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
     amsgrad: bool = False
-    epsilon_form: str = "keras"
+    epsilon_form: Literal["keras", "pytorch"] = "keras"
 
     def _kernel_and_settings(self):
-        return "amsgrad" if self.amsgrad else "adam", [self.beta_1, self.beta_2, self.epsilon, float(self.epsilon_form == "pytorch")]
+        pytorch = float(self.epsilon_form == "pytorch")
+        return "amsgrad" if self.amsgrad else "adam", [self.beta_1, self.beta_2, self.epsilon, pytorch]
 
 
 @dataclass(repr=False)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): `Adam` whose weight_decay is 0.004, as in Keras.
+    """`Adam` with weight_decay=0.004 by default (Loshchilov and Hutter 2019), as in Keras.
 
     Parameters
     ----------
@@ -253,34 +294,35 @@ class AdamW(Adam):
     """
 
     _: KW_ONLY
-    weight_decay: float = 0.004
+    weight_decay: float | None = 0.004
 
 
 @dataclass(repr=False)
 class Adagrad(Optimizer):
-    """Steps over the root of the sum of all squared gradients (Duchi, Hazan and Singer 2011), in the form of Keras.
+    """Divides the gradient by the root of the sum of all its squares (Duchi et al. 2011).
 
-    sum <- sum + g^2; w <- w - learning_rate g / sqrt(sum + epsilon).
+    In the form of Keras: sum <- sum + g^2; w <- w - learning_rate g / sqrt(sum + epsilon).
 
     Parameters
     ----------
     learning_rate : float, schedule or callable
     initial_accumulator_value : float
-        Of the sum; it counts when a model is compiled.
+        Initial value of the sum, read by `compile`.
     epsilon : float
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> layer = nnfast.Dense(1, use_bias=False, kernel_initializer="ones")
+    >>> model = nnfast.Sequential([layer], dtype="float64")
     >>> model.compile(nnfast.optimizers.Adagrad(0.1), "mse")
-    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))     # g = 2 (1 - 3) = -4
     >>> model.params.round(4)
     array([1.0997])
     """
 
-    learning_rate: object = 0.001
+    learning_rate: _Rate = 0.001
     _: KW_ONLY
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-7
@@ -294,29 +336,30 @@ class Adagrad(Optimizer):
 
 @dataclass(repr=False)
 class Adadelta(Optimizer):
-    """Steps as long as the last ones over the running size of the gradient (Zeiler 2012).
+    """Scales the gradient by the ratio of the running sizes of steps and gradients (Zeiler 2012).
 
-    v <- rho v + (1 - rho) g^2; step = sqrt((d + epsilon) / (v + epsilon)) g; d <- rho d + (1 - rho) step^2;
-    w <- w - learning_rate step.  The learning rate of the paper is 1, that of Keras' default 0.001.
+    v <- rho v + (1 - rho) g^2; step = sqrt((d + epsilon) / (v + epsilon)) g; d <- rho d + (1 - rho)
+    step^2; w <- w - learning_rate step.  The paper has a learning rate of 1; the default is Keras'.
 
     Parameters
     ----------
     learning_rate : float, schedule or callable
     rho : float in [0, 1)
     epsilon : float
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> layer = nnfast.Dense(1, use_bias=False, kernel_initializer="ones")
+    >>> model = nnfast.Sequential([layer], dtype="float64")
     >>> model.compile(nnfast.optimizers.Adadelta(1.0), "mse")
-    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))     # g = 2 (1 - 3) = -4
     >>> model.params.round(4)
     array([1.0014])
     """
 
-    learning_rate: object = 0.001
+    learning_rate: _Rate = 0.001
     _: KW_ONLY
     rho: float = 0.95
     epsilon: float = 1e-7
@@ -327,28 +370,32 @@ class Adadelta(Optimizer):
 
 @dataclass(repr=False)
 class Adamax(Optimizer):
-    """Adam with the largest gradient in place of the root mean square (Kingma and Ba 2015, section 7.1).
+    """Adam with the largest gradient instead of the root mean square.
 
-    m <- m + (g - m)(1 - beta_1); u <- max(beta_2 u, |g|); w <- w - learning_rate / (1 - beta_1^t) m / (u + epsilon).
+    Kingma and Ba 2015, section 7.1:
+
+    m <- m + (g - m)(1 - beta_1); u <- max(beta_2 u, |g|); w <- w - learning_rate / (1 - beta_1^t) m
+    / (u + epsilon).
 
     Parameters
     ----------
     learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> layer = nnfast.Dense(1, use_bias=False, kernel_initializer="ones")
+    >>> model = nnfast.Sequential([layer], dtype="float64")
     >>> model.compile(nnfast.optimizers.Adamax(0.1), "mse")
-    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))     # g = 2 (1 - 3) = -4
     >>> model.params.round(4)
     array([1.1])
     """
 
-    learning_rate: object = 0.001
+    learning_rate: _Rate = 0.001
     _: KW_ONLY
     beta_1: float = 0.9
     beta_2: float = 0.999
@@ -360,29 +407,30 @@ class Adamax(Optimizer):
 
 @dataclass(repr=False)
 class Nadam(Optimizer):
-    """Adam with Nesterov's momentum (Dozat 2016), which warms up as u_t = beta_1 (1 - 0.96^t / 2).
+    """Adam with Nesterov momentum (Dozat 2016), which warms up as u_t = beta_1 (1 - 0.96^t / 2).
 
-    m and v as Adam's; w <- w - learning_rate (u_(t+1) m / (1 - u_1 ... u_(t+1)) + (1 - u_t) g / (1 - u_1 ... u_t)) /
-    (sqrt(v / (1 - beta_2^t)) + epsilon).
+    m and v as in Adam; w <- w - learning_rate (u_(t+1) m / (1 - u_1 ... u_(t+1)) + (1 - u_t) g / (1
+    - u_1 ... u_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon).
 
     Parameters
     ----------
     learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> layer = nnfast.Dense(1, use_bias=False, kernel_initializer="ones")
+    >>> model = nnfast.Sequential([layer], dtype="float64")
     >>> model.compile(nnfast.optimizers.Nadam(0.1), "mse")
-    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))     # g = 2 (1 - 3) = -4
     >>> model.params.round(4)
     array([1.1063])
     """
 
-    learning_rate: object = 0.001
+    learning_rate: _Rate = 0.001
     _: KW_ONLY
     beta_1: float = 0.9
     beta_2: float = 0.999
@@ -394,28 +442,30 @@ class Nadam(Optimizer):
 
 @dataclass(repr=False)
 class Lion(Optimizer):
-    """Steps of one length, in the direction of the sign of a momentum (Chen et al. 2023).
+    """Takes steps of the same size in the direction of the sign of a momentum (Chen et al. 2023).
 
-    w <- w - learning_rate sign(beta_1 m + (1 - beta_1) g); m <- beta_2 m + (1 - beta_2) g.  Learning rates 3 to 10 times
-    smaller than Adam's, and weight decays as many times larger, are its authors' advice.
+    w <- w - learning_rate sign(beta_1 m + (1 - beta_1) g); m <- beta_2 m + (1 - beta_2) g.  The
+    authors advise a learning rate 3 to 10 times smaller than for Adam, and a weight decay larger by
+    the same factor.
 
     Parameters
     ----------
     learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> layer = nnfast.Dense(1, use_bias=False, kernel_initializer="ones")
+    >>> model = nnfast.Sequential([layer], dtype="float64")
     >>> model.compile(nnfast.optimizers.Lion(0.1), "mse")
-    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))     # g = 2 (1 - 3) = -4
     >>> model.params.round(4)
     array([1.1])
     """
 
-    learning_rate: object = 0.001
+    learning_rate: _Rate = 0.001
     _: KW_ONLY
     beta_1: float = 0.9
     beta_2: float = 0.99
@@ -426,32 +476,36 @@ class Lion(Optimizer):
 
 @dataclass(repr=False)
 class RAdam(Optimizer):
-    """Adam with a rectified rate: plain momentum until v has seen enough (Liu et al. 2020), in the form of PyTorch.
+    """Adam with a rectified learning rate (Liu et al. 2020), in the form of PyTorch.
 
-    rho = 2 / (1 - beta_2) - 1; rho_t = rho - 2 t beta_2^t / (1 - beta_2^t); where rho_t > 5
-    w <- w - learning_rate r_t sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon) with
-    r_t^2 = (rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t), else w <- w - learning_rate / (1 - beta_1^t) m.
+    It begins with plain momentum, until v is known well enough:
+
+    rho = 2 / (1 - beta_2) - 1; rho_t = rho - 2 t beta_2^t / (1 - beta_2^t); where rho_t > 5 w <- w
+    - learning_rate r_t sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon) with r_t^2 =
+    (rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t), else w <- w - learning_rate / (1 -
+    beta_1^t) m.
 
     Parameters
     ----------
     learning_rate : float, schedule or callable
     beta_1, beta_2 : float in [0, 1)
     epsilon : float
-        As in PyTorch, 1e-8 by default.
-    weight_decay, clipnorm, use_ema and more : as for every `Optimizer`
-        The decay is that of PyTorch with decoupled_weight_decay=True.
+        1e-8 by default, as in PyTorch.
+    weight_decay, clipnorm, use_ema and more : as in `Optimizer`
+        The weight decay equals PyTorch's with decoupled_weight_decay=True.
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> model = nnfast.Sequential([nnfast.Dense(1, use_bias=False, kernel_initializer="ones")], dtype="float64")
+    >>> layer = nnfast.Dense(1, use_bias=False, kernel_initializer="ones")
+    >>> model = nnfast.Sequential([layer], dtype="float64")
     >>> model.compile(nnfast.optimizers.RAdam(0.1), "mse")
-    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))        # the gradient is 2 (1 - 3) = -4
+    >>> loss = model.train_on_batch(np.array([[1.]]), np.array([[3.]]))     # g = 2 (1 - 3) = -4
     >>> model.params.round(4)
     array([1.4])
     """
 
-    learning_rate: object = 0.001
+    learning_rate: _Rate = 0.001
     _: KW_ONLY
     beta_1: float = 0.9
     beta_2: float = 0.999
@@ -463,27 +517,30 @@ class RAdam(Optimizer):
 
 @dataclass(kw_only=True, repr=False)
 class LBFGS(_Options):
-    """L-BFGS (Liu and Nocedal 1989) over all rows at once, through SciPy's L-BFGS-B; it needs SciPy.
+    """L-BFGS (Liu and Nocedal 1989) over all rows at once, with SciPy's L-BFGS-B; it needs SciPy.
 
-    For small nets and data that fit in memory.  In `fit` an epoch is one iteration: a direction from the last gradients
-    and a line search along it, which may take several passes over the data.  The loss of an epoch is that after its
-    iteration.  The fit ends early where the method has converged; a second fit goes on from the weights, without the
-    gradients of the first.  float64 models converge further: in float32 a line search meets the end of the digits.
+    For small nets and data that fit in memory.  In `fit` an epoch is one iteration: a direction
+    from the last gradients and a line search along it, which may take several passes over the data.
+    The loss of an epoch is the loss after its iteration.  The fit ends early when the method has
+    converged; a second fit continues from the weights, without the gradients of the first.  float64
+    models converge further: in float32 the line search is limited by rounding.
 
     Parameters
     ----------
     maxcor : int
-        Gradients that are kept.
+        Number of gradients that are kept.
     ftol, gtol : float
-        Converged: the loss falls by less than ftol of itself, or no component of the gradient exceeds gtol.
+        The method has converged when the loss falls by less than the fraction ftol, or when no
+        element of the gradient exceeds gtol.
     maxls : int
-        Passes over the data in one line search.
+        Most passes over the data in one line search.
 
     Examples
     --------
     >>> import numpy as np, nnfast
     >>> x = np.linspace(-1, 1, 32).reshape(-1, 1)
-    >>> model = nnfast.Sequential([nnfast.Dense(4, "tanh"), nnfast.Dense(1)], dtype="float64", seed=0)
+    >>> layers = [nnfast.Dense(4, "tanh"), nnfast.Dense(1)]
+    >>> model = nnfast.Sequential(layers, dtype="float64", seed=0)
     >>> model.compile("lbfgs", "mse")
     >>> model.fit(x, x**2, epochs=100, verbose=0).history["loss"][-1] < 1e-3
     True
@@ -504,15 +561,17 @@ class LBFGS(_Options):
         return "lbfgs", False, False
 
     def _kernel_and_settings(self):
-        """L-BFGS runs in SciPy; the native SGD kernel, which keeps no state, is only a placeholder here."""
+        """L-BFGS runs in SciPy; the native SGD kernel is only a placeholder here."""
         return "sgd", []
 
 
-_NAMES = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Lion, RAdam, LBFGS)}
+_NAMES: dict[str, type[_AnyOptimizer]] = {
+    cls.__name__.lower(): cls
+    for cls in (SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Lion, RAdam, LBFGS)}
 
 
-def get(identifier):
-    """An optimizer from its name, or the optimizer itself.
+def get(identifier: _OptimizerLike) -> _AnyOptimizer:
+    """Returns the optimizer of a name or class; an optimizer is returned as it is.
 
     Examples
     --------
@@ -521,7 +580,7 @@ def get(identifier):
     0.001
     """
     if isinstance(identifier, tuple(_NAMES.values())):
-        return identifier
+        return cast("_AnyOptimizer", identifier)
     if isinstance(identifier, type) and identifier in _NAMES.values():
         return identifier()
     if isinstance(identifier, str) and identifier.lower() in _NAMES:
