@@ -17,7 +17,7 @@ import re
 import time
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from nnfast.metrics import Metric, _MetricLike
     from nnfast.optimizers import _AnyOptimizer, _OptimizerLike
 
-    _Metrics = _MetricLike | Sequence[_MetricLike] | None
-    _Callbacks = Callback | Sequence[Callback] | None
-    _ValidationData = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | None
-    _Verbose = Literal["auto", 0, 1, 2]
+    _Metrics: TypeAlias = _MetricLike | Sequence[_MetricLike] | None
+    _Callbacks: TypeAlias = Callback | Sequence[Callback] | None
+    _ValidationData: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | None
+    _Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
 __all__ = ["Sequential"]
 
