@@ -38,7 +38,7 @@ class Tally:
             if type(resolved)._sums is Metric._sums:
                 raise ValueError(f"metric {name!r} must be one of nnfast.metrics or a function of y_true and y_pred; "
                                  f"a subclass of Metric needs _sums and _result. Give a function instead.")
-            code = resolved._native() if loss._native_metrics and not weighted else None
+            code = resolved._code() if loss._native_metrics and not weighted else None
             self.metrics.append((name, resolved, weighted, None if code is None else len(self.natives)))
             if code is not None:
                 self.natives.append(code)
