@@ -50,8 +50,8 @@ def unknown(what: str, name: object, valid: Collection[str]) -> ValueError:
 def _near(name, valid):
     """At most three known names.
 
-    First its meaning in other tools, then names that contain it or that it contains, then names of
-    similar spelling.
+    First the same name with other separators, then its meaning in other tools, then names that
+    contain it or that it contains, then names of similar spelling.
     """
     import difflib  # needed only for errors
 
