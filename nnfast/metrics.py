@@ -144,8 +144,8 @@ class Metric:
             y_pred. Two vectors are one row of n outputs if the metric has a value for each row,
             such as an error. They are n rows of one output if it has a value for each element, such
             as an accuracy or a count. This is as in Keras.
-        sample_weight : number, or array that broadcasts to the rows from the first axis on,
-        optional
+        sample_weight : number or array, optional
+            It is broadcast to the rows from the first axis on.
 
         Raises
         ------
