@@ -1235,7 +1235,7 @@ class AUC(_Confusion):
     summation_method : {"interpolation", "minoring", "majoring"}
         As described above, or the sum of rectangles below the points, or above them.
     thresholds : list of floats in [0, 1], optional
-        Replaces num_thresholds. In both cases the ends are -1e-7 and 1 + 1e-7.
+        Replaces the inner thresholds. The two ends are always -1e-7 and 1 + 1e-7.
     multi_label : bool
         The mean of the areas of the columns; otherwise all elements make one curve.
     num_labels : int, optional
