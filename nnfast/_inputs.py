@@ -1,12 +1,15 @@
-"""What users give as data: which objects are read, and how frames become arrays.
+"""The data that users give: which objects are read, and how frames become arrays.
 
-NumPy reads an object with `__len__` and `__getitem__` element by element, a data set of batches for ever.  So only these reach it:
+NumPy reads any object with `__len__` and `__getitem__` element by element, so it would never finish
+a data set that yields batches for ever. So only these objects reach NumPy:
 
-    arrays          ndarray, and what speaks a protocol of arrays: tensors, Series, h5py
-    frames          of pandas, polars and Arrow, column by column: their own way to NumPy makes objects of mixed columns
-    nested lists    of numbers and arrays, whose elements are looked at by their types, once for each type
+    arrays          ndarray, and objects with an array protocol: tensors, Series, h5py data sets
+    frames          of pandas, polars and Arrow, column by column: their own conversion makes an
+                    object array of columns of different types
+    nested lists    of numbers and arrays; one element of each type is checked
 
-pandas, polars and Arrow are never imported here: an object of theirs shows that they are.
+pandas, polars and Arrow are not imported here: if a user gives an object of one of them, it is
+already in `sys.modules`.
 """
 import sys
 from itertools import chain
@@ -15,14 +18,16 @@ from numbers import Number
 import numpy as np
 
 PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
-DEEPEST = 32                # axes of an array, as in NumPy 1
-SHOWN = 5                   # columns that an error names
-ENCODE = ("Encode strings and categories, for instance with pandas.get_dummies or sklearn.preprocessing.OneHotEncoder(sparse_output=False); "
-          "dates are numbers once divided by np.timedelta64(1, 'D'), after subtracting a date.")
+HARMLESS = (list, tuple, range, str, bytes, np.generic, np.ndarray)         # sequences that NumPy reads to their end
+DEEPEST = 32                # largest number of axes of an array, as in NumPy 1
+SHOWN = 5                   # largest number of columns that an error names
+ENCODE = ("Encode strings and categories, for instance with pandas.get_dummies or "
+          "sklearn.preprocessing.OneHotEncoder(sparse_output=False). To make numbers of dates, subtract a date and "
+          "divide by np.timedelta64(1, 'D').")
 
 
 class Table:
-    """The array of a frame with the names of its columns, for the errors that name them."""
+    """The array of a frame, with the names of its columns for error messages."""
 
     def __init__(self, array, columns):
         self.array, self.columns = array, columns
@@ -36,13 +41,13 @@ class Table:
 
 
 def table(given, name):
-    """A frame as a Table; anything else as it is."""
+    """A frame as a Table; other data unchanged."""
     columns = _columns(given)
     return given if columns is None else Table(_frame(given, columns, name), [label for label, _ in columns])
 
 
 def read(given, name):
-    """The array of what a user gave: of real numbers, else an error."""
+    """The data of a user as an array of real numbers."""
     if isinstance(given, Table):
         return given.array
     columns = _columns(given)
@@ -55,7 +60,8 @@ def read(given, name):
     if isinstance(given, _of("pandas", "Series")):
         array = _pandas_column(given)
         if array is None:
-            raise ValueError(f"{name} must be an array of real numbers, got dtype {given.dtype}. {_remedy(name, given.to_numpy())}")
+            raise ValueError(f"{name} must be an array of real numbers, got dtype {given.dtype}. "
+                             f"{_remedy(name, given.to_numpy())}")
     else:
         array = _asarray(given, name)
     if array.dtype.kind == "O":
@@ -66,22 +72,27 @@ def read(given, name):
 
 
 def gate(given, name):
-    """TypeError for what is no array, frame, number or nested list of them, ValueError for masked elements.
+    """Raises a TypeError unless `given` is an array, frame, number or nested list of them.
 
-    What an array holds is not looked at.
+    Masked elements raise a ValueError. Other elements of an array are not checked.
     """
     _unmasked(given, name)
     if isinstance(given, (list, tuple)):
         _gate_list(given, name)
     elif not (isinstance(given, (np.ndarray, Number, range, Table)) or _is_array(given) or is_sparse(given)):
-        got = "None" if given is None else f"{given!r:.60}" if isinstance(given, (str, bytes)) else f"an object of type {type(given).__name__}"
-        remedy = "Give one weight for each row; weights of classes go into class_weight." if name.startswith("sample_weight") else \
-            "Read data sets, loaders and iterators into an array first; np.memmap reads one that is larger than memory."
-        raise TypeError(f"{name} must be an array, a frame (pandas, polars, Arrow) or nested lists of numbers; got {got}. {remedy}")
+        shown = given is None or isinstance(given, (str, bytes))
+        got = f"{given!r:.60}" if shown else f"an object of type {type(given).__name__}"
+        if name.startswith("sample_weight"):
+            remedy = "Give one weight for each row; weights of classes go into class_weight."
+        else:
+            remedy = ("Read data sets, loaders and iterators into an array first; np.memmap reads one that is larger "
+                      "than memory.")
+        raise TypeError(f"{name} must be an array, a frame (pandas, polars, Arrow) or nested lists of numbers; "
+                        f"got {got}. {remedy}")
 
 
 def _unmasked(given, name):
-    """ValueError for an array with masked elements, or a list of such: NumPy would read what the mask hides."""
+    """Raises a ValueError for masked elements, also in a list of arrays: NumPy would read them."""
     listed = isinstance(given, (list, tuple)) and not isinstance(next(iter(given), 0), (int, float))
     if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in (given if listed else [given])):
         raise ValueError(f"{name} must not be masked: the elements under the mask would be read. "
@@ -89,7 +100,7 @@ def _unmasked(given, name):
 
 
 def is_sparse(given):
-    """Whether it is a sparse matrix or array of SciPy."""
+    """Whether `given` is a sparse matrix or array of SciPy."""
     return hasattr(given, "toarray") and hasattr(given, "nnz")
 
 
@@ -106,18 +117,21 @@ def _is_array(given):
 
 
 def _gate_list(given, name):
-    """TypeError for a list in which NumPy would meet a sequence that is no list, tuple or array."""
+    """Raises a TypeError if nested lists hold a sequence that is not a list, tuple or array."""
     lists = [given]
     for _ in range(DEEPEST):
         kinds = set(map(type, chain.from_iterable(lists)))
         for kind in kinds:
-            if hasattr(kind, "__getitem__") and not issubclass(kind, (list, tuple, range, str, bytes, np.generic, np.ndarray)) \
-                    and not _is_array(next(item for item in chain.from_iterable(lists) if type(item) is kind)):
-                raise TypeError(f"{name} must be an array, or nested lists of numbers and arrays; got a list that holds an object of type "
-                                f"{kind.__name__}. Read data sets and loaders into an array first.")
+            if not hasattr(kind, "__getitem__") or issubclass(kind, HARMLESS):
+                continue
+            if not _is_array(next(item for item in chain.from_iterable(lists) if type(item) is kind)):
+                raise TypeError(f"{name} must be an array, or nested lists of numbers and arrays; got a list that "
+                                f"holds an object of type {kind.__name__}. Read data sets and loaders into an array "
+                                f"first.")
         if not any(issubclass(kind, (list, tuple)) for kind in kinds):
             return
-        lists = list({id(item): item for item in chain.from_iterable(lists) if isinstance(item, (list, tuple))}.values())
+        inner = (item for item in chain.from_iterable(lists) if isinstance(item, (list, tuple)))
+        lists = list({id(item): item for item in inner}.values())           # each list once, also one that holds itself
     raise ValueError(f"{name} must be an array of at most {DEEPEST} axes; got lists that are nested deeper.")
 
 
@@ -128,13 +142,15 @@ def _asarray(given, name):
         return np.asarray(given)
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         advice = " Give every row the same length." if isinstance(given, (list, tuple)) else ""
-        if isinstance(given, _of("torch", "Tensor")) and given.is_floating_point() and not given.requires_grad and given.itemsize < 4:
+        if isinstance(given, _of("torch", "Tensor")) and given.is_floating_point() and not given.requires_grad \
+                and given.itemsize < 4:
             advice = f" Convert it first with {name}.float()."
-        raise ValueError(f"{name} must be an array of numbers; NumPy could not make one: {str(error).rstrip('.')}.{advice}") from None
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{name} must be an array of numbers; NumPy could not make one: {reason}.{advice}") from None
 
 
 def _numbers(objects, name):
-    """An array of Python objects as float64, what is missing as NaN."""
+    """An array of Python objects as float64; missing values become NaN."""
     try:
         return objects.astype(np.float64)
     except (TypeError, ValueError):
@@ -144,9 +160,15 @@ def _numbers(objects, name):
         try:
             out[place] = np.nan if _is_missing(value) else float(value)
         except (TypeError, ValueError):
-            where = f"row {place[0]}{f', column {place[1]}' if len(place) == 2 else ''}" if 1 <= len(place) <= 2 else f"{name}{list(place)}"
-            raise ValueError(f"{name} must be an array of real numbers; {where} holds {value!r:.60} of type {type(value).__name__}. "
-                             f"{_remedy(name, objects) if isinstance(value, str) else 'Give one number for each element.'}") from None
+            if len(place) == 1:
+                where = f"row {place[0]}"
+            elif len(place) == 2:
+                where = f"row {place[0]}, column {place[1]}"
+            else:
+                where = f"{name}{list(place)}"
+            remedy = _remedy(name, objects) if isinstance(value, str) else "Give one number for each element."
+            raise ValueError(f"{name} must be an array of real numbers; {where} holds {value!r:.60} of type "
+                             f"{type(value).__name__}. {remedy}") from None
     return out
 
 
@@ -155,33 +177,36 @@ def _is_missing(value):
 
 
 def _remedy(name, array):
-    """What to do with an array that holds no real numbers."""
+    """What to do with an array that does not hold real numbers."""
     kind = array.dtype.kind
     if kind == "c":
         return f"Give its parts, {name}.real and {name}.imag."
     if kind in "mM":
-        return f"Make numbers of it, for instance {'(' if kind == 'M' else ''}{name}{f' - {name}.min())' if kind == 'M' else ''} / np.timedelta64(1, 'D')."
+        spans = f"({name} - {name}.min())" if kind == "M" else name
+        return f"Make numbers of it, for instance {spans} / np.timedelta64(1, 'D')."
     if array.dtype.names:
-        return f"Convert it first: from numpy.lib.recfunctions import structured_to_unstructured, then structured_to_unstructured({name})."
+        return (f"Convert it first: from numpy.lib.recfunctions import structured_to_unstructured, then "
+                f"structured_to_unstructured({name}).")
     try:
         array.astype(np.float64)
     except (TypeError, ValueError):
         if name.startswith("y"):
-            return (f"Number the classes, for instance with np.unique({name}, return_inverse=True)[1]; MLPClassifier takes labels "
-                    f"of any kind.")
-        return "Encode strings and categories, for instance with sklearn.preprocessing.OneHotEncoder(sparse_output=False)."
+            return (f"Number the classes, for instance with np.unique({name}, return_inverse=True)[1]; MLPClassifier "
+                    f"takes labels of any kind.")
+        return ("Encode strings and categories, for instance with "
+                "sklearn.preprocessing.OneHotEncoder(sparse_output=False).")
     return f"Convert it first with np.asarray({name}, dtype='float64')."
 
 
-# -- frames ------------------------------------------------------------------------------------------------------------
+# -- frames ----------------------------------------------------------------------------------------
 
 def _of(module, name, default=()):
-    """A name of a module if that is imported; of a class the default suits isinstance."""
+    """An attribute of a module if that is imported; the default is for classes in `isinstance`."""
     return getattr(sys.modules.get(module), name, default)
 
 
 def _columns(given):
-    """[(name, column)] of a frame, else None."""
+    """[(name, column)] of a frame; None for other data."""
     if isinstance(given, _of("pandas", "DataFrame")):
         return [(label, given.iloc[:, i]) for i, label in enumerate(given.columns)]
     if isinstance(given, _of("polars", "DataFrame")):
@@ -192,9 +217,9 @@ def _columns(given):
 
 
 def _frame(given, columns, name):
-    """The array (rows, columns) of a frame whose columns are all numbers or booleans; of the least dtype that holds them."""
+    """The array (rows, columns) of a frame of numbers and booleans, in their common dtype."""
     if hasattr(given, "dtypes") and all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in given.dtypes):
-        return np.asarray(given)                # without a copy where pandas keeps one block
+        return np.asarray(given)                # no copy if pandas keeps one block
     arrays, others = [], []
     for label, column in columns:
         array = _column(column)
@@ -212,7 +237,7 @@ def _frame(given, columns, name):
 
 
 def _column(column):
-    """A column as an array of real numbers, what is missing as NaN; None if it holds anything else."""
+    """A column as an array of real numbers, missing values as NaN; None if it holds others."""
     if isinstance(column, _of("pandas", "Series")):
         array = _pandas_column(column)
     else:
@@ -228,16 +253,17 @@ def _column(column):
 
 
 def _is_numeric(column):
-    """Whether a column of polars or Arrow is of a type of numbers or booleans, or of nothing but missing values."""
+    """Whether a column of polars or Arrow holds numbers, booleans or only missing values."""
     if hasattr(column, "dtype"):
         polars = sys.modules["polars"]
         return column.dtype.is_numeric() or column.dtype in (polars.Boolean, polars.Null)
     types = sys.modules["pyarrow"].types
-    return any(check(column.type) for check in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null))
+    return any(accepts(column.type) for accepts in (types.is_integer, types.is_floating, types.is_boolean,
+                                                    types.is_decimal, types.is_null))
 
 
 def _pandas_column(column):
-    """A Series as an array: as NumPy has it, or the values of a nullable, Arrow or sparse one; None for other extensions."""
+    """A Series of a NumPy, nullable, Arrow or sparse dtype as an array; None for other dtypes."""
     dtype = column.dtype
     if isinstance(dtype, np.dtype):
         return column.to_numpy()

@@ -1,4 +1,7 @@
-"""Metrics of a fit or an evaluation: the core adds up the simple ones by rows, NumPy the others from the outputs."""
+"""Metrics of a fit or an evaluation, added up over its rows.
+
+The core adds up the metrics that have a native kernel. NumPy computes the others from the outputs.
+"""
 import warnings
 
 import numpy as np
@@ -12,25 +15,30 @@ class Tally:
     Parameters
     ----------
     loss : Loss
-    chosen : list of (name, metric, whether rows count with their weights)
+    chosen : list of (name, metric, weighted)
+        `weighted`: whether rows count with their weights.
     units : int
     penalized : bool
-        Whether penalties on weights or outputs belong to the loss: their sum stands behind the metrics.
+        Whether penalties on weights or outputs belong to the loss. Their sum comes after the
+        metrics.
     logits : bool
-        Whether outputs are logits: "accuracy" of one output is that at 0.
+        Whether outputs are logits: the threshold of "accuracy" of one output is then 0.
 
     Attributes
     ----------
+    metrics : list of (name, metric, weighted, place)
+        `place`: index in `natives`, or None for a metric that NumPy computes.
     natives : list of int
-        Codes of the metrics that the core adds up: those without weights that have a kernel.
+        Codes of the metrics that the core adds up: those that have a kernel and ignore weights.
     at_once : bool
-        Whether a metric is a function, which may reduce all rows to a number: it must see all of them in one call.
+        Whether a metric is a function. It may reduce all rows to one number, so it must get all of
+        them in one call.
     """
 
     def __init__(self, loss, chosen, units, penalized=False, logits=False):
         self.loss, self.units, self.penalized = loss, units, penalized
         shown = loss._shown(np.empty((0, units))).shape[1]
-        self.metrics, self.natives = [], []         # (name, metric, weighted, place among the natives or None)
+        self.metrics, self.natives = [], []
         for name, metric, weighted in chosen:
             resolved = metric._resolve(shown, loss._sparse)
             if logits and isinstance(metric, Accuracy) and isinstance(resolved, BinaryAccuracy):
@@ -38,14 +46,14 @@ class Tally:
             if type(resolved)._sums is Metric._sums:
                 raise ValueError(f"metric {name!r} must be one of nnfast.metrics or a function of y_true and y_pred; "
                                  f"a subclass of Metric needs _sums and _result. Give a function instead.")
-            code = resolved._native() if loss._native_metrics and not weighted else None
+            code = resolved._code() if loss._native_metrics and not weighted else None
             self.metrics.append((name, resolved, weighted, None if code is None else len(self.natives)))
             if code is not None:
                 self.natives.append(code)
         self.at_once = any(isinstance(metric, MeanMetricWrapper) for _, metric, _, _ in self.metrics)
 
     def drop_others(self):
-        """Leaves the metrics that the core adds up."""
+        """Keeps only the metrics that the core adds up."""
         self.metrics, self.at_once = [chosen for chosen in self.metrics if chosen[3] is not None], False
 
     def sums(self):
@@ -53,19 +61,19 @@ class Tally:
         return np.zeros(1 + len(self.natives) + self.penalized)
 
     def mean_loss(self, sums, rows):
-        """The mean loss of the rows of batches, penalties included."""
+        """The mean loss of the rows, penalties included."""
         return (sums[0] + sums[-1] if self.penalized else sums[0]) / rows
 
     def others(self):
-        """What the other metrics have added up so far, by name."""
+        """Zeros for the sums of the metrics that NumPy computes, by name."""
         return {name: 0. for name, _, _, native in self.metrics if native is None}
 
     def outputs(self, rows, units, dtype):
-        """Room for the outputs of rows if a metric needs them, else None."""
+        """An empty array for the outputs of the rows if a metric needs them, else None."""
         return np.empty((rows, units), dtype) if len(self.natives) < len(self.metrics) else None
 
     def add(self, others, data, rows, outputs):
-        """Adds rows (a slice or an order) of the data to the other metrics."""
+        """Adds rows of the data, given as a slice or an array of row numbers, to `others`."""
         if not others:
             return
         y, outputs = data.truth[rows], self.loss._shown(outputs)
@@ -78,13 +86,13 @@ class Tally:
                 others[name] = others[name] + metric._sums(y, outputs, weights if weighted else None)
 
     def logs(self, sums, rows, outputs, data, order=None):
-        """Loss and metrics after training on rows of the data in this order."""
+        """Loss and metrics after training on the first `rows` rows of the data, or on `order`."""
         others = self.others()
         self.add(others, data, slice(rows) if order is None else order, outputs)
         return self.results(self.mean_loss(sums, rows), sums, self.counted(data, rows, order), others)
 
     def running(self, sums, rows):
-        """Loss and native metrics of the first rows of an epoch; where labels may be ignored the loss alone."""
+        """Loss and native metrics of the first rows; only the loss where it may ignore labels."""
         logs = {"loss": float(self.mean_loss(sums, rows))}
         for name, metric, _, native in self.metrics:
             if native is not None and not self.loss._ignores:
@@ -92,32 +100,34 @@ class Tally:
         return logs
 
     def counted(self, data, rows, order=None):
-        """How many of the first rows, or of those of an order, count in metrics: those that the loss does not ignore."""
+        """Number of rows, of the first `rows` or of `order`, that the loss does not ignore."""
         return int((data.y[slice(rows) if order is None else order] >= 0).sum()) if self.loss._ignores else rows
 
     def try_out(self, data, rows, outputs):
-        """Meets what metrics can not do with a few rows before anything is trained."""
+        """Computes the metrics of a few rows, so that errors come before anything is trained."""
         y = data.truth[rows]
         shown = self.loss._shown(outputs).shape[1]
-        if self.others() and y.ndim == 2 and y.shape[1] != shown and not all(isinstance(metric, MeanMetricWrapper) for _, metric, _, _ in self.metrics):
-            raise ValueError(f"metrics need targets like the outputs; y has {y.shape[1]} column(s), the model {shown} outputs. "
-                             f"Give a function of y_true and y_pred as metric.")
+        only_functions = all(isinstance(metric, MeanMetricWrapper) for _, metric, _, _ in self.metrics)
+        if self.others() and y.ndim == 2 and y.shape[1] != shown and not only_functions:
+            raise ValueError(f"metrics need targets like the outputs; y has {y.shape[1]} column(s), the model {shown} "
+                             f"outputs. Give a function of y_true and y_pred as metric.")
         for name, metric, _, _ in self.metrics:
             if isinstance(metric, BinaryAccuracy) and y.ndim == 2 and not ((y == 0) | (y == 1)).all():
                 other = y[(y != 0) & (y != 1)][0]
-                warnings.warn(f"metric {name!r} counts outputs that agree with labels 0 and 1; y holds {other}, which no output agrees with. "
-                              f"Number the classes 0 and 1, or choose a metric of real targets, such as 'mae'.", stacklevel=5)
+                warnings.warn(f"metric {name!r} counts outputs that agree with labels 0 and 1; y holds {other}, which "
+                              f"no output agrees with. Number the classes 0 and 1, or choose a metric of real "
+                              f"targets, such as 'mae'.", stacklevel=5)
         self.add(self.others(), data, rows, outputs)
 
     def warn_of_lacks(self, data):
-        """Says which metrics validation data are too few or too alike for."""
+        """Warns of metrics for which the validation data have too few or too similar rows."""
         y = data.truth[data.y >= 0] if self.loss._ignores else data.truth
         shown = self.loss._shown(np.empty((0, self.units))).shape[1]
         for name, metric, _, _ in self.metrics:
             lack = metric._lack(y, shown)
             if lack:
-                warnings.warn(f"the validation data can not tell {name!r}, which needs {lack}; 'val_{name}' says nothing of the model. "
-                              f"Give more rows, or another metric.", stacklevel=4)
+                warnings.warn(f"the validation data cannot measure {name!r}, which needs {lack}; 'val_{name}' says "
+                              f"nothing about the model. Give more rows, or another metric.", stacklevel=4)
 
     def results(self, loss, sums, rows, others):
         """{name: value}, the loss first."""

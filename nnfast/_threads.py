@@ -1,13 +1,20 @@
-"""How many threads, and the threads themselves: they live as long as one fit.
+"""The number of threads, and the threads of a fit, which end when `fit` returns.
 
-A number that the user gives is kept, unless a step has too little work to be shared at all.  The default is an upper
-bound: a step must hold enough work to pay for its barriers, and a team in lockstep suffers when another process takes
-one of its cores; so ranges of batches are timed, one thread is tried beside the full team now and then, and the faster
-of the two goes on.  Fits that run at the same time, in threads of the user's, joblib's or Dask's, share the CPUs: helpers
-are started when a range is to have them, so that fits that begin beside others start none.  A process is told its share
-by OMP_NUM_THREADS: joblib's loky sets it to CPUs / jobs, or to inner_max_num_threads, Dask to 1.  The results are the
-same bits either way.
+A number of threads that the user sets is kept, unless a step has too little work to be shared at
+all. The default is an upper bound, for two reasons: a step must have enough work to pay for its
+barriers, and threads that wait for each other in every step are slow if another process takes one
+of their cores. So ranges of batches are timed, with the full team and now and then with one thread,
+and the faster of the two continues.
+
+Fits that run at the same time, in threads of the user, joblib or Dask, share the CPUs. Helpers are
+started only when a range needs them, so that a fit that begins beside others starts none. A process
+learns its share from OMP_NUM_THREADS: loky of joblib sets it to CPUs / jobs, or to
+inner_max_num_threads; Dask sets it to 1.
+
+The number of threads does not change a bit of the results.
 """
+from __future__ import annotations
+
 import contextlib
 import functools
 import os
@@ -15,21 +22,26 @@ import threading
 import time
 
 from nnfast import _validation as check
-from nnfast._core import network
+from nnfast._core import network as core
 
-MOST = network.MOST_THREADS
-LEAST_WORK = 1e5                # floating-point operations of a step for each thread: less is done in 1 microsecond, a barrier's time
-WORK_PER_THREAD = 2.5e6         # the same for the default: enough to gain by another thread
-ROWS_WORK_PER_THREAD = 5e8      # the same for predict and evaluate, which start threads and share no step
-RANGE_SECONDS = 0.1             # a range of batches lasts about this long, so that Ctrl-C is seen in time
-FIRST_SECONDS = 0.01            # and the first ones less
-FIRST_SPEED = 2e10              # operations a second that the first range counts on
-TRIAL_EVERY = 40                # lengths of a trial between trials of the other team size: they cost 2 % at most
-TRIAL_SOON = 5                  # the same after the size has changed, doubled from trial to trial: one of both may have been disturbed
+MOST = core.MOST_THREADS
+# Least floating-point operations of a step for each thread. Less work takes under 1 microsecond,
+# the time of a barrier.
+LEAST_WORK = 1e5
+WORK_PER_THREAD = 2.5e6         # the same for the default: so much that another thread is a gain
+ROWS_WORK_PER_THREAD = 5e8      # the same for predict and evaluate, which start threads for each call
+RANGE_SECONDS = 0.1             # duration of a range of batches, so that Ctrl-C is noticed in time
+FIRST_SECONDS = 0.01            # duration of the first ranges and of trials
+FIRST_SPEED = 2e10              # operations per second that are assumed for the first range
+# Time between two trials of the other team size, in durations of a trial: trials cost at most 2 %.
+TRIAL_EVERY = 40
+# The same after the size has changed, because one of the two measured times may have been
+# disturbed. It doubles with each trial.
+TRIAL_SOON = 5
 
 
-def cpus():
-    """CPUs this process may use: its affinity, the quota of its control group, OMP_NUM_THREADS."""
+def cpus() -> int:
+    """Number of CPUs that affinity, the quota of the control group and OMP_NUM_THREADS allow."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:
@@ -45,8 +57,8 @@ def cpus():
     return min(count, int(limit)) if limit.isdecimal() and int(limit) > 0 else count
 
 
-def most_threads(n_threads):
-    """Upper bound of threads, and whether the user set it."""
+def most_threads(n_threads: int | None) -> tuple[int, bool]:
+    """Upper bound of the number of threads, and whether the user fixed it."""
     if hasattr(alone, "stop"):
         return 1, True
     if n_threads is not None:
@@ -57,40 +69,43 @@ def most_threads(n_threads):
     wanted = os.environ.get("NNFAST_NUM_THREADS", "")
     if wanted:
         if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
-            raise ValueError(f"NNFAST_NUM_THREADS must be an integer in [1, {MOST}], got {wanted!r}. Unset it or set it to one.")
+            raise ValueError(f"NNFAST_NUM_THREADS must be an integer in [1, {MOST}], got {wanted!r}. Unset it or set "
+                             f"it to one.")
         return min(int(wanted), cpus()), False
     return min(cpus(), MOST), False
 
 
-_teams = set()                  # of fits that run now, in any thread
-alone = threading.local()       # `stop`, an Event, in a thread that trains one of many nets: it has no helpers, and ends when it is set
+_teams: set[Team] = set()       # teams of the fits that run now, in any thread
+# A thread that trains one of many nets has `alone.stop`, an Event: it starts no helpers, and it
+# ends when the event is set.
+alone = threading.local()
 
 
 def _share(most):
-    """How many of `most` threads are for this thread of the user's, beside those that fit now."""
+    """How many of `most` threads this thread may use, beside the other threads that fit now."""
     return max(1, most // len({team.owner for team in tuple(_teams)} | {threading.get_ident()}))
 
 
 class Pace:
-    """What a model has seen of its speed, kept between its fits."""
+    """The measured speed of a model, kept between its fits."""
 
     def __init__(self):
         self.forget(None)
 
     def forget(self, work):
-        """Begins anew, for steps of so much work."""
+        """Forgets what was measured; `work` is the operations of the steps to come."""
         self.work = work
-        self.warm = False       # after the first range, which starts threads and touches memory, and is not counted
-        self.seconds = {}       # per batch, by size of the team: the last range of each
-        self.wait = TRIAL_SOON  # lengths of a trial until the other size is tried again
-        self.trial_due = 0.0    # the time of that
+        self.warm = False       # True after the first range, not counted: it starts threads and touches memory
+        self.seconds = {}       # size of the team: seconds per batch in its last range
+        self.wait = TRIAL_SOON  # time to the next trial of the other size, in durations of a trial
+        self.trial_due = 0.0    # when that trial is due
 
     def best(self):
-        """The size whose last range was the fastest; None before the first."""
+        """The size of the team whose last range was fastest; None before the first range."""
         return min(self.seconds, key=self.seconds.get, default=None)
 
     def record(self, size, seconds, length, trial):
-        """What a batch took in a range that lasted `length` seconds."""
+        """Records the seconds per batch of a range of `length` seconds."""
         if not self.warm:
             self.warm = True
             return
@@ -112,11 +127,12 @@ class Team:
     ----------
     network : Network
     n_threads : int or None
-        Number of threads; fewer are used when a step has too little work.  None decides by work and by the clock.
+        Number of threads; fewer are used when a step has too little work. None: it depends on the
+        work of a step and on measured times.
     work : float
         Floating-point operations of one step.
     pace : Pace
-        Of the model; a step of another size makes it forget.
+        The pace of the model. It is forgotten when the work of a step has changed.
     """
 
     def __init__(self, network, n_threads, work, pace):
@@ -136,7 +152,7 @@ class Team:
         return self
 
     def grow(self, size):
-        """Starts helpers until `size` threads can work, or as many as the system gives; returns how many that are."""
+        """Starts helpers up to `size` threads; returns how many threads there are."""
         last = self.network.job()
         try:
             while len(self.helpers) < size - 1:
@@ -150,7 +166,7 @@ class Team:
         return min(size, self.most)
 
     def __exit__(self, *_):
-        """Ends the helpers; a Ctrl-C meanwhile waits until they have ended, for the next fit counts on it."""
+        """Ends the helpers. A Ctrl-C is raised only after that: the next fit relies on it."""
         _teams.discard(self)
         self.network.dismiss()
         interrupt = None
@@ -165,7 +181,7 @@ class Team:
             raise interrupt
 
     def next_range(self):
-        """Threads for the next range, how many batches it should have, and whether it is a trial."""
+        """Number of threads and of batches for the next range, and whether the range is a trial."""
         if hasattr(alone, "stop") and alone.stop.is_set():
             raise KeyboardInterrupt
         known = self.pace.seconds
@@ -185,7 +201,7 @@ class Team:
         return size, max(1, int(seconds / per_batch)), trial
 
     def record(self, size, batches, seconds, trial):
-        """What a range took."""
+        """Records the time of a range."""
         self.pace.record(size, seconds / batches, seconds, trial)
 
 
@@ -194,7 +210,7 @@ _blas_limited = threading.Lock()
 
 @functools.cache
 def _blas_pools():
-    """The libraries whose threads can be limited, searched for once: that takes milliseconds."""
+    """The libraries whose threads can be limited; searched for once: it takes milliseconds."""
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
@@ -204,11 +220,11 @@ def _blas_pools():
 
 @contextlib.contextmanager
 def one_blas_thread():
-    """Keeps BLAS to one thread meanwhile, if threadpoolctl is there; scikit-learn brings it.
+    """Limits BLAS to one thread, if threadpoolctl is installed; scikit-learn requires it.
 
-    SciPy's L-BFGS-B calls BLAS for vectors of some thousand numbers: threads of BLAS wait for each other there, and take
-    the CPUs from ours between the calls.  The limit is one of the process: the thread that comes first sets it and puts
-    it back, others do nothing meanwhile.
+    SciPy's L-BFGS-B calls BLAS for vectors of some thousand elements. Its threads wait for each
+    other there, and take the CPUs from our threads between the calls. The limit holds for the
+    process: the first thread sets and resets it; meanwhile other threads do nothing.
     """
     first = _blas_limited.acquire(blocking=False)
     try:
@@ -221,7 +237,10 @@ def one_blas_thread():
 
 
 def over_rows(function, rows, work, n_threads):
-    """Calls function(start, stop) for spans of the rows, in as many threads as pay; returns the results in order."""
+    """Calls function(start, stop) for spans of rows, in threads; returns the results in order.
+
+    `work` is the operations of a row: more threads are used only if each has enough work.
+    """
     most, fixed = most_threads(n_threads)
     most = most if fixed else _share(most)
     count = max(1, min(most, rows) if fixed else min(most, rows, int(rows * work / ROWS_WORK_PER_THREAD) + 1))

@@ -1,34 +1,44 @@
-"""Every check that a user can trip, and every error sentence: what must hold, what came, what to do."""
+"""Checks of what users give. Each error message says what must hold, what came and what to do."""
+from __future__ import annotations
+
 import itertools
 import operator
+import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nnfast import _inputs
-from nnfast._core import network
+from nnfast._core import network as core
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from typing import Any
 
 gate = _inputs.gate
-LARGEST = 2**62             # numbers; above it a product of sizes leaves Py_ssize_t
+LARGEST = 2**62             # largest size: a product of larger ones overflows Py_ssize_t
 INT64 = np.dtype(np.int64)
-CHARS = network.SOURCE_OF_CHAR      # of the dtypes that the core reads
+CHARS = core.SOURCE_OF_CHAR     # characters of the dtypes that the core reads
 
-
-# What people call things elsewhere: as suggestions where it is not a name here.
+# Names that other tools use, letters and digits only: the names to suggest for them here.
 OTHER_NAMES = {
-    "cce": ("categorical_crossentropy",), "scce": ("sparse_categorical_crossentropy",), "sparsecce": ("sparse_categorical_crossentropy",),
+    "cce": ("categorical_crossentropy",), "scce": ("sparse_categorical_crossentropy",),
+    "sparsecce": ("sparse_categorical_crossentropy",),
     "logloss": ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
-    "nll": ("sparse_categorical_crossentropy", "gaussian_nll"), "l1": ("mean_absolute_error",), "l2": ("mean_squared_error",),
-    "rmse": ("mean_squared_error",), "r2": ("r2_score", "mean_squared_error"), "momentum": ("sgd",), "gradientdescent": ("sgd",), "none": ("linear",),
-    "logistic": ("sigmoid",), "identity": ("linear",), "xavier": ("glorot_uniform",), "kaiming": ("he_uniform", "he_normal"),
-    "normal": ("random_normal",), "uniform": ("random_uniform",), "msre": ("mean_squared_error",), "rocauc": ("auc",),
-    "balancedaccuracy": ("accuracy",), "sensitivity": ("recall",), "tpr": ("recall",), "nonnegative": ("non_neg",), "maxnorm": ("max_norm",),
-    "xavieruniform": ("glorot_uniform",), "xaviernormal": ("glorot_normal",), "kaiminguniform": ("he_uniform",), "kaimingnormal": ("he_normal",),
-    "ridge": ("l2",), "lasso": ("l1",), "elasticnet": ("l1_l2",),
+    "nll": ("sparse_categorical_crossentropy", "gaussian_nll"), "l1": ("mean_absolute_error",),
+    "l2": ("mean_squared_error",), "rmse": ("mean_squared_error",), "msre": ("mean_squared_error",),
+    "r2": ("r2_score", "mean_squared_error"), "rocauc": ("auc",), "balancedaccuracy": ("accuracy",),
+    "sensitivity": ("recall",), "tpr": ("recall",), "momentum": ("sgd",), "gradientdescent": ("sgd",),
+    "none": ("linear",), "identity": ("linear",), "logistic": ("sigmoid",), "xavier": ("glorot_uniform",),
+    "xavieruniform": ("glorot_uniform",), "xaviernormal": ("glorot_normal",), "kaiming": ("he_uniform", "he_normal"),
+    "kaiminguniform": ("he_uniform",), "kaimingnormal": ("he_normal",), "normal": ("random_normal",),
+    "uniform": ("random_uniform",), "nonnegative": ("non_neg",), "maxnorm": ("max_norm",), "ridge": ("l2",),
+    "lasso": ("l1",), "elasticnet": ("l1_l2",),
 }
 
 
-def unknown(what, name, valid):
-    """ValueError for a name that is not known, with the nearest ones that are."""
+def unknown(what: str, name: object, valid: Collection[str]) -> ValueError:
+    """ValueError for an unknown name, which suggests the known names nearest to it."""
     examples = f"Known: {', '.join(sorted(valid))}."
     if name is None:
         return ValueError(f"{what} must be given, got None. {examples}")
@@ -38,8 +48,12 @@ def unknown(what, name, valid):
 
 
 def _near(name, valid):
-    """At most three names: what others call so, then those that hold it or that it holds, then those spelt alike."""
-    import difflib
+    """At most three known names.
+
+    First the same name with other separators, then its meaning in other tools, then names that
+    contain it or that it contains, then names of similar spelling.
+    """
+    import difflib  # needed only for errors
 
     def plain(text):
         return "".join(char for char in text.lower() if char.isalnum())
@@ -59,15 +73,15 @@ def _near(name, valid):
     return list(once.values())[:3]
 
 
-def one_of(value, name, valid):
-    """A value that is one of the valid ones."""
+def one_of(value: Any, name: str, valid: Sequence[Any]) -> Any:
+    """`value`, which must be one of `valid`."""
     if value not in valid:
         raise ValueError(f"{name} must be {', '.join(map(repr, valid[:-1]))} or {valid[-1]!r}, got {value!r}.")
     return value
 
 
-def size(value, name, least=1):
-    """An integer of at least `least`."""
+def size(value: Any, name: str, least: int = 1) -> int:
+    """`value` as an integer of at least `least`."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -79,8 +93,9 @@ def size(value, name, least=1):
     return number
 
 
-def number(value, name, low=None, high=None, open_high=False):
-    """A finite float in [low, high], or [low, high) with `open_high`."""
+def number(value: Any, name: str, low: float | None = None, high: float | None = None,
+           open_high: bool = False) -> float:
+    """`value` as a finite float in [low, high], or in [low, high) with `open_high`."""
     try:
         result = float(value)
     except (TypeError, ValueError):
@@ -93,8 +108,8 @@ def number(value, name, low=None, high=None, open_high=False):
     return result
 
 
-def positive(value, name):
-    """A finite float above 0."""
+def positive(value: Any, name: str) -> float:
+    """`value` as a finite float above 0."""
     result = number(value, name, 0)
     if result == 0:
         raise ValueError(f"{name} must be positive, got {value!r}.")
@@ -102,7 +117,7 @@ def positive(value, name):
 
 
 def axes(value, several=False):
-    """An axis, or with `several` a tuple of axes or None."""
+    """`value` as an axis; with `several` it may also be a tuple of axes, or None."""
     if several and (value is None or isinstance(value, (tuple, list))):
         return None if value is None else tuple(axes(each) for each in value)
     if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
@@ -110,29 +125,29 @@ def axes(value, several=False):
     return operator.index(value)
 
 
-def axis(value, ndim):
-    """An axis as a place in [0, ndim)."""
+def axis(value: int, ndim: int) -> int:
+    """An axis of y_pred, counted from 0."""
     if not -ndim <= value < ndim:
         raise ValueError(f"axis must be one of the {ndim} axes of y_pred, got {value}.")
     return value % ndim
 
 
-def dtype(value):
+def dtype(value: Any) -> np.dtype[Any]:
     """The dtype of a model: float32 or float64."""
     try:
         result = np.dtype(value)
+        if result in (np.dtype("float32"), np.dtype("float64")):
+            return result
     except TypeError:
-        result = None
-    if result not in (np.dtype("float32"), np.dtype("float64")):
-        raise ValueError(f'dtype must be "float32" or "float64", got {value!r}.')
-    return result
+        pass
+    raise ValueError(f'dtype must be "float32" or "float64", got {value!r}.')
 
 
 def numeric(array, name):
-    """What a user gave as an array of a dtype the core reads, without a copy wherever that is possible."""
+    """The data of a user as an array that the core can read, copied only where necessary."""
     if type(array) is not np.ndarray or array.dtype.char not in CHARS or not array.dtype.isnative:
         array = _inputs.read(array, name)
-        if array.dtype.str[1:] not in network.SOURCES or not array.dtype.isnative:
+        if array.dtype.str[1:] not in core.SOURCES or not array.dtype.isnative:
             array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
     if not array.flags.aligned:
         array = array.copy()
@@ -140,7 +155,7 @@ def numeric(array, name):
 
 
 def table(given, name):
-    """A frame as its array and the names of its columns, for `numeric` and `names`; anything else as the array of `numeric`."""
+    """A frame as a `Table`, for `numeric` and `names`; other data as the array of `numeric`."""
     if type(given) is not np.ndarray:
         given = _inputs.table(given, name)
         if isinstance(given, _inputs.Table):
@@ -149,12 +164,12 @@ def table(given, name):
 
 
 def names(given):
-    """The names of the columns of a `table`; None of an array."""
+    """The names of the columns of a `Table`; None for an array."""
     return given.columns if isinstance(given, _inputs.Table) else None
 
 
 def floats(array, name, dtype=None):
-    """The array in float32 or float64: its own, or the one given; integers become float64, float16 float32."""
+    """The array in `dtype`; by default float16 becomes float32, and integers become float64."""
     array = numeric(array, name)
     if dtype is None:
         dtype = array.dtype if array.dtype.char in "fd" else np.float64
@@ -168,17 +183,18 @@ def result(out, shape, dtype, name="out"):
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous \
             or not out.flags.writeable:
         got = f"shape {out.shape}, dtype {out.dtype}" if isinstance(out, np.ndarray) else repr(type(out))
-        raise ValueError(f"{name} must be a writable C-contiguous array of shape {shape} and dtype {np.dtype(dtype)}; got {got}.")
+        raise ValueError(f"{name} must be a writable C-contiguous array of shape {shape} and dtype {np.dtype(dtype)}; "
+                         f"got {got}.")
     return out
 
 
 def opened(array):
-    """What the core reads: a matrix as DenseRows, labels (n,) as they are."""
-    return network.DenseRows(array) if array.ndim == 2 else array
+    """The array as the core reads it: a matrix as DenseRows, labels (n,) unchanged."""
+    return core.DenseRows(array) if array.ndim == 2 else array
 
 
 def matrix(x, name, columns=None, flatten=False):
-    """x as (rows, columns), without a copy wherever that is possible."""
+    """x as an array (rows, columns), copied only where necessary."""
     x = numeric(x, name)
     shape = x.shape
     if x.ndim > 2 and flatten:
@@ -197,24 +213,24 @@ def matrix(x, name, columns=None, flatten=False):
 
 
 def same_length(x, y, name_x="x", name_y="y"):
-    """A row of y for each row of x."""
+    """Raises a ValueError unless x and y have the same number of rows."""
     if len(x) != len(y):
         raise ValueError(f"{name_x} and {name_y} must have the same number of rows; got {len(x)} and {len(y)}.")
 
 
 def at_least_one_row(x, name="x"):
-    """Something to train on."""
+    """Raises a ValueError if x has no rows."""
     if len(x) == 0:
         raise ValueError(f"{name} must have at least one row; got shape {x.shape}.")
 
 
 def labels(y, classes, name="y", ignore=None):
-    """Integer labels (n,) as int64, checked to lie in [0, classes).
+    """Integer labels in [0, classes) as int64 (n,).
 
     The label `ignore`, which may lie outside, becomes -1.
     """
     if type(y) is np.ndarray and y.dtype is INT64 and y.ndim == 1 and ignore is None and y.flags.c_contiguous \
-            and network.first_outside(y, classes) < 0:
+            and core.first_outside(y, classes) < 0:
         return y
     y = numeric(y, name)
     shape = y.shape
@@ -223,7 +239,8 @@ def labels(y, classes, name="y", ignore=None):
     if y.ndim != 1:
         advice = (f"These look one-hot: use {name}.argmax(axis=1), or CategoricalCrossentropy."
                   if y.ndim == 2 and shape[1] == classes else "Give one integer per row.")
-        raise ValueError(f"{name} must hold integer labels of shape (n,) for a sparse loss; got shape {shape}. {advice}")
+        raise ValueError(f"{name} must hold integer labels of shape (n,) for a sparse loss; got shape {shape}. "
+                         f"{advice}")
     if y.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(y) | (y != np.floor(y)))
         if len(bad):
@@ -232,9 +249,10 @@ def labels(y, classes, name="y", ignore=None):
     if ignore is not None:
         ignored = y == ignore
         y = np.where(ignored, 0, y)
-    in_range = y.clip(-1, classes) if y.dtype.kind == "f" or y.dtype.char in "QL" else y      # what int64 can not hold
+    # floats and unsigned integers may hold what int64 cannot
+    in_range = y.clip(-1, classes) if y.dtype.kind == "f" or y.dtype.char in "QL" else y
     integers = np.ascontiguousarray(in_range, dtype=np.int64)
-    row = network.first_outside(integers, classes)
+    row = core.first_outside(integers, classes)
     if row >= 0:
         raise ValueError(f"{name} must hold labels in [0, {classes}), as the last layer has {classes} units; "
                          f"row {row} holds {given[row]}. Renumber the classes from 0 or widen the last layer.")
@@ -250,36 +268,40 @@ def targets(y, columns, name="y"):
     if y.ndim == 1 and columns == 1:
         y = y.reshape(-1, 1)
     if y.ndim != 2 or y.shape[1] != columns:
-        integers = y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)
-        advice = (f"For integer labels use SparseCategoricalCrossentropy, or make them one-hot with np.eye({columns})[{name}]."
-                  if integers else f"Reshape it with {name}.reshape(len({name}), -1)." if y.ndim > 2 else
-                  "Match the units of the last layer to the columns of y.")
+        if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
+            advice = (f"For integer labels use SparseCategoricalCrossentropy, or make them one-hot with "
+                      f"np.eye({columns})[{name}].")
+        elif y.ndim > 2:
+            advice = f"Reshape it with {name}.reshape(len({name}), -1)."
+        else:
+            advice = "Match the units of the last layer to the columns of y."
         raise ValueError(f"{name} must have shape (n, {columns}), as the last layer has {columns} "
                          f"unit{'s' if columns > 1 else ''}; got shape {shape}. {advice}")
     return y
 
 
 def rows(given, count, name="rows"):
-    """Numbers of rows as int64 (n,), checked to lie in [0, count); a mask of all rows is one, too."""
+    """Row numbers in [0, count), or a boolean mask of all rows, as int64 (n,)."""
     array = numeric(given, name)
     if array.dtype == bool and array.shape == (count,):
         array = np.flatnonzero(array)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be a 1-D array of at least one row number; got shape {array.shape}, dtype {array.dtype}.")
+        raise ValueError(f"{name} must be a 1-D array of at least one row number; got shape {array.shape}, "
+                         f"dtype {array.dtype}.")
     if array.min() < 0 or array.max() >= count:
         raise ValueError(f"{name} must hold row numbers in [0, {count}); got {array.min()} to {array.max()}.")
     return np.ascontiguousarray(array, np.int64)
 
 
 def taken(array, rows):
-    """Rows of an array, a sparse matrix, a table or a list."""
+    """These rows of an array, a sparse matrix, a frame or a list."""
     if hasattr(array, "iloc"):
         return array.iloc[rows]
     return array[rows] if hasattr(array, "shape") else [array[row] for row in rows]
 
 
 def weights(values, rows, name="sample_weight"):
-    """Weights of rows as float64 (n,), or None."""
+    """Finite weights of rows as float64 (rows,); None remains None."""
     if values is None:
         return None
     values = numeric(values, name)
@@ -296,12 +318,14 @@ def weights(values, rows, name="sample_weight"):
 
 
 def copy_weights(views, weights):
-    """Copies weight arrays into views, if all of them fit and are finite; a ValueError else."""
-    if not hasattr(weights, "__iter__") and not hasattr(weights, "__getitem__") or isinstance(weights, (str, bytes, dict)):
+    """Copies weight arrays into views; before that, all of them must fit and be finite."""
+    iterable = hasattr(weights, "__iter__") or hasattr(weights, "__getitem__")
+    if not iterable or isinstance(weights, (str, bytes, dict)):
         raise TypeError(f"weights must be a list of arrays, as get_weights gives them; got {weights!r:.60}.")
     weights = [numeric(array, f"weights[{i}]") for i, array in enumerate(itertools.islice(weights, len(views) + 1))]
     if [array.shape for array in weights] != [view.shape for view in views]:
-        raise ValueError(f"weights must have the shapes {[view.shape for view in views]}; got {[array.shape for array in weights]}.")
+        raise ValueError(f"weights must have the shapes {[view.shape for view in views]}; "
+                         f"got {[array.shape for array in weights]}.")
     for i, array in enumerate(weights):
         if not np.isfinite(array).all():
             raise ValueError(f"weights[{i}] must be finite; it holds NaN or infinity.")
@@ -310,23 +334,27 @@ def copy_weights(views, weights):
 
 
 def broadcast_weights(values, shape):
-    """Finite weights of samples in float64, broadcast to their shape from its first axis on; a last axis of 1 may be too many."""
+    """Finite weights in float64, broadcast to `shape`, the samples, from its first axis on.
+
+    `values` may have a further last axis of length 1.
+    """
     values = numeric(values, "sample_weight").astype(np.float64)
     given = values.shape
     if values.ndim == len(shape) + 1 and given[-1] == 1:
         values = values[..., 0]
     if not np.isfinite(values).all():
         raise ValueError("sample_weight must be finite; it holds NaN or infinity.")
-    if shape == () and values.ndim == 1:        # one value for the batch, weights of its rows
+    if shape == () and values.ndim == 1:        # the loss has one value for the batch; weights of its rows
         return values
     try:
         return np.broadcast_to(values.reshape(values.shape + (1,) * (len(shape) - values.ndim)), shape)
     except ValueError:
-        raise ValueError(f"sample_weight must have shape {shape}, a number for each sample, or broadcast to it; got {given}.") from None
+        raise ValueError(f"sample_weight must have shape {shape}, a number for each sample, or broadcast to it; "
+                         f"got {given}.") from None
 
 
 def class_weights(weight, classes, sparse, y, sample_weight=None):
-    """Weights of rows from a dict class -> weight, or "balanced"; a class that is missing counts 1."""
+    """Weights of rows from a dict class -> weight, or from "balanced"; a missing class counts 1."""
     if isinstance(weight, str) and weight == "balanced":
         return balanced(_classes(y, classes, sparse), sample_weight)
     if not hasattr(weight, "items"):
@@ -345,7 +373,7 @@ def class_weights(weight, classes, sparse, y, sample_weight=None):
 
 
 def _classes(y, classes, sparse):
-    """The class of each row; below 0 where the loss ignores it."""
+    """The class of each row; negative where the loss ignores the row."""
     if sparse:
         return y
     if classes > 1 and y.shape[1] > 1:
@@ -358,8 +386,10 @@ def _classes(y, classes, sparse):
         return y.argmax(axis=1)
     column = y[:, 0]
     if classes > 1:         # labels for a loss of the user's own
-        if not (np.isfinite(column).all() and (column == np.floor(column)).all() and column.min() >= 0 and column.max() < classes):
-            raise ValueError(f"class_weight needs classes: with one column under {classes} outputs every y must be a label in [0, {classes}).")
+        whole = np.isfinite(column).all() and (column == np.floor(column)).all()
+        if not (whole and column.min() >= 0 and column.max() < classes):
+            raise ValueError(f"class_weight needs classes: with one column and {classes} outputs, every y must be a "
+                             f"label in [0, {classes}).")
         return column.astype(np.int64)
     if not np.isin(column, (-1, 0, 1)).all() or (column == -1).any() and (column == 0).any():
         raise ValueError("class_weight needs classes: with one output every y must be 0 or 1.")
@@ -367,13 +397,16 @@ def _classes(y, classes, sparse):
 
 
 def balanced(classes, sample_weight):
-    """rows / (classes present * rows of the class), each row counted with its weight; 1 where the class is below 0."""
+    """rows / (classes present * rows of the class), each row counted with its weight.
+
+    Rows of a negative class get weight 1.
+    """
     counted = classes >= 0
     _, place, rows = np.unique(classes[counted], return_inverse=True, return_counts=True)
     if sample_weight is not None:
         if (sample_weight < 0).any():
-            raise ValueError("class_weight='balanced' needs a sample_weight of at least 0 in every row, for it counts rows by "
-                             "their weights. Give class_weight as a dict.")
+            raise ValueError("class_weight='balanced' needs a sample_weight of at least 0 in every row, because it "
+                             "counts rows by their weights. Give class_weight as a dict.")
         rows = np.bincount(place, sample_weight[counted], len(rows))
     weights = np.ones(len(classes))
     with np.errstate(divide="ignore"):          # a class whose rows all have weight 0
@@ -381,8 +414,8 @@ def balanced(classes, sample_weight):
     return weights
 
 
-def generator(seed):
-    """A random generator of its own: that of a seed, or one that is seeded by drawing from the generator given."""
+def generator(seed: Any) -> np.random.Generator:
+    """A new random generator from a seed, or seeded by a draw from the generator given."""
     if isinstance(seed, np.random.BitGenerator):
         seed = np.random.Generator(seed)
     if isinstance(seed, np.random.RandomState):
@@ -393,26 +426,37 @@ def generator(seed):
 
 
 def c_signature(signature):
-    """float64 or float32: the dtype of a C function of a loss, from the signature of its scipy.LowLevelCallable."""
-    import re
-
+    """float64 or float32: the dtype of the C function of a loss, from its signature in SciPy."""
     sizes = "ptrdiff_t|Py_ssize_t|ssize_t|npy_intp|intptr_t|int64_t|long|longlong"
     plain = "".join(re.sub(r"\bconst\b", "", signature).split())
     match = re.fullmatch(rf"(double|float)\((\1\*\w*,){{3}}({sizes})\w*,void\*\w*\)", plain)
     if match:
         return np.float64 if match[1] == "double" else np.float32
-    raise ValueError("the C function of a loss must have the signature 'double (const double *y_true, const double *y_pred, double *gradient, "
-                     f"ptrdiff_t n, void *user_data)', or float in place of double throughout; got {signature!r}.")
+    raise ValueError("the C function of a loss must have the signature 'double (const double *y_true, const double "
+                     "*y_pred, double *gradient, ptrdiff_t n, void *user_data)', or float in place of double "
+                     f"throughout; got {signature!r}.")
 
 
 def not_finite(array, row, name, first=0, columns=None):
-    """ValueError for a row the core met NaN or infinity in; the caller's arrays begin `first` rows before, a frame has names of columns."""
+    """ValueError for the row in which the core found NaN or infinity.
+
+    Parameters
+    ----------
+    array : array
+    row : int
+        Row of `array`; it is row `first + row` of the data of the caller.
+    name : str
+    first : int
+    columns : list, optional
+        Names of the columns, if the data came as a frame.
+    """
     values = np.asarray(array[row])
     column = int(np.flatnonzero(~np.isfinite(values))[0]) if not np.isfinite(values).all() else None
     targets = name.startswith("y")
     remedy = "Drop such rows." if targets else "Clean the data, for instance with np.nan_to_num."
     if column is None:
-        found, remedy = "a number beyond the range of the model's dtype", "Scale the data, or give the model dtype='float64'."
+        found = "a number beyond the range of the model's dtype"
+        remedy = "Scale the data, or give the model dtype='float64'."
     elif columns is None:
         found = f"{values[column]} in column {column}"
     else:

@@ -1,21 +1,23 @@
-"""Metrics: what is reported of a model, never differentiated, so that adding one changes no bit of training.
+"""Metrics: reported, never differentiated, so that adding one changes no bit of training.
 
-A metric is a few sums over rows and a formula of these sums.  The sums of two disjoint sets of rows add up to those of
-both, so a metric keeps no row: its state is its sums, and a model adds up the sums of its slices of rows.
-A function of your own is called once, on all rows of an evaluation or an epoch.  So no metric of a model depends on batches,
-slices or threads.
+A metric is a few sums over rows, and a formula of these sums. The sums of two disjoint sets of rows
+add up to the sums of both. So the state of a metric is its sums, it keeps no rows, and a model adds
+up the sums of its slices of rows. A function of your own is called once, with all rows of an
+evaluation or an epoch. So no metric of a model depends on batches, slices or threads.
 
-    kind                    sums                                                    result
-    mean over rows          sum of weight * value, sum of weights                   their quotient
-    confusion counts        weights of positives and negatives between thresholds   of tp, fp, tn, fn at each threshold
-    F-score                 true, predicted and actual positives of each column     their harmonic mean
-    R2                      mean, squared deviations, squared residuals by column   1 - residuals / deviations
-    IoU                     confusion matrix of classes                             intersection / union
+    kind               sums                                               result
+    mean over rows     of weight * value, of weights                      their quotient
+    confusion counts   weights of positives and negatives by thresholds   of tp, fp, tn, fn
+    F-score            by column: true, predicted, actual positives       weighted harmonic mean
+    R2                 by column: mean, squared deviations, residuals     1 - residuals / deviations
+    IoU                confusion matrix of classes                        intersection / union
 
-    stateful                update_state, result, reset_state, as in Keras
-    in a model              _resolve once; a native kernel of row values if _native names one, else _sums; _result
+    standalone         update_state, result, reset_state, as in Keras
+    in a model         _resolve, once; the sums of the native kernel whose code is _code(), else of
+                       _sums; then _result
 
-Formulas, names and defaults are Keras'; where a quotient is 0/0 the result is 0.
+Formulas, names, defaults and the order of the arguments are Keras'; where a quotient is 0/0 the
+result is 0. `Metric` describes the arguments that many classes share.
 
 >>> import nnfast
 >>> accuracy = nnfast.metrics.BinaryAccuracy()
@@ -24,20 +26,35 @@ Formulas, names and defaults are Keras'; where a quotient is 0/0 the result is 0
 >>> accuracy.result()
 0.75
 """
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from nnfast import _validation as check
-from nnfast._core import network
-from nnfast.losses import ROUNDING
+from nnfast import _validation as check, functional, losses
+from nnfast._core import network as core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Literal, TypeAlias
+
+    from numpy.typing import ArrayLike, NDArray
+
+    _Function: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], ArrayLike]
+    _MetricLike: TypeAlias = "str | Metric | type[Metric] | _Function"
 
 __all__ = ["AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalAccuracy",
            "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "F1Score", "FBetaScore", "FalseNegatives",
            "FalsePositives", "Hinge", "IoU", "KLDivergence", "LogCoshError", "MeanAbsoluteError",
-           "MeanAbsolutePercentageError", "MeanIoU", "MeanMetricWrapper", "MeanSquaredError", "MeanSquaredLogarithmicError",
-           "Metric", "OneHotIoU", "OneHotMeanIoU", "Poisson", "Precision", "PrecisionAtRecall", "R2Score", "Recall",
-           "RecallAtPrecision", "RootMeanSquaredError", "SensitivityAtSpecificity", "SparseCategoricalAccuracy",
-           "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy", "SpecificityAtSensitivity", "SquaredHinge",
-           "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives", "get"]
+           "MeanAbsolutePercentageError", "MeanIoU", "MeanMetricWrapper", "MeanSquaredError",
+           "MeanSquaredLogarithmicError", "Metric", "OneHotIoU", "OneHotMeanIoU", "Poisson", "Precision",
+           "PrecisionAtRecall", "R2Score", "Recall", "RecallAtPrecision", "RootMeanSquaredError",
+           "SensitivityAtSpecificity", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy",
+           "SparseTopKCategoricalAccuracy", "SpecificityAtSensitivity", "SquaredHinge", "TopKCategoricalAccuracy",
+           "TrueNegatives", "TruePositives", "get"]
 
 
 def _ratio(numerator, denominator):
@@ -47,13 +64,6 @@ def _ratio(numerator, denominator):
                      where=denominator != 0)
 
 
-def _choice(value, name, valid):
-    """`value`, which must be one of `valid`."""
-    if value not in valid:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, valid))}; got {value!r}.")
-    return value
-
-
 def _last_axis(axis):
     if check.size(axis, "axis", -1) == 0:
         raise ValueError("axis must be the last one of y_pred, and axis 0 holds the rows; got 0. Give -1.")
@@ -61,32 +71,42 @@ def _last_axis(axis):
 
 
 def _one_hot(y_true, columns):
-    """Labels (n,) as columns of bool; columns of 0 and 1, or of shares between them, as they are."""
+    """Integer labels (n,) as boolean columns; columns of 0, 1 or shares between them unchanged."""
     if y_true.ndim == 1:
         return y_true[:, None] == np.arange(columns)
-    if y_true.size and not (y_true.min() >= -ROUNDING and y_true.max() <= 1 + ROUNDING):
-        row, column = np.argwhere(~((y_true >= -ROUNDING) & (y_true <= 1 + ROUNDING)))[0]
-        raise ValueError(f"y_true must hold 0 and 1, or shares between them, for a metric that counts positives; "
-                         f"row {row} holds {y_true[row, column]}. Scale them, for instance (y + 1) / 2 for labels -1 and 1.")
+    low, high = -losses.ROUNDING, 1 + losses.ROUNDING
+    if y_true.size and not (y_true.min() >= low and y_true.max() <= high):
+        row, column = np.argwhere(~((y_true >= low) & (y_true <= high)))[0]
+        raise ValueError(f"y_true must hold 0 and 1, or shares between them, for a metric that counts positives; row "
+                         f"{row} holds {y_true[row, column]}. Scale them, e.g. (y + 1) / 2 for labels -1 and 1.")
     return y_true
 
 
 def _positives(y_true, columns):
-    """How many rows are positive in each column."""
+    """Number of positive rows of each column."""
     return np.bincount(y_true, minlength=columns) if y_true.ndim == 1 else np.count_nonzero(y_true, axis=0)
 
 
 class Metric:
-    """What all metrics share; use one of the classes below, or a function f(y_true, y_pred).
+    """Base class of all metrics; use one of the classes below, or a function f(y_true, y_pred).
 
-    Alone, `update_state` adds rows to the state, `result` gives the number of all rows so far, `reset_state` forgets
-    them, and a call updates and gives the result.  In `compile(metrics=...)` the state is neither read nor written.
+    Standalone, `update_state` adds rows to the state, `result` returns the metric of all rows so
+    far, `reset_state` forgets them, and a call updates and returns the result.
+    `compile(metrics=...)` neither reads nor writes the state.
 
-    All classes take Keras' arguments in Keras' order.  `name` is the key of the history; `dtype` is accepted without
-    effect: sums are float64.  Metrics are equal if class and arguments are; the state does not count.
+    Two metrics are equal if their classes and arguments are; the state does not count. An argument
+    out of its range raises a ValueError. `axis`, where a class has it, must be the last axis of
+    y_pred, as -1 or as its number.
 
-    Where Keras needs one-hot columns (precision, AUC, F-score, ...), integer labels are taken, too, with or without a
-    sparse loss: Keras fails there.
+    Where Keras needs one-hot columns (precision, AUC, F-score, ...), integer labels are also
+    accepted, with or without a sparse loss; Keras fails there.
+
+    Parameters
+    ----------
+    name : str, optional
+        Key of the metric in the history. Each class has its own default.
+    dtype : optional
+        Accepted as in Keras, without effect: sums are float64.
 
     Examples
     --------
@@ -101,58 +121,60 @@ class Metric:
     1.0
     """
 
-    _rises = None           # whether larger is better, or None: that depends on the metric
-
+    name: str
     _name = "metric"
-    _labels = None          # y_true is: True, integer labels; False, of the shape of y_pred; None, either
-    _flat = False           # a vector is a column of n rows, else it is one row of n outputs
-    _shape = (2,)           # of sums, for one output
-    _state = None           # sums so far
+    _rises: bool | None = None      # whether larger is better; None: it depends on the metric
+    _labels: bool | None = None     # y_true: integer labels (True), of the shape of y_pred (False), either (None)
+    _flat = False                   # a vector is n rows of one output; otherwise one row of n outputs
+    _state: NDArray[np.float64] | None = None       # sums so far
 
-    def __init__(self, name=None, dtype=None):
+    def __init__(self, name: str | None = None, dtype: object = None) -> None:
         self.name = self._name if name is None else name
 
-    # -- alone -------------------------------------------------------------------------------------------------------
+    # -- standalone --------------------------------------------------------------------------------
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds rows.
+    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        """Adds rows to the state.
 
         Parameters
         ----------
         y_true : array of the shape of y_pred, or integer labels of its shape without the last axis
         y_pred : array (..., outputs)
-            All axes but the last are rows; an axis of length 1 at the end may be missing in one of both.  Two vectors
-            are one row of n outputs where a value belongs to a row, as for the errors, and n rows of one output where
-            it belongs to an element, as for accuracy and counts: as in Keras.
-        sample_weight : number, or array that broadcasts to the rows from the first axis on, optional
+            All axes but the last are rows. A last axis of length 1 may be missing in y_true or
+            y_pred. Two vectors are one row of n outputs if the metric has a value for each row,
+            such as an error. They are n rows of one output if it has a value for each element, such
+            as an accuracy or a count. This is as in Keras.
+        sample_weight : number or array, optional
+            It is broadcast to the rows from the first axis on.
 
         Raises
         ------
         ValueError
-            Where shapes do not fit, labels are out of range, or weights are not finite.
+            If shapes do not fit, labels are out of range, or weights are not finite.
         """
-        y_true, y_pred, weights = self._rows(y_true, y_pred, sample_weight)
-        sums = self._resolve(y_pred.shape[1], y_true.ndim == 1)._sums(y_true, y_pred, weights)
+        true, predicted, weights = self._rows(y_true, y_pred, sample_weight)
+        columns = predicted.shape[1]
+        sums = self._resolve(columns, true.ndim == 1)._sums(true, predicted, weights)
         if self._state is not None and self._state.shape != sums.shape:
-            raise ValueError(f"y_pred must have as many columns in each update; got {y_pred.shape[1]} and before another "
-                             f"number. Call reset_state() first.")
+            raise ValueError(f"y_pred must have the same number of columns in each update; got {columns}, and another "
+                             f"number before. Call reset_state() first.")
         self._state = sums if self._state is None else self._state + sums
 
-    def result(self):
-        """The metric of all rows so far: a float, or an array where there is a value for each column or threshold."""
-        return self._result(np.zeros(self._shape) if self._state is None else self._state)
+    def result(self) -> Any:
+        """The metric of all rows so far: a float, or an array by column or threshold."""
+        return self._result(np.zeros(self._shape()) if self._state is None else self._state)
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Forgets all rows."""
         self._state = None
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        """Adds rows and gives the metric of all rows so far."""
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Adds rows and returns the metric of all rows so far."""
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
 
     def _rows(self, y_true, y_pred, sample_weight):
-        """y_pred as (rows, outputs), y_true likewise or as int64 labels (rows,), and the weights of rows or None."""
+        """y_true (rows, outputs) or int64 (rows,), y_pred (rows, outputs), weights or None."""
         y_true, y_pred = check.numeric(y_true, "y_true"), check.numeric(y_pred, "y_pred")
         if y_pred.dtype.kind != "f":
             y_pred = y_pred.astype(np.float64)
@@ -186,67 +208,84 @@ class Metric:
     def _row_weights(sample_weight, samples):
         return None if sample_weight is None else check.broadcast_weights(sample_weight, samples).reshape(-1)
 
-    # -- in a model --------------------------------------------------------------------------------------------------
+    # -- in a model --------------------------------------------------------------------------------
 
-    def _resolve(self, n_outputs, sparse):
-        """The metric that does the work for `n_outputs` outputs and integer labels or not."""
+    def _resolve(self, n_outputs: int, sparse: bool) -> Metric:
+        """The metric that does the work for `n_outputs` outputs; y_true is labels if `sparse`."""
         if self._labels is not None and self._labels != sparse:
             if sparse:
-                raise ValueError(f"metric {self.name!r} needs targets of the shape of the output; the loss is sparse, y holds "
-                                 f"integer labels. Use a metric of labels, such as 'accuracy', or a loss of one-hot targets.")
-            raise ValueError(f"metric {self.name!r} needs integer labels, as with a sparse loss; y has the shape of the output. "
-                             f"Use the metric without 'sparse' in its name, or labels such as y.argmax(axis=1).")
+                raise ValueError(f"metric {self.name!r} needs targets of the shape of the output; the loss is sparse, "
+                                 f"y holds integer labels. Use a metric of labels, such as 'accuracy', or a loss of "
+                                 f"one-hot targets.")
+            raise ValueError(f"metric {self.name!r} needs integer labels, as with a sparse loss; y has the shape of "
+                             f"the output. Use the metric without 'sparse' in its name, or labels such as "
+                             f"y.argmax(axis=1).")
         return self
 
-    def _reads_probabilities(self):
-        """Whether y_pred must hold probabilities, so that logits give another number."""
+    def _reads_probabilities(self) -> bool:
+        """Whether y_pred must hold probabilities, so that logits would give a wrong number."""
         return False
 
-    def _native(self):
-        """Code of the kernel in network.METRICS that gives the value of a row, or None."""
+    def _code(self) -> int | None:
+        """Code, in core.METRICS, of the native kernel of the value of a row; None without one."""
         return None
 
-    def _lack(self, y_true, n_outputs):
-        """What is missing in these targets, labels (n,) or (n, n_outputs), so that the metric says nothing; None by default."""
-        return None
+    def _lack(self, y_true: NDArray[Any], n_outputs: int) -> str | None:
+        """What the targets lack, so that the metric says nothing about the model; None if nothing.
 
-    def _sums(self, y_true, y_pred, weights):
-        """The sums of rows, float64: y_true is int64 labels (n,) or (n, outputs), weights are None or float64 (n,).
-
-        `_result(sums)` makes the metric of the sums of all rows.
+        y_true holds integer labels (n,), or targets (n, n_outputs).
         """
-        raise NotImplementedError(f"{type(self).__name__} must define _sums(self, y_true, y_pred, weights) and _result(self, sums). "
-                                  f"A function of y_true and y_pred is a metric, too.")
+        return None
 
-    # -- as a value --------------------------------------------------------------------------------------------------
+    def _shape(self) -> tuple[int, ...]:
+        """Shape of the sums, for one output."""
+        return (2,)
+
+    def _sums(self, y_true: NDArray[Any], y_pred: NDArray[Any], weights: NDArray[np.float64] | None) -> NDArray[Any]:
+        """The sums of rows, float64.
+
+        y_true holds int64 labels (n,), or targets (n, outputs); weights are (n,).
+        """
+        raise self._incomplete()
+
+    def _result(self, sums: NDArray[Any]) -> Any:
+        """The metric from the sums of all rows."""
+        raise self._incomplete()
+
+    def _incomplete(self):
+        return NotImplementedError(f"{type(self).__name__} must define _sums(self, y_true, y_pred, weights) and "
+                                   f"_result(self, sums). A function of y_true and y_pred is a metric, too.")
+
+    # -- as a value --------------------------------------------------------------------------------
 
     def _options(self):
-        """Arguments of the constructor that differ from their defaults; each is an attribute of that name."""
-        from inspect import signature
-
-        defaults = {name: parameter.default for name, parameter in signature(type(self)).parameters.items() if name != "dtype"}
+        """Arguments of the constructor, which are attributes, that differ from their defaults."""
+        parameters = inspect.signature(type(self)).parameters
+        defaults = {name: parameter.default for name, parameter in parameters.items() if name != "dtype"}
         defaults["name"] = self._name
         return {name: getattr(self, name) for name in defaults if getattr(self, name) != defaults[name]}
 
-    def __eq__(self, other):
-        return type(self) is type(other) and self._options() == other._options() if isinstance(other, Metric) else NotImplemented
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Metric):
+            return NotImplemented
+        return type(self) is type(other) and self._options() == other._options()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((type(self), self.name))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._options().items())})"
 
 
-# -- means over rows -------------------------------------------------------------------------------------------------
+# -- means over rows -------------------------------------------------------------------------------
 
 class _Mean(Metric):
-    """sum of weight * value / sum of weights, over rows; `_values(y_true, y_pred)` gives the value of each row."""
+    """Sum of weight * value over sum of weights; `_values(y_true, y_pred)` has one for each row."""
 
-    _kernel = None          # in network.METRICS
+    _kernel_name: str | None = None         # in core.METRICS
 
-    def _native(self):
-        return network.METRICS.get(self._kernel)
+    def _code(self):
+        return core.METRICS.get(self._kernel_name)
 
     def _sums(self, y_true, y_pred, weights):
         values = self._values(y_true, y_pred)
@@ -259,29 +298,33 @@ class _Mean(Metric):
 
 
 class MeanMetricWrapper(_Mean):
-    """A function as metric: the mean of the values it gives, or its one number; in `compile(metrics=...)` it becomes this.
+    """A function as a metric: the mean of the values of rows, or the one number, that it returns.
 
-    A model calls it once, with all rows of an evaluation or an epoch, whatever the batches: of values of rows the metric
-    is the mean over rows, and a number, a score of scikit-learn say, is the metric.  (Keras calls it for each batch and
-    averages.)  The outputs of all rows are kept for it, and before the first training it is tried with a few rows.
+    `compile(metrics=[function])` wraps the function in this class. A model calls the function once,
+    with all rows of an evaluation or an epoch, whatever the batches. (Keras calls it for each batch
+    and averages.) If the function returns a value for each row, the metric is their mean; if it
+    returns one number, e.g. a score of scikit-learn, this is the metric. The model keeps the
+    outputs of all rows for it, and tries the function with a few rows before it first trains.
 
-    Alone, each `update_state` calls it once.  Values of rows do not depend on how rows are split between updates; numbers
-    do, for their mean by rows is the result: give such a function all rows in one update.
+    Standalone, each `update_state` calls the function once. Values of rows do not depend on how
+    rows are split between updates. Single numbers do, since the result is their mean weighted by
+    rows: give such a function all rows in one update.
 
     Parameters
     ----------
     fn : function (y_true, y_pred) -> value of each row, or one number
-        It gets arrays (n, outputs), with a sparse loss integer labels (n,) as y_true.  Further axes of the value are
-        averaged.  As a weighted metric the values of rows are weighted, a number is as it is.
+        It gets arrays (n, outputs); with a sparse loss y_true is integer labels (n,). Further axes
+        of the value are averaged. As a weighted metric, values of rows are weighted; one number is
+        not.
     name : str, optional
-        That of the function by default.
+        Default: the name of the function.
 
     Raises
     ------
     TypeError
-        If fn can not be called.
+        If fn cannot be called.
     ValueError
-        In use, if fn does not give a value for each row.
+        In an update, if fn returns neither one number nor a value for each row.
 
     Examples
     --------
@@ -294,7 +337,7 @@ class MeanMetricWrapper(_Mean):
 
     _flat = True
 
-    def __init__(self, fn, name=None, dtype=None):
+    def __init__(self, fn: _Function, name: str | None = None, dtype: object = None) -> None:
         if not callable(fn):
             raise TypeError(f"fn must be a function of y_true and y_pred, got {fn!r}.")
         self.fn = fn
@@ -313,11 +356,12 @@ class MeanMetricWrapper(_Mean):
 
 
 class Accuracy(_Mean):
-    """Share of right answers, resolved by shapes as Keras does for the word "accuracy": one output is `BinaryAccuracy`
-    at 0.5, integer labels are `SparseCategoricalAccuracy`, anything else is `CategoricalAccuracy`.
+    """Share of correct predictions, resolved by shapes as Keras does for the word "accuracy".
 
-    In a model whose outputs are logits (a loss with from_logits=True on a linear last layer) the threshold of one output is 0,
-    where the probability is 0.5; in Keras it stays 0.5.
+    One output is `BinaryAccuracy` at 0.5, integer labels are `SparseCategoricalAccuracy`, anything
+    else is `CategoricalAccuracy`. In a model whose outputs are logits (a loss with from_logits=True
+    on a linear last layer) the threshold of one output is 0, where the probability is 0.5; in Keras
+    it stays 0.5.
 
     Examples
     --------
@@ -326,9 +370,8 @@ class Accuracy(_Mean):
     0.5
     """
 
-    _rises = True
-
     _name = "accuracy"
+    _rises = True
     _flat = True
 
     def _resolve(self, n_outputs, sparse):
@@ -337,12 +380,12 @@ class Accuracy(_Mean):
 
 
 class BinaryAccuracy(_Mean):
-    """mean (y_true == (y_pred > threshold)): the share of outputs on the side that y_true, 0 or 1, names.
+    """mean (y_true == (y_pred > threshold)): the share of outputs on the side of y_true, 0 or 1.
 
     Parameters
     ----------
     threshold : float
-        0.5 by default; 0 is that of logits.
+        0.5 by default; use 0 for logits.
 
     Examples
     --------
@@ -351,40 +394,40 @@ class BinaryAccuracy(_Mean):
     0.75
     """
 
-    _rises = True
-
     _name = "binary_accuracy"
+    _kernel_name = "binary_accuracy"
+    _rises = True
     _labels = False
     _flat = True
 
-    def __init__(self, name=None, dtype=None, threshold=0.5):
+    def __init__(self, name: str | None = None, dtype: object = None, threshold: float = 0.5) -> None:
         super().__init__(name)
         self.threshold = check.number(threshold, "threshold")
 
     def _reads_probabilities(self):
         return 0 < self.threshold < 1
 
-    def _native(self):
-        return network.METRICS["binary_accuracy"] if self.threshold == 0.5 else None
+    def _code(self):
+        return super()._code() if self.threshold == 0.5 else None
 
     def _values(self, y_true, y_pred):
         return (y_true == (y_pred > self.threshold)).mean(axis=1)
 
 
 class CategoricalAccuracy(_Mean):
-    """mean (argmax y_true == argmax y_pred): the share of rows whose largest output is that of the largest target.
+    """mean (argmax y_true == argmax y_pred): the share of rows with both maxima in the same column.
 
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.CategoricalAccuracy()([[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]])
+    >>> y_true, y_pred = [[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]
+    >>> nnfast.metrics.CategoricalAccuracy()(y_true, y_pred)
     0.5
     """
 
-    _rises = True
-
     _name = "categorical_accuracy"
-    _kernel = "categorical_accuracy"
+    _kernel_name = "categorical_accuracy"
+    _rises = True
     _labels = False
 
     def _values(self, y_true, y_pred):
@@ -392,19 +435,19 @@ class CategoricalAccuracy(_Mean):
 
 
 class SparseCategoricalAccuracy(_Mean):
-    """mean (y_true == argmax y_pred): the share of rows whose largest output is the one of the integer label.
+    """mean (y_true == argmax y_pred): the share of rows whose integer label has the largest output.
 
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.SparseCategoricalAccuracy()([2, 1], [[0.1, 0.6, 0.3], [0.05, 0.95, 0]])
+    >>> y_true, y_pred = [2, 1], [[0.1, 0.6, 0.3], [0.05, 0.95, 0]]
+    >>> nnfast.metrics.SparseCategoricalAccuracy()(y_true, y_pred)
     0.5
     """
 
-    _rises = True
-
     _name = "sparse_categorical_accuracy"
-    _kernel = "sparse_categorical_accuracy"
+    _kernel_name = "sparse_categorical_accuracy"
+    _rises = True
     _labels = True
 
     def _values(self, y_true, y_pred):
@@ -412,31 +455,28 @@ class SparseCategoricalAccuracy(_Mean):
 
 
 class SparseTopKCategoricalAccuracy(_Mean):
-    """Share of rows in which fewer than k outputs are larger than the one of the integer label; ties count as hits.
+    """Share of rows where fewer than k outputs are larger than the output of the integer label.
+
+    So the output of the label counts as a hit if it ties with the k-th largest.
 
     Parameters
     ----------
     k : int
-        5 by default.
-
-    Raises
-    ------
-    ValueError
-        If k is less than 1.
+        5 by default, at least 1.
 
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.SparseTopKCategoricalAccuracy(k=2)([2, 1], [[0.1, 0.9, 0.8], [0.05, 0, 0.95]])
+    >>> y_true, y_pred = [2, 1], [[0.1, 0.9, 0.8], [0.05, 0, 0.95]]
+    >>> nnfast.metrics.SparseTopKCategoricalAccuracy(k=2)(y_true, y_pred)
     0.5
     """
 
-    _rises = True
-
     _name = "sparse_top_k_categorical_accuracy"
+    _rises = True
     _labels = True
 
-    def __init__(self, k=5, name=None, dtype=None):
+    def __init__(self, k: int = 5, name: str | None = None, dtype: object = None) -> None:
         super().__init__(name)
         self.k = check.size(k, "k")
 
@@ -446,22 +486,18 @@ class SparseTopKCategoricalAccuracy(_Mean):
 
 
 class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
-    """Share of rows in which fewer than k outputs are larger than the one of the largest target; ties count as hits.
+    """`SparseTopKCategoricalAccuracy` of one-hot y_true; the label is its largest column.
 
     Parameters
     ----------
     k : int
-        5 by default.
-
-    Raises
-    ------
-    ValueError
-        If k is less than 1.
+        5 by default, at least 1.
 
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.TopKCategoricalAccuracy(k=1)([[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]])
+    >>> y_true, y_pred = [[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]
+    >>> nnfast.metrics.TopKCategoricalAccuracy(k=1)(y_true, y_pred)
     0.5
     """
 
@@ -482,10 +518,9 @@ class MeanAbsoluteError(_Mean):
     0.25
     """
 
-    _rises = False
-
     _name = "mean_absolute_error"
-    _kernel = "absolute_error"
+    _kernel_name = "absolute_error"
+    _rises = False
     _labels = False
 
     def _values(self, y_true, y_pred):
@@ -502,10 +537,9 @@ class MeanSquaredError(_Mean):
     2.25
     """
 
-    _rises = False
-
     _name = "mean_squared_error"
-    _kernel = "squared_error"
+    _kernel_name = "squared_error"
+    _rises = False
     _labels = False
 
     def _values(self, y_true, y_pred):
@@ -513,7 +547,7 @@ class MeanSquaredError(_Mean):
 
 
 class RootMeanSquaredError(MeanSquaredError):
-    """sqrt(mean (y_pred - y_true)^2), the root taken after the mean over all rows.
+    """sqrt(mean (y_pred - y_true)^2): the root of the mean over all rows.
 
     Examples
     --------
@@ -529,23 +563,20 @@ class RootMeanSquaredError(MeanSquaredError):
         return super()._result(sums)**0.5
 
 
-# -- means of losses -------------------------------------------------------------------------------------------------
+# -- means of losses -------------------------------------------------------------------------------
 
 class _LossMean(_Mean):
     """Mean over rows of a loss of `nnfast.losses`."""
 
     _rises = False
-
-    _loss = None            # name of the loss
-    _passed = ()            # arguments that the loss takes, too
     _labels = False
+    _loss: str                          # name of its class
+    _passed: tuple[str, ...] = ()       # arguments that are passed to the loss
 
     def _reads_probabilities(self):
         return "from_logits" in self._passed and not self.from_logits
 
     def _values(self, y_true, y_pred):
-        from nnfast import losses
-
         options = {name: getattr(self, name) for name in self._passed if getattr(self, name)}
         return getattr(losses, self._loss)(**options).per_sample(y_true, y_pred)
 
@@ -565,12 +596,13 @@ class MeanAbsolutePercentageError(_LossMean):
 
 
 class MeanSquaredLogarithmicError(_LossMean):
-    """mean (log(1 + y_pred) - log(1 + y_true))^2, numbers below 1e-7 taken as 1e-7.
+    """mean (log(1 + y_pred) - log(1 + y_true))^2, with values below 1e-7 replaced by 1e-7.
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.MeanSquaredLogarithmicError()([[0, 1], [0, 0]], [[1, 1], [0, 0]]), 6)
+    >>> error = nnfast.metrics.MeanSquaredLogarithmicError()
+    >>> round(error([[0, 1], [0, 0]], [[1, 1], [0, 0]]), 6)
     0.120113
     """
 
@@ -593,26 +625,28 @@ class LogCoshError(_LossMean):
 
 
 class CosineSimilarity(_LossMean):
-    """mean of y_true . y_pred / (|y_true| |y_pred|) over rows: 1 is the same direction; the loss is its negative.
+    """mean over rows of y_true . y_pred / (|y_true| |y_pred|).
+
+    1 means the same direction. The loss of this name is the negative.
 
     Parameters
     ----------
     axis : int
-        The last axis, as -1 or as its number.
+        See `Metric`.
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.CosineSimilarity()([[0., 1.], [1., 1.]], [[1., 0.], [1., 1.]]), 6)
+    >>> similarity = nnfast.metrics.CosineSimilarity()
+    >>> round(similarity([[0., 1.], [1., 1.]], [[1., 0.], [1., 1.]]), 6)
     0.5
     """
 
-    _rises = True
-
     _name = "cosine_similarity"
+    _rises = True
     _loss = "CosineSimilarity"
 
-    def __init__(self, name=None, dtype=None, axis=-1):
+    def __init__(self, name: str | None = None, dtype: object = None, axis: int = -1) -> None:
         super().__init__(name)
         self.axis = _last_axis(axis)
 
@@ -621,12 +655,13 @@ class CosineSimilarity(_LossMean):
 
 
 class KLDivergence(_LossMean):
-    """sum y_true log(y_true / y_pred) over the last axis, both clipped to [1e-7, 1], then the mean over rows.
+    """mean over rows of sum y_true log(y_true / y_pred), both clipped to [1e-7, 1].
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.KLDivergence()([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]), 5)
+    >>> divergence = nnfast.metrics.KLDivergence()
+    >>> round(divergence([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]), 5)
     0.45814
     """
 
@@ -652,7 +687,7 @@ class Poisson(_LossMean):
 
 
 class Hinge(_LossMean):
-    """mean max(1 - y_true y_pred, 0), y_true in {-1, 1}; 0 and 1 are taken as -1 and 1.
+    """mean max(1 - y_true y_pred, 0), with y_true in {-1, 1}; targets 0 and 1 become -1 and 1.
 
     Examples
     --------
@@ -666,7 +701,7 @@ class Hinge(_LossMean):
 
 
 class SquaredHinge(_LossMean):
-    """mean max(1 - y_true y_pred, 0)^2, y_true in {-1, 1}; 0 and 1 are taken as -1 and 1.
+    """mean max(1 - y_true y_pred, 0)^2, with y_true in {-1, 1}; targets 0 and 1 become -1 and 1.
 
     Examples
     --------
@@ -680,12 +715,13 @@ class SquaredHinge(_LossMean):
 
 
 class CategoricalHinge(_LossMean):
-    """max(max((1 - y_true) y_pred) - sum(y_true y_pred) + 1, 0) of the last axis, then the mean over rows.
+    """mean over rows of max(max((1 - y_true) y_pred) - sum(y_true y_pred) + 1, 0).
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.CategoricalHinge()([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]), 6)
+    >>> hinge = nnfast.metrics.CategoricalHinge()
+    >>> round(hinge([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]), 6)
     1.4
     """
 
@@ -694,24 +730,20 @@ class CategoricalHinge(_LossMean):
 
 
 class BinaryCrossentropy(_LossMean):
-    """-mean (y log p + (1 - y) log(1 - p)), y in [0, 1].
+    """-mean (y log p + (1 - y) log(1 - p)), with y in [0, 1].
 
     Parameters
     ----------
     from_logits : bool
-        y_pred holds z, p = sigmoid(z).
+        y_pred holds z, and p = sigmoid(z).
     label_smoothing : float in [0, 1]
-        y is drawn this share of the way to 0.5.
-
-    Raises
-    ------
-    ValueError
-        For a label_smoothing out of range.
+        y becomes (1 - label_smoothing) y + label_smoothing / 2.
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.BinaryCrossentropy()([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]), 5)
+    >>> entropy = nnfast.metrics.BinaryCrossentropy()
+    >>> round(entropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]), 5)
     0.81492
     """
 
@@ -719,69 +751,70 @@ class BinaryCrossentropy(_LossMean):
     _loss = "BinaryCrossentropy"
     _passed = ("from_logits", "label_smoothing")
 
-    def __init__(self, name=None, dtype=None, from_logits=False, label_smoothing=0):
+    def __init__(self, name: str | None = None, dtype: object = None, from_logits: bool = False,
+                 label_smoothing: float = 0) -> None:
         super().__init__(name)
         self.from_logits = bool(from_logits)
         self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
 
 
 class CategoricalCrossentropy(BinaryCrossentropy):
-    """-sum y log(p / sum p) over the last axis, then the mean over rows.
+    """mean over rows of -sum y log(p / sum p).
 
     Parameters
     ----------
     from_logits : bool
-        y_pred holds z, p = softmax(z).
+        y_pred holds z, and p = softmax(z).
     label_smoothing : float in [0, 1]
-        y is drawn this share of the way to 1 / classes.
+        y becomes (1 - label_smoothing) y + label_smoothing / classes.
     axis : int
-        The last axis, as -1 or as its number.
-
-    Raises
-    ------
-    ValueError
-        For a label_smoothing out of range.
+        See `Metric`.
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.CategoricalCrossentropy()([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]), 5)
+    >>> entropy = nnfast.metrics.CategoricalCrossentropy()
+    >>> round(entropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]), 5)
     1.17694
     """
 
     _name = "categorical_crossentropy"
     _loss = "CategoricalCrossentropy"
 
-    def __init__(self, name=None, dtype=None, from_logits=False, label_smoothing=0, axis=-1):
+    def __init__(self, name: str | None = None, dtype: object = None, from_logits: bool = False,
+                 label_smoothing: float = 0, axis: int = -1) -> None:
         super().__init__(name, None, from_logits, label_smoothing)
         self.axis = _last_axis(axis)
 
 
 class SparseCategoricalCrossentropy(_LossMean):
-    """-log(p_label / sum p) over the last axis, then the mean over rows, for integer labels.
+    """mean over rows of -log(p_label / sum p), for integer labels.
 
     Parameters
     ----------
     from_logits : bool
-        y_pred holds z, p = softmax(z).
+        y_pred holds z, and p = softmax(z).
     ignore_class : int, optional
-        Rows of this label count nothing.  (In Keras they count as rows of value 0 where there are no weights.)
+        Rows of this label are not counted. (In Keras, without weights, they count as rows of value
+        0.)
     axis : int
-        The last axis, as -1 or as its number.
+        See `Metric`.
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.SparseCategoricalCrossentropy()([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]), 5)
+    >>> entropy = nnfast.metrics.SparseCategoricalCrossentropy()
+    >>> round(entropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]), 5)
     1.17694
     """
 
     _name = "sparse_categorical_crossentropy"
+    _labels = True
     _loss = "SparseCategoricalCrossentropy"
     _passed = ("from_logits",)
-    _labels = True
 
-    def __init__(self, name=None, dtype=None, from_logits=False, ignore_class=None, axis=-1):
+    def __init__(self, name: str | None = None, dtype: object = None, from_logits: bool = False,
+                 ignore_class: int | None = None, axis: int = -1) -> None:
         super().__init__(name)
         self.from_logits = bool(from_logits)
         self.ignore_class = None if ignore_class is None else check.size(ignore_class, "ignore_class", -check.LARGEST)
@@ -800,19 +833,23 @@ class SparseCategoricalCrossentropy(_LossMean):
         return super()._sums(y_true, y_pred, weights)
 
 
-# -- confusion counts over thresholds --------------------------------------------------------------------------------
+# -- confusion counts over thresholds --------------------------------------------------------------
 
 class _Confusion(Metric):
-    """Sums (labels, 2, thresholds + 1): weights of positives and of negatives whose score is above just i thresholds.
+    """Sums (labels, 2, thresholds + 1): weights of positives and of negatives, by score.
 
-    From them come, at each threshold, tp and fp, what is above it, and fn and tn, what is not.  y_true, in
-    [0, 1], counts as positive where it is not 0, and a score as above where it is greater, in the dtype of y_pred.
+    Entry i holds the weights of the elements whose score is above exactly i thresholds. These give
+    at each threshold tp and fp, the scores above it, and fn and tn, the other scores. y_true, in
+    [0, 1], is positive where it is not 0. A score is above a threshold if it is greater, in the
+    dtype of y_pred.
     """
 
-    thresholds = top_k = class_id = None
     _flat = True
-    _each_label = False         # a curve for each column, else one of all
-    _needs = ()                 # "positives", "negatives": without them a quotient is 0/0
+    _each_label = False                 # one curve for each column; otherwise one for all elements
+    _needs: tuple[str, ...] = ()        # of "positives", "negatives": those without which a quotient is 0/0
+    thresholds: float | tuple[float, ...] | None = None
+    top_k: int | None = None
+    class_id: int | None = None
 
     def _bounds(self):
         """The thresholds, in any order."""
@@ -820,7 +857,6 @@ class _Confusion(Metric):
             return np.array([0.5])
         return np.atleast_1d(np.array(self.thresholds, np.float64))
 
-    @property
     def _shape(self):
         return 1, 2, len(self._bounds()) + 1
 
@@ -854,10 +890,11 @@ class _Confusion(Metric):
     def _histogram(self, positive, scores, weights):
         if self.class_id is not None:
             column = slice(self.class_id, self.class_id + 1)
-            positive, scores, weights = positive[:, column], scores[:, column], None if weights is None else weights[:, column]
+            positive, scores = positive[:, column], scores[:, column]
+            weights = None if weights is None else weights[:, column]
         bounds = np.sort(self._bounds()).astype(scores.dtype)
         shape = (scores.shape[1] if self._each_label else 1, 2, len(bounds) + 1)
-        place = np.searchsorted(bounds, scores) + shape[2] * ~positive      # bounds that are less than the score
+        place = np.searchsorted(bounds, scores) + shape[2] * ~positive      # number of bounds below the score
         if self._each_label:
             place += 2 * shape[2] * np.arange(shape[0])
         counts = np.bincount(place.ravel(), None if weights is None else weights.ravel(), int(np.prod(shape)))
@@ -866,21 +903,22 @@ class _Confusion(Metric):
     def _result(self, sums):
         above = sums[..., ::-1].cumsum(axis=2)[..., -2::-1]                 # the score is greater than bound i
         below = sums.cumsum(axis=2)[..., :-1]
-        return self._value(above[:, 0], above[:, 1], below[:, 1], below[:, 0])      # of tp, fp, tn, fn: (labels, thresholds in rising order)
+        # tp, fp, tn, fn: (labels, thresholds in rising order)
+        return self._value(above[:, 0], above[:, 1], below[:, 1], below[:, 0])
 
 
 class _AtThresholds(_Confusion):
-    """A value at each of the thresholds given, or a float if it is one."""
+    """`_at(tp, fp, tn, fn)` for each threshold: an array, or a float if there is only one."""
 
-    def __init__(self, thresholds=None, name=None, dtype=None):
+    def __init__(self, thresholds: float | Sequence[float] | None = None, name: str | None = None,
+                 dtype: object = None) -> None:
         super().__init__(name)
         if thresholds is not None:
             given = np.ravel(thresholds).tolist()
             if not given:
                 raise ValueError(f"thresholds must be a number in [0, 1], or a list of them; got {thresholds!r}.")
-            given = tuple(check.number(value, "each of thresholds", 0, 1) for value in given)
-            thresholds = given if np.ndim(thresholds) else given[0]
-        self.thresholds = thresholds
+            numbers = tuple(check.number(value, "each of thresholds", 0, 1) for value in given)
+            self.thresholds = numbers if np.ndim(thresholds) else numbers[0]
 
     def _value(self, tp, fp, tn, fn):
         values = np.empty(tp.shape[1])
@@ -889,17 +927,12 @@ class _AtThresholds(_Confusion):
 
 
 class TruePositives(_AtThresholds):
-    """Sum of weights of positives with y_pred > threshold.
+    """Sum of the weights of positives with y_pred > threshold.
 
     Parameters
     ----------
     thresholds : float or list of floats in [0, 1], optional
-        0.5 by default; a list gives an array of results.
-
-    Raises
-    ------
-    ValueError
-        For thresholds out of range.
+        0.5 by default. For a list the result is an array.
 
     Examples
     --------
@@ -908,26 +941,19 @@ class TruePositives(_AtThresholds):
     2.0
     """
 
-    _rises = True
-
     _name = "true_positives"
+    _rises = True
 
     def _at(self, tp, fp, tn, fn):
         return tp
 
 
 class TrueNegatives(_AtThresholds):
-    """Sum of weights of negatives with y_pred <= threshold.
+    """Sum of the weights of negatives with y_pred <= threshold.
 
     Parameters
     ----------
-    thresholds : float or list of floats in [0, 1], optional
-        0.5 by default; a list gives an array of results.
-
-    Raises
-    ------
-    ValueError
-        For thresholds out of range.
+    thresholds : as in `TruePositives`
 
     Examples
     --------
@@ -936,26 +962,19 @@ class TrueNegatives(_AtThresholds):
     2.0
     """
 
-    _rises = True
-
     _name = "true_negatives"
+    _rises = True
 
     def _at(self, tp, fp, tn, fn):
         return tn
 
 
 class FalsePositives(_AtThresholds):
-    """Sum of weights of negatives with y_pred > threshold.
+    """Sum of the weights of negatives with y_pred > threshold.
 
     Parameters
     ----------
-    thresholds : float or list of floats in [0, 1], optional
-        0.5 by default; a list gives an array of results.
-
-    Raises
-    ------
-    ValueError
-        For thresholds out of range.
+    thresholds : as in `TruePositives`
 
     Examples
     --------
@@ -964,26 +983,19 @@ class FalsePositives(_AtThresholds):
     array([2., 1.])
     """
 
-    _rises = False
-
     _name = "false_positives"
+    _rises = False
 
     def _at(self, tp, fp, tn, fn):
         return fp
 
 
 class FalseNegatives(_AtThresholds):
-    """Sum of weights of positives with y_pred <= threshold.
+    """Sum of the weights of positives with y_pred <= threshold.
 
     Parameters
     ----------
-    thresholds : float or list of floats in [0, 1], optional
-        0.5 by default; a list gives an array of results.
-
-    Raises
-    ------
-    ValueError
-        For thresholds out of range.
+    thresholds : as in `TruePositives`
 
     Examples
     --------
@@ -992,30 +1004,30 @@ class FalseNegatives(_AtThresholds):
     2.0
     """
 
-    _rises = False
-
     _name = "false_negatives"
+    _rises = False
 
     def _at(self, tp, fp, tn, fn):
         return fn
 
 
 class Precision(_AtThresholds):
-    """tp / (tp + fp): the share of positives among what is predicted positive, y_pred > threshold.
+    """tp / (tp + fp): the share of positives among the predicted positives, y_pred > threshold.
 
     Parameters
     ----------
     thresholds : float or list of floats in [0, 1], optional
-        0.5 by default, none with top_k; a list gives an array of results.
+        0.5 by default, and none with top_k. For a list the result is an array.
     top_k : int, optional
-        Only the k largest outputs of a row can be predicted positive; of equal ones the first.  A vector is one row.
+        Only the k largest outputs of a row can be predicted positive; the first of equal ones
+        counts as larger. With top_k a vector is one row.
     class_id : int, optional
-        Only this column counts.
+        Only this column is counted.
 
     Raises
     ------
     ValueError
-        For arguments out of range; when called, for a top_k or class_id that y_pred has no columns for.
+        In an update, if y_pred has too few columns for top_k or class_id.
 
     Examples
     --------
@@ -1024,18 +1036,15 @@ class Precision(_AtThresholds):
     0.666667
     """
 
+    _name = "precision"
     _rises = True
 
-    _name = "precision"
-
-    def __init__(self, thresholds=None, top_k=None, class_id=None, name=None, dtype=None):
+    def __init__(self, thresholds: float | Sequence[float] | None = None, top_k: int | None = None,
+                 class_id: int | None = None, name: str | None = None, dtype: object = None) -> None:
         super().__init__(thresholds, name)
         self.top_k = None if top_k is None else check.size(top_k, "top_k")
         self.class_id = None if class_id is None else check.size(class_id, "class_id", 0)
-
-    @property
-    def _flat(self):
-        return self.top_k is None
+        self._flat = self.top_k is None
 
     def _bounds(self):
         return np.array([-np.inf]) if self.thresholds is None and self.top_k is not None else super()._bounds()
@@ -1053,21 +1062,11 @@ class Precision(_AtThresholds):
 
 
 class Recall(Precision):
-    """tp / (tp + fn): the share of what is predicted positive, y_pred > threshold, among the positives.
+    """tp / (tp + fn): the share of predicted positives, y_pred > threshold, among the positives.
 
     Parameters
     ----------
-    thresholds : float or list of floats in [0, 1], optional
-        0.5 by default, none with top_k; a list gives an array of results.
-    top_k : int, optional
-        Only the k largest outputs of a row can be predicted positive; of equal ones the first.  A vector is one row.
-    class_id : int, optional
-        Only this column counts.
-
-    Raises
-    ------
-    ValueError
-        For arguments out of range; when called, for a top_k or class_id that y_pred has no columns for.
+    thresholds, top_k, class_id : as in `Precision`
 
     Examples
     --------
@@ -1084,7 +1083,11 @@ class Recall(Precision):
 
 
 class _Best(_Confusion):
-    """The best value of one rate over the thresholds 0, ..., 1 at which another is at least as large as demanded."""
+    """The largest value of one rate over the thresholds at which another rate is large enough.
+
+    `_rates(tp, fp, tn, fn)` gives the demanded value of the other rate, this rate, and the one
+    rate.
+    """
 
     _rises = True
     _needs = ("positives", "negatives")
@@ -1106,31 +1109,28 @@ class _Best(_Confusion):
 
 
 class SensitivityAtSpecificity(_Best):
-    """Largest tp / (tp + fn) over thresholds at which tn / (tn + fp) >= specificity, and 0 if there is none.
+    """Largest tp / (tp + fn) over thresholds with tn / (tn + fp) >= specificity; 0 without one.
 
     Parameters
     ----------
     specificity : float in [0, 1]
     num_thresholds : int
-        200 by default, evenly from 0 to 1; a single one is 0.5.
+        Number of thresholds, evenly spaced from 0 to 1; 200 by default. A single one is 0.5.
     class_id : int, optional
-        Only this column counts.
-
-    Raises
-    ------
-    ValueError
-        For arguments out of range.
+        Only this column is counted.
 
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.SensitivityAtSpecificity(0.5)([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8])
+    >>> sensitivity = nnfast.metrics.SensitivityAtSpecificity(0.5)
+    >>> sensitivity([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8])
     0.5
     """
 
     _name = "sensitivity_at_specificity"
 
-    def __init__(self, specificity, num_thresholds=200, class_id=None, name=None, dtype=None):
+    def __init__(self, specificity: float, num_thresholds: int = 200, class_id: int | None = None,
+                 name: str | None = None, dtype: object = None) -> None:
         super().__init__(num_thresholds, class_id, name)
         self.specificity = check.number(specificity, "specificity", 0, 1)
 
@@ -1139,31 +1139,25 @@ class SensitivityAtSpecificity(_Best):
 
 
 class SpecificityAtSensitivity(_Best):
-    """Largest tn / (tn + fp) over thresholds at which tp / (tp + fn) >= sensitivity, and 0 if there is none.
+    """Largest tn / (tn + fp) over thresholds with tp / (tp + fn) >= sensitivity; 0 without one.
 
     Parameters
     ----------
     sensitivity : float in [0, 1]
-    num_thresholds : int
-        200 by default, evenly from 0 to 1; a single one is 0.5.
-    class_id : int, optional
-        Only this column counts.
-
-    Raises
-    ------
-    ValueError
-        For arguments out of range.
+    num_thresholds, class_id : as in `SensitivityAtSpecificity`
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.SpecificityAtSensitivity(0.5)([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8]), 6)
+    >>> specificity = nnfast.metrics.SpecificityAtSensitivity(0.5)
+    >>> round(specificity([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8]), 6)
     0.666667
     """
 
     _name = "specificity_at_sensitivity"
 
-    def __init__(self, sensitivity, num_thresholds=200, class_id=None, name=None, dtype=None):
+    def __init__(self, sensitivity: float, num_thresholds: int = 200, class_id: int | None = None,
+                 name: str | None = None, dtype: object = None) -> None:
         super().__init__(num_thresholds, class_id, name)
         self.sensitivity = check.number(sensitivity, "sensitivity", 0, 1)
 
@@ -1172,31 +1166,25 @@ class SpecificityAtSensitivity(_Best):
 
 
 class PrecisionAtRecall(_Best):
-    """Largest tp / (tp + fp) over thresholds at which tp / (tp + fn) >= recall, and 0 if there is none.
+    """Largest tp / (tp + fp) over thresholds with tp / (tp + fn) >= recall; 0 without one.
 
     Parameters
     ----------
     recall : float in [0, 1]
-    num_thresholds : int
-        200 by default, evenly from 0 to 1; a single one is 0.5.
-    class_id : int, optional
-        Only this column counts.
-
-    Raises
-    ------
-    ValueError
-        For arguments out of range.
+    num_thresholds, class_id : as in `SensitivityAtSpecificity`
 
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.PrecisionAtRecall(0.5)([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8])
+    >>> precision = nnfast.metrics.PrecisionAtRecall(0.5)
+    >>> precision([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8])
     0.5
     """
 
     _name = "precision_at_recall"
 
-    def __init__(self, recall, num_thresholds=200, class_id=None, name=None, dtype=None):
+    def __init__(self, recall: float, num_thresholds: int = 200, class_id: int | None = None,
+                 name: str | None = None, dtype: object = None) -> None:
         super().__init__(num_thresholds, class_id, name)
         self.recall = check.number(recall, "recall", 0, 1)
 
@@ -1205,20 +1193,12 @@ class PrecisionAtRecall(_Best):
 
 
 class RecallAtPrecision(_Best):
-    """Largest tp / (tp + fn) over thresholds at which tp / (tp + fp) >= precision, and 0 if there is none.
+    """Largest tp / (tp + fn) over thresholds with tp / (tp + fp) >= precision; 0 without one.
 
     Parameters
     ----------
     precision : float in [0, 1]
-    num_thresholds : int
-        200 by default, evenly from 0 to 1; a single one is 0.5.
-    class_id : int, optional
-        Only this column counts.
-
-    Raises
-    ------
-    ValueError
-        For arguments out of range.
+    num_thresholds, class_id : as in `SensitivityAtSpecificity`
 
     Examples
     --------
@@ -1229,7 +1209,8 @@ class RecallAtPrecision(_Best):
 
     _name = "recall_at_precision"
 
-    def __init__(self, precision, num_thresholds=200, class_id=None, name=None, dtype=None):
+    def __init__(self, precision: float, num_thresholds: int = 200, class_id: int | None = None,
+                 name: str | None = None, dtype: object = None) -> None:
         super().__init__(num_thresholds, class_id, name)
         self.precision = check.number(precision, "precision", 0, 1)
 
@@ -1238,34 +1219,36 @@ class RecallAtPrecision(_Best):
 
 
 class AUC(_Confusion):
-    """Area under the curve of (fp / (fp + tn), tp / (tp + fn)), ROC, or of (recall, precision), PR, over thresholds.
+    """Area under the ROC or the PR curve.
 
-    The curve has a corner at each threshold; between two of them ROC is a line, and in PR tp and fp are linear, so
-    that precision is (tp_b + s (P - P_b)) / P with P = tp + fp and s = dtp / dP (Davis & Goadrich 2006, section 4).
-    Without a positive, and ROC without a negative, the area is 0; a fit warns of such validation data.
+    ROC is tp / (tp + fn) over fp / (fp + tn); PR is precision over recall. Each threshold gives a
+    point of the curve. Between two points ROC is a line. In PR, tp and fp are linear there, so that
+    precision is (tp_b + s (P - P_b)) / P with P = tp + fp and s = dtp / dP (Davis & Goadrich 2006,
+    section 4). Without a positive, and for ROC without a negative, the area is 0; a fit warns of
+    such validation data.
 
     Parameters
     ----------
     num_thresholds : int
-        200 by default, evenly from 0 to 1, at least 2.
+        Number of thresholds, at least 2, evenly spaced from 0 to 1; 200 by default.
     curve : {"ROC", "PR"}
     summation_method : {"interpolation", "minoring", "majoring"}
-        As above, or the sum of rectangles below, or above.
+        As described above, or the sum of rectangles below the points, or above them.
     thresholds : list of floats in [0, 1], optional
-        Instead of num_thresholds.  -1e-7 and 1 + 1e-7 are added to either.
+        Replaces the inner thresholds. The two ends are always -1e-7 and 1 + 1e-7.
     multi_label : bool
         The mean of the areas of the columns; otherwise all elements make one curve.
     num_labels : int, optional
-        With multi_label, the number of columns, checked.
+        With multi_label, the number of columns, which is checked.
     label_weights : list of floats, optional
-        Weights of columns: of their areas with multi_label, else of their elements.
+        Weights of columns: of their areas with multi_label, otherwise of their elements.
     from_logits : bool
-        y_pred holds z, scores are sigmoid(z); otherwise scores are y_pred clipped to [0, 1].
+        y_pred holds z, and scores are sigmoid(z); otherwise scores are y_pred clipped to [0, 1].
 
     Raises
     ------
     ValueError
-        For arguments out of range; when called, for another number of columns than num_labels or label_weights.
+        In an update, if the number of columns differs from num_labels or label_weights.
 
     Examples
     --------
@@ -1274,20 +1257,21 @@ class AUC(_Confusion):
     0.75
     """
 
+    _name = "auc"
     _rises = True
 
-    _name = "auc"
-
-    def __init__(self, num_thresholds=200, curve="ROC", summation_method="interpolation", name=None, dtype=None,
-                 thresholds=None, multi_label=False, num_labels=None, label_weights=None, from_logits=False):
+    def __init__(self, num_thresholds: int = 200, curve: Literal["ROC", "PR"] = "ROC",
+                 summation_method: Literal["interpolation", "minoring", "majoring"] = "interpolation",
+                 name: str | None = None, dtype: object = None, thresholds: Sequence[float] | None = None,
+                 multi_label: bool = False, num_labels: int | None = None,
+                 label_weights: Sequence[float] | None = None, from_logits: bool = False) -> None:
         super().__init__(name)
         self.num_thresholds = check.size(num_thresholds, "num_thresholds", 2)
-        self.curve = _choice(str(curve).upper(), "curve", ("ROC", "PR"))
-        self.summation_method = _choice(str(summation_method).lower(), "summation_method",
-                                        ("interpolation", "minoring", "majoring"))
+        self.curve = check.one_of(str(curve).upper(), "curve", ("ROC", "PR"))
+        self.summation_method = check.one_of(str(summation_method).lower(), "summation_method",
+                                             ("interpolation", "minoring", "majoring"))
         if thresholds is not None:
-            thresholds = tuple(check.number(value, "each of thresholds", 0, 1) for value in thresholds)
-        self.thresholds = thresholds
+            self.thresholds = tuple(check.number(value, "each of thresholds", 0, 1) for value in thresholds)
         self.multi_label = self._each_label = bool(multi_label)
         self.num_labels = None if num_labels is None else check.size(num_labels, "num_labels")
         if num_labels is not None and not multi_label:
@@ -1296,12 +1280,8 @@ class AUC(_Confusion):
             label_weights = tuple(check.number(value, "each of label_weights", 0) for value in label_weights)
         self.label_weights = label_weights
         self.from_logits = bool(from_logits)
+        self._needs = ("positives", "negatives") if self.curve == "ROC" else ("positives",)
 
-    @property
-    def _needs(self):
-        return ("positives", "negatives") if self.curve == "ROC" else ("positives",)
-
-    @property
     def _shape(self):
         return len(self.label_weights) if self.multi_label and self.label_weights else 1, 2, len(self._bounds()) + 1
 
@@ -1310,7 +1290,8 @@ class AUC(_Confusion):
         return np.array([-1e-7, *inner, 1 + 1e-7])
 
     def _resolve(self, n_outputs, sparse):
-        for name, count in ("num_labels", self.num_labels), ("label_weights", self.label_weights and len(self.label_weights)):
+        counts = {"num_labels": self.num_labels, "label_weights": self.label_weights and len(self.label_weights)}
+        for name, count in counts.items():
             if count not in (None, n_outputs):
                 raise ValueError(f"{name} of metric {self.name!r} must fit the {n_outputs} outputs; it is for {count}.")
         return super()._resolve(n_outputs, sparse)
@@ -1319,11 +1300,7 @@ class AUC(_Confusion):
         return not self.from_logits
 
     def _scores(self, y_pred):
-        if self.from_logits:
-            from nnfast import functional
-
-            return functional.sigmoid(y_pred)
-        return y_pred.clip(0, 1)
+        return functional.sigmoid(y_pred) if self.from_logits else y_pred.clip(0, 1)
 
     def _histogram(self, positive, scores, weights):
         if self.label_weights is not None and not self.multi_label:
@@ -1338,7 +1315,8 @@ class AUC(_Confusion):
             x, y = (recall, _ratio(tp, tp + fp)) if self.curve == "PR" else (_ratio(fp, fp + tn), recall)
             height = {"interpolation": lambda a, b: (a + b) / 2, "minoring": np.minimum, "majoring": np.maximum}
             areas = ((x[:, :-1] - x[:, 1:]) * height[self.summation_method](y[:, :-1], y[:, 1:])).sum(axis=1)
-        weights = np.ones(len(areas)) if self.label_weights is None or not self.multi_label else np.array(self.label_weights)
+        weighted = self.multi_label and self.label_weights is not None
+        weights = np.array(self.label_weights) if weighted else np.ones(len(areas))
         return float(_ratio(areas @ weights, weights.sum()))
 
     @staticmethod
@@ -1347,47 +1325,45 @@ class AUC(_Confusion):
         a, b = predicted[:, :-1], predicted[:, 1:]          # b is at the higher threshold
         gain = tp[:, :-1] - tp[:, 1:]
         slope = _ratio(gain, a - b)
-        # int (tp_b + slope (P - b)) / P dP = gain + (tp_b - slope b) log(a / b), and just gain from b = 0 on
+        # int (tp_b + slope (P - b)) / P dP = gain + (tp_b - slope b) log(a / b), only gain if b = 0
         logarithm = np.log(np.divide(a, b, out=np.ones_like(a), where=b > 0))
         return _ratio(slope * (gain + (tp[:, 1:] - slope * b) * logarithm), tp[:, 1:] + fn[:, 1:]).sum(axis=1)
 
 
-# -- F-score, R2 and intersection over union -------------------------------------------------------------------------
+# -- F-score, R2 and intersection over union -------------------------------------------------------
 
 class FBetaScore(Metric):
-    """(1 + beta^2) tp / (beta^2 actual + predicted), the weighted harmonic mean of precision and recall, by column.
+    """(1 + beta^2) tp / (beta^2 actual + predicted) of each column, from counts of positives.
+
+    It is the weighted harmonic mean of precision and recall.
 
     Parameters
     ----------
     average : {None, "micro", "macro", "weighted"}
-        None gives an array of the scores of columns; "micro" counts all columns as one, "macro" is the mean of the
-        scores, "weighted" their mean weighted by the number of actual positives.
+        None gives an array of the scores of the columns; "micro" counts all columns as one; "macro"
+        is the mean of the scores, "weighted" their mean weighted by the number of actual positives.
     beta : float above 0
         How much more recall counts than precision; 1 by default.
     threshold : float in (0, 1], optional
-        Positive is y_pred > threshold; by default it is the largest output of a row, unless it is 0.
-
-    Raises
-    ------
-    ValueError
-        For arguments out of range.
+        An output is positive if y_pred > threshold. By default the largest output of a row is
+        positive, unless it is 0.
 
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.FBetaScore("micro", beta=2.0, threshold=0.5)([[1, 0], [1, 1]], [[0.9, 0.1], [0.2, 0.8]])
+    >>> score = nnfast.metrics.FBetaScore("micro", beta=2.0, threshold=0.5)
+    >>> score([[1, 0], [1, 1]], [[0.9, 0.1], [0.2, 0.8]])
     0.7142857142857143
     """
 
-    _rises = True
-
     _name = "fbeta_score"
+    _rises = True
     _flat = True
-    _shape = (3, 1)
 
-    def __init__(self, average=None, beta=1.0, threshold=None, name=None, dtype=None):
+    def __init__(self, average: Literal["micro", "macro", "weighted"] | None = None, beta: float = 1.0,
+                 threshold: float | None = None, name: str | None = None, dtype: object = None) -> None:
         super().__init__(name)
-        self.average = _choice(average, "average", (None, "micro", "macro", "weighted"))
+        self.average = check.one_of(average, "average", (None, "micro", "macro", "weighted"))
         self.beta = check.number(beta, "beta", 0)
         self.threshold = None if threshold is None else check.number(threshold, "threshold", 0, 1)
         if self.beta == 0 or self.threshold == 0:
@@ -1399,10 +1375,14 @@ class FBetaScore(Metric):
     def _reads_probabilities(self):
         return self.threshold is not None
 
+    def _shape(self):
+        return 3, 1
+
     def _sums(self, y_true, y_pred, weights):
         actual = _one_hot(y_true, y_pred.shape[1]).astype(np.float64)
         if self.threshold is None:
-            predicted = (y_pred >= y_pred.max(axis=1, keepdims=True)) & (np.abs(y_pred) > 1e-9)     # Keras' idea of not 0
+            largest = y_pred >= y_pred.max(axis=1, keepdims=True)
+            predicted = largest & (np.abs(y_pred) > 1e-9)           # up to 1e-9 Keras takes it as 0
         else:
             predicted = y_pred > self.threshold
         rows = np.ones((len(y_pred), 1)) if weights is None else weights[:, None]
@@ -1417,39 +1397,34 @@ class FBetaScore(Metric):
 
 
 class F1Score(FBetaScore):
-    """2 tp / (actual + predicted), the harmonic mean of precision and recall, by column.
+    """2 tp / (actual + predicted) of each column: the harmonic mean of precision and recall.
 
     Parameters
     ----------
-    average : {None, "micro", "macro", "weighted"}
-        None gives an array of the scores of columns; "micro" counts all columns as one, "macro" is the mean of the
-        scores, "weighted" their mean weighted by the number of actual positives.
-    threshold : float in (0, 1], optional
-        Positive is y_pred > threshold; by default it is the largest output of a row, unless it is 0.
-
-    Raises
-    ------
-    ValueError
-        For arguments out of range.
+    average, threshold : as in `FBetaScore`
 
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.F1Score(threshold=0.5)([[1, 1], [1, 0], [1, 1]], [[0.2, 0.6], [0.2, 0.6], [0.6, 0.8]])
+    >>> y_true, y_pred = [[1, 1], [1, 0], [1, 1]], [[0.2, 0.6], [0.2, 0.6], [0.6, 0.8]]
+    >>> nnfast.metrics.F1Score(threshold=0.5)(y_true, y_pred)
     array([0.5, 0.8])
     """
 
     _name = "f1_score"
 
-    def __init__(self, average=None, threshold=None, name=None, dtype=None):
+    def __init__(self, average: Literal["micro", "macro", "weighted"] | None = None, threshold: float | None = None,
+                 name: str | None = None, dtype: object = None) -> None:
         super().__init__(average, threshold=threshold, name=name)
 
 
 class _Moments(np.ndarray):
-    """Sums of R2Score, a row each: elements, weights, a shift, mean of y_true less the shift, squared deviations, squared residuals.
+    """Sums of R2Score, one row each, a column for each output.
 
-    They are added as moments are, see Chan, Golub and LeVeque 1979: the squared deviations of two sets of rows are those of
-    both plus (distance of the means)^2 a b / (a + b), a and b their weights.
+    The rows: number of elements, weights, a shift, mean of y_true minus the shift, squared
+    deviations, squared residuals. They are added as moments (Chan, Golub and LeVeque 1979): the
+    squared deviations of two sets of rows are the sum of both plus (distance of the means)^2 a b /
+    (a + b), where a and b are the weights of the sets.
     """
 
     def __add__(self, other):
@@ -1464,23 +1439,20 @@ class _Moments(np.ndarray):
 
 
 class R2Score(Metric):
-    """1 - sum (y_true - y_pred)^2 / sum (y_true - mean y_true)^2, the coefficient of determination, by column.
+    """Coefficient of determination: 1 - sum (y_true - y_pred)^2 / sum (y_true - mean y_true)^2.
 
-    A column that is constant in y_true scores 1 if it is met and 0 if not; one row alone scores NaN: as in scikit-learn.
-    A fit warns of such validation data.
+    It is computed for each column. A column that is constant in y_true scores 1 if all its
+    predictions are exact, otherwise 0; a single row scores NaN. Both are as in scikit-learn. A fit
+    warns of such validation data.
 
     Parameters
     ----------
     class_aggregation : {"uniform_average", "variance_weighted_average", None}
-        The mean of the scores of columns, weighted by their variance or not; None gives an array of them.
+        The mean of the scores of the columns, weighted by their variance or not; None gives an
+        array.
     num_regressors : int
-        p of the adjusted score 1 - (1 - R2) (n - 1) / (n - p - 1), n the number of elements of y_true, as in Keras; 0, the
-        default, is the plain score.
-
-    Raises
-    ------
-    ValueError
-        For arguments out of range.
+        p of the adjusted score 1 - (1 - R2) (n - 1) / (n - p - 1), where n is the number of
+        elements of y_true, as in Keras. 0, the default, gives the plain score.
 
     Examples
     --------
@@ -1489,25 +1461,29 @@ class R2Score(Metric):
     0.571429
     """
 
-    _rises = True
-
     _name = "r2_score"
+    _rises = True
     _labels = False
     _flat = True
-    _shape = (6, 1)
 
-    def __init__(self, class_aggregation="uniform_average", num_regressors=0, name=None, dtype=None):
+    def __init__(self, class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None =
+                 "uniform_average", num_regressors: int = 0, name: str | None = None, dtype: object = None) -> None:
         super().__init__(name)
-        self.class_aggregation = _choice(class_aggregation, "class_aggregation",
-                                         ("uniform_average", "variance_weighted_average", None))
+        self.class_aggregation = check.one_of(class_aggregation, "class_aggregation",
+                                              ("uniform_average", "variance_weighted_average", None))
         self.num_regressors = check.size(num_regressors, "num_regressors", 0)
 
     def _lack(self, y_true, n_outputs):
-        return "two rows" if len(y_true) < 2 else "targets that differ" if (y_true == y_true[:1]).all(axis=0).any() else None
+        if len(y_true) < 2:
+            return "two rows"
+        return "targets that differ" if (y_true == y_true[:1]).all(axis=0).any() else None
+
+    def _shape(self):
+        return 6, 1
 
     def _sums(self, y_true, y_pred, weights):
         y_true, rows = y_true.astype(np.float64), np.ones((len(y_pred), 1)) if weights is None else weights[:, None]
-        shift = y_true[:1].sum(axis=0)              # the first row, or 0: sums of large values would lose their deviations
+        shift = y_true[:1].sum(axis=0)      # the first row, or 0: sums of large values would lose their deviations
         count, shifted = np.full(len(shift), rows.sum()), y_true - shift
         mean = _ratio((rows * shifted).sum(axis=0), count)
         squares, residual = ((rows * part**2).sum(axis=0) for part in (shifted - mean, y_true - y_pred))
@@ -1529,50 +1505,51 @@ class R2Score(Metric):
         if p == 0 or n == 0:
             return scores
         if p >= n - 1:
-            import warnings
-
-            warnings.warn(f"the adjusted R2 score needs more than num_regressors + 1 = {p + 1} numbers, got {n:.0f}: "
+            warnings.warn(f"the adjusted R2 score needs more than num_regressors + 1 = {p + 1} elements, got {n:.0f}: "
                           f"the plain score is given.", stacklevel=4)
             return scores
         return 1 - (1 - scores) * (n - 1) / (n - p - 1)
 
 
 class IoU(Metric):
-    """tp / (tp + fp + fn) of each class from their confusion matrix: the mean of those asked for that appear at all.
+    """Intersection over union, tp / (tp + fp + fn), of chosen classes from their confusion matrix.
 
-    In a model, and wherever there are columns, the class is the place of the largest.
+    It is the mean over those of the chosen classes that occur. In a model, and wherever there are
+    columns, the class is the column of the largest value.
 
     Parameters
     ----------
     num_classes : int
-        Rows with a class out of [0, num_classes), true or predicted, count nothing.
-    target_class_ids : list of ints
+        Rows whose true or predicted class is outside [0, num_classes) are not counted.
+    target_class_ids : list of ints in [0, num_classes)
+        The chosen classes.
     ignore_class : int, optional
-        Rows of this true class count nothing.
+        Rows of this true class are not counted.
     sparse_y_true, sparse_y_pred : bool
-        In `update_state`, True for integers of any shape, False for columns.
+        In an update, True for integers of any shape, False for columns.
     axis : int
-        The last axis, as -1 or as its number.
+        See `Metric`.
 
     Raises
     ------
     ValueError
-        For a class to be asked for that is out of range; when called, for another number of outputs than num_classes.
+        In a model whose number of outputs is neither 1 nor num_classes.
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.IoU(num_classes=2, target_class_ids=[0])([0, 0, 1, 1], [0, 1, 0, 1]), 6)
+    >>> overlap = nnfast.metrics.IoU(num_classes=2, target_class_ids=[0])
+    >>> round(overlap([0, 0, 1, 1], [0, 1, 0, 1]), 6)
     0.333333
     """
 
-    _rises = True
-
     _name = "io_u"
+    _rises = True
     _flat = True
 
-    def __init__(self, num_classes, target_class_ids, name=None, dtype=None, ignore_class=None, sparse_y_true=True,
-                 sparse_y_pred=True, axis=-1):
+    def __init__(self, num_classes: int, target_class_ids: Sequence[int], name: str | None = None,
+                 dtype: object = None, ignore_class: int | None = None, sparse_y_true: bool = True,
+                 sparse_y_pred: bool = True, axis: int = -1) -> None:
         super().__init__(name)
         self.num_classes = check.size(num_classes, "num_classes")
         self.target_class_ids = tuple(check.size(place, "each of target_class_ids", 0) for place in target_class_ids)
@@ -1582,7 +1559,6 @@ class IoU(Metric):
         self.sparse_y_true, self.sparse_y_pred = bool(sparse_y_true), bool(sparse_y_pred)
         self.axis = _last_axis(axis)
 
-    @property
     def _shape(self):
         return self.num_classes, self.num_classes
 
@@ -1608,7 +1584,8 @@ class IoU(Metric):
         return y_true.reshape(-1, 1), y_pred.reshape(-1, 1), self._row_weights(sample_weight, samples)
 
     def _sums(self, y_true, y_pred, weights):
-        true, predicted = (y if y.ndim == 1 else y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1) for y in (y_true, y_pred))
+        true, predicted = (y if y.ndim == 1 else y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
+                           for y in (y_true, y_pred))
         n = self.num_classes
         counted = (true >= 0) & (true < n) & (predicted >= 0) & (predicted < n)
         if self.ignore_class is not None:
@@ -1625,30 +1602,27 @@ class IoU(Metric):
 
 
 class BinaryIoU(IoU):
-    """tp / (tp + fp + fn) of the classes 0 and 1, predicted by y_pred >= threshold, element by element: their mean.
+    """`IoU` of the classes 0 and 1 of each element; y_pred >= threshold predicts class 1.
 
     Parameters
     ----------
     target_class_ids : list of ints
-        (0, 1) by default: the mean of both; (0,) or (1,) is one of them.
+        (0, 1) by default: the mean of both classes. (0,) or (1,) is one of them.
     threshold : float
         0.5 by default.
-
-    Raises
-    ------
-    ValueError
-        For a class other than 0 and 1.
 
     Examples
     --------
     >>> import nnfast
-    >>> round(nnfast.metrics.BinaryIoU(threshold=0.3)([0, 1, 0, 1], [0.1, 0.2, 0.4, 0.7]), 6)
+    >>> overlap = nnfast.metrics.BinaryIoU(threshold=0.3)
+    >>> round(overlap([0, 1, 0, 1], [0.1, 0.2, 0.4, 0.7]), 6)
     0.333333
     """
 
     _name = "binary_io_u"
 
-    def __init__(self, target_class_ids=(0, 1), threshold=0.5, name=None, dtype=None):
+    def __init__(self, target_class_ids: Sequence[int] = (0, 1), threshold: float = 0.5, name: str | None = None,
+                 dtype: object = None) -> None:
         super().__init__(2, target_class_ids, name)
         self.threshold = check.number(threshold, "threshold")
 
@@ -1665,16 +1639,11 @@ class BinaryIoU(IoU):
 
 
 class MeanIoU(IoU):
-    """`IoU` of all classes: the mean of tp / (tp + fp + fn) of those that appear at all.
+    """`IoU` of all classes.
 
     Parameters
     ----------
     num_classes, ignore_class, sparse_y_true, sparse_y_pred, axis : as in `IoU`
-
-    Raises
-    ------
-    ValueError
-        In use, for another number of outputs than num_classes.
 
     Examples
     --------
@@ -1685,64 +1654,62 @@ class MeanIoU(IoU):
 
     _name = "mean_io_u"
 
-    def __init__(self, num_classes, name=None, dtype=None, ignore_class=None, sparse_y_true=True, sparse_y_pred=True, axis=-1):
-        super().__init__(num_classes, range(check.size(num_classes, "num_classes")), name, None, ignore_class, sparse_y_true,
-                         sparse_y_pred, axis)
+    def __init__(self, num_classes: int, name: str | None = None, dtype: object = None,
+                 ignore_class: int | None = None, sparse_y_true: bool = True, sparse_y_pred: bool = True,
+                 axis: int = -1) -> None:
+        every = range(check.size(num_classes, "num_classes"))
+        super().__init__(num_classes, every, name, None, ignore_class, sparse_y_true, sparse_y_pred, axis)
 
 
 class OneHotIoU(IoU):
-    """`IoU` of one-hot y_true, and by default columns of y_pred: tp / (tp + fp + fn), the mean over the classes asked for.
+    """`IoU` of one-hot y_true and, by default, columns of y_pred.
 
     Parameters
     ----------
     num_classes, target_class_ids, ignore_class, sparse_y_pred, axis : as in `IoU`
 
-    Raises
-    ------
-    ValueError
-        As in `IoU`.
-
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.OneHotIoU(num_classes=3, target_class_ids=[0, 2])([[0, 0, 1], [1, 0, 0]], [[.2, .3, .5], [.1, .2, .7]])
+    >>> overlap = nnfast.metrics.OneHotIoU(num_classes=3, target_class_ids=[0, 2])
+    >>> overlap([[0, 0, 1], [1, 0, 0]], [[.2, .3, .5], [.1, .2, .7]])
     0.25
     """
 
     _name = "one_hot_io_u"
 
-    def __init__(self, num_classes, target_class_ids, name=None, dtype=None, ignore_class=None, sparse_y_pred=False, axis=-1):
+    def __init__(self, num_classes: int, target_class_ids: Sequence[int], name: str | None = None,
+                 dtype: object = None, ignore_class: int | None = None, sparse_y_pred: bool = False,
+                 axis: int = -1) -> None:
         super().__init__(num_classes, target_class_ids, name, None, ignore_class, False, sparse_y_pred, axis)
 
 
 class OneHotMeanIoU(MeanIoU):
-    """`MeanIoU` of one-hot y_true, and by default columns of y_pred: the mean of tp / (tp + fp + fn) over all classes.
+    """`MeanIoU` of one-hot y_true and, by default, columns of y_pred.
 
     Parameters
     ----------
     num_classes, ignore_class, sparse_y_pred, axis : as in `IoU`
 
-    Raises
-    ------
-    ValueError
-        As in `IoU`.
-
     Examples
     --------
     >>> import nnfast
-    >>> nnfast.metrics.OneHotMeanIoU(num_classes=3)([[0, 0, 1], [1, 0, 0]], [[.2, .3, .5], [.1, .2, .7]])
+    >>> overlap = nnfast.metrics.OneHotMeanIoU(num_classes=3)
+    >>> overlap([[0, 0, 1], [1, 0, 0]], [[.2, .3, .5], [.1, .2, .7]])
     0.25
     """
 
     _name = "one_hot_mean_io_u"
 
-    def __init__(self, num_classes, name=None, dtype=None, ignore_class=None, sparse_y_pred=False, axis=-1):
+    def __init__(self, num_classes: int, name: str | None = None, dtype: object = None,
+                 ignore_class: int | None = None, sparse_y_pred: bool = False, axis: int = -1) -> None:
         super().__init__(num_classes, name, None, ignore_class, False, sparse_y_pred, axis)
 
 
-# -- names -----------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
-_CLASSES = {name: globals()[name] for name in __all__ if name not in ("Metric", "MeanMetricWrapper", "get")}
+_CLASSES: dict[str, type[Metric]] = {
+    name: globals()[name] for name in __all__ if name not in ("Metric", "MeanMetricWrapper", "get")}
 _NAMES = {cls._name: cls for cls in _CLASSES.values()} | {
     "acc": Accuracy, "mse": MeanSquaredError, "mae": MeanAbsoluteError, "mape": MeanAbsolutePercentageError,
     "msle": MeanSquaredLogarithmicError, "rmse": RootMeanSquaredError, "bce": BinaryCrossentropy, "kld": KLDivergence,
@@ -1750,9 +1717,10 @@ _NAMES = {cls._name: cls for cls in _CLASSES.values()} | {
 }
 
 
-def get(identifier):
-    """A metric from its name, under which the history then lists it, class, or function of y_true and y_pred; or the
-    metric itself.
+def get(identifier: _MetricLike) -> Metric:
+    """Returns a metric from its name, its class, or a function of y_true and y_pred.
+
+    The name given becomes the name of the metric in the history. A metric is returned unchanged.
 
     Examples
     --------

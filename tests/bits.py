@@ -1,6 +1,6 @@
-"""python bits.py: a hash of what each kernel and each net gives at the CPU level in use, as JSON.
+"""`python bits.py` prints, as JSON, a hash of the results of each kernel and of each trained net.
 
-NNFAST_CPU sets the level.  Two levels, and two builds by different compilers, must print the same.
+NNFAST_CPU sets the CPU level. Two levels, and builds by two compilers, must print the same.
 """
 import copy
 import hashlib
@@ -13,7 +13,7 @@ from optimizer_cases import make
 from nnfast import Activation, Dense, Input, Sequential, constraints, functional as F, layers, optimizers, regularizers
 from nnfast._core import network as core
 
-WIDTHS = range(1, 25)           # every rest of the lanes of a register, above and below a register
+WIDTHS = range(1, 25)           # below and above the lanes of a register, with every remainder
 SIDES = [*range(1, 10), 16, 17, 20, 33, 40, 84]
 
 
@@ -42,7 +42,8 @@ def of_products(dtype, rng):
     for rows in (1, 7, 37):
         for n_in in SIDES:
             for n_out in SIDES:
-                x, kernel, delta = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, n_in), (n_in, n_out), (rows, n_out)))
+                shapes = (rows, n_in), (n_in, n_out), (rows, n_out)
+                x, kernel, delta = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
                 yield f"{rows} {n_in} {n_out}", digest(F.dense_forward(x, kernel), *F.dense_backward(x, kernel, delta))
     x, kernel = rng.standard_normal((300, 2500)).astype(dtype), rng.standard_normal((2500, 130)).astype(dtype)
     yield "blocks", digest(F.dense_forward(x, kernel), *F.dense_backward(x, kernel, x[:, :130]))
@@ -65,21 +66,26 @@ def of_optimizers(dtype, rng):
 
 
 def nets(n):
-    """Layers, loss, metrics, optimizer: every layer and every option that has arithmetic of its own."""
+    """(name, layers, loss, metrics, optimizer) for all layers and options that do arithmetic."""
     plain = [Dense(n, "tanh"), Dense(n)]
     yield "small", [Dense(40, "relu"), Dense(n)], "mse", ["mse", "mae"], "adam"
     yield "classes", [Dense(n, "silu"), Dense(n, "softmax")], "categorical_crossentropy", ["accuracy"], "adam"
-    yield "probabilities", [Dense(n, "mish"), Dense(n, "softmax"), Activation("linear")], "categorical_crossentropy", [], "rmsprop"
+    stack = [Dense(n, "mish"), Dense(n, "softmax"), Activation("linear")]
+    yield "probabilities", stack, "categorical_crossentropy", [], "rmsprop"
     yield "layer norm", [Dense(n), layers.LayerNormalization(), Dense(n)], "mse", [], "adam"
-    yield "batch norm", [layers.BatchNormalization(), Dense(n, "gelu"), layers.BatchNormalization(center=False), Dense(n)], "mse", [], "adam"
-    yield "by numbers", [layers.Rescaling(0.3, 0.1), Dense(n), layers.PReLU("random_uniform"), Dense(n)], "huber", [], "sgd"
+    stack = [layers.BatchNormalization(), Dense(n, "gelu"), layers.BatchNormalization(center=False), Dense(n)]
+    yield "batch norm", stack, "mse", [], "adam"
+    stack = [layers.Rescaling(0.3, 0.1), Dense(n), layers.PReLU("random_uniform"), Dense(n)]
+    yield "by numbers", stack, "huber", [], "sgd"
     yield "random", [layers.GaussianNoise(0.3), Dense(33), layers.Dropout(0.3), Dense(n)], "log_cosh", [], "adam"
     penalized = Dense(n, "tanh", kernel_regularizer=regularizers.L1L2(0.01, 0.02), bias_regularizer="l2",
                       activity_regularizer=regularizers.L1L2(0.01, 0.02))
     yield "penalties", [penalized, Dense(n)], "mse", [], "adam"
-    yield "constraints", [Dense(n, kernel_constraint=constraints.MaxNorm(0.5), bias_constraint="non_neg"), Dense(n)], "mse", [], "adam"
-    for options in ({"clipnorm": 0.1}, {"clipvalue": 0.01}, {"global_clipnorm": 0.1}, {"use_ema": True, "ema_momentum": 0.9},
-                    {"gradient_accumulation_steps": 3}, {"weight_decay": 0.1, "epsilon_form": "pytorch"}):
+    constrained = Dense(n, kernel_constraint=constraints.MaxNorm(0.5), bias_constraint="non_neg")
+    yield "constraints", [constrained, Dense(n)], "mse", [], "adam"
+    for options in ({"clipnorm": 0.1}, {"clipvalue": 0.01}, {"global_clipnorm": 0.1},
+                    {"use_ema": True, "ema_momentum": 0.9}, {"gradient_accumulation_steps": 3},
+                    {"weight_decay": 0.1, "epsilon_form": "pytorch"}):
         yield f"{options}", plain, "mse", [], optimizers.Adam(**options)
 
 
@@ -92,7 +98,8 @@ def of_nets(dtype, rng):
             model.compile(optimizer, loss, metrics=metrics, weighted_metrics=["mse"])
             history = model.fit(x, y[:, :n], sample_weight=weights, batch_size=50, epochs=3, verbose=0)
             values = np.array([history.history[key] for key in sorted(history.history)])
-            yield f"{name} {n}", digest(model.params, values, model.predict(x, verbose=0), model.evaluate(x, y[:, :n], verbose=0))
+            outputs, scores = model.predict(x, verbose=0), model.evaluate(x, y[:, :n], verbose=0)
+            yield f"{name} {n}", digest(model.params, values, outputs, scores)
 
 
 def main():

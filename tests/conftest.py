@@ -1,4 +1,4 @@
-"""What several files of tests need and what takes long to make."""
+"""Fixtures of several test files, and markers."""
 import ctypes
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ double wrong_gradient(const double *y, const double *p, double *gradient, ptrdif
 
 
 def pytest_collection_modifyitems(items):
-    """`pytest -m peers` runs what compares with PyTorch or Keras."""
+    """Marks tests that compare with PyTorch or Keras, which `pytest -m peers` runs."""
     for item in items:
         if {"torch", "keras"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("peers")
@@ -49,7 +49,7 @@ def keras():
 
 @pytest.fixture(scope="session")
 def c_loss(tmp_path_factory):
-    """A function from a name of SOURCE and a dtype to the compiled loss as scipy.LowLevelCallable."""
+    """A function (name in SOURCE, dtype) -> the compiled loss as scipy.LowLevelCallable."""
     scipy = needs("scipy")
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
@@ -73,7 +73,10 @@ def c_loss(tmp_path_factory):
 
 @pytest.fixture(params=["function", "subclass", "C"])
 def own(request):
-    """A squared error of each kind, made from a dtype (of the C function) and options."""
+    """The squared error as a loss of each kind: a function of options and of the dtype of C."""
+    def in_c(dtype="float64", **options):
+        return losses.Custom(request.getfixturevalue("c_loss")(dtype=dtype), **options)
+
     return {"function": lambda dtype="float64", **options: losses.Custom(squared_error, **options),
             "subclass": lambda dtype="float64", **options: SquaredError(**options),
-            "C": lambda dtype="float64", **options: losses.Custom(request.getfixturevalue("c_loss")(dtype=dtype), **options)}[request.param]
+            "C": in_c}[request.param]

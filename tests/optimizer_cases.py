@@ -1,4 +1,4 @@
-"""An optimizer for each kernel, with options that are none of the defaults."""
+"""An optimizer for each kernel, with options that differ from the defaults."""
 from nnfast import optimizers
 
 CASES = {       # kernel: class, options

@@ -1,6 +1,7 @@
-"""Packages that tests use and nnfast does without.
+"""Packages that tests use and nnfast does not need.
 
-A test that lacks one is skipped.  Where NNFAST_REQUIRE_ALL is 1, as in .ci/run after everything was installed, it fails.
+A test whose package is missing is skipped. If NNFAST_REQUIRE_ALL is 1, as in .ci/run after all
+packages are installed, it fails.
 """
 import os
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ import pytest
 
 
 def needs(module, minversion=None):
-    """The module of an optional package; without it the test ends here."""
+    """The module of an optional package; the test is skipped if it is missing."""
     try:
         return pytest.importorskip(module, minversion=minversion)
     except pytest.skip.Exception as skipped:
@@ -18,7 +19,7 @@ def needs(module, minversion=None):
 
 
 def has(module):
-    """Whether an optional package is there."""
+    """Whether an optional package is installed."""
     there = find_spec(module) is not None
     if not there:
         _refuse(f"no module named {module!r}")

@@ -1,8 +1,8 @@
 """A dense network in plain NumPy and float64, written to be obviously right.
 
-An activation is (f(z), gradient(z, delta)); a loss is a function (y, p, options) -> (value of each row, gradient of each
-row's value); an optimizer changes w and its slots in place.  All are found under their names in `nnfast._core.network`,
-losses under those of `nnfast.losses`, too.
+An activation is (f(z), gradient(z, delta)). A loss is a function (y, p, options) -> (value of each
+row, gradient of each row's value). An optimizer changes w and its slots in place. All have their
+names in `nnfast._core.network`; losses also have those in `nnfast.losses`.
 """
 import functools
 import inspect
@@ -14,7 +14,7 @@ EPSILON = 1e-7                  # Keras clips probabilities to [EPSILON, 1 - EPS
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 
-# -- activations -----------------------------------------------------------------------------------------------------
+# -- activations -----------------------------------------------------------------------------------
 
 def logistic(z):
     e = np.exp(-np.abs(z))
@@ -90,14 +90,17 @@ ACTIVATIONS = {
 }
 
 
-# -- losses ----------------------------------------------------------------------------------------------------------
+# -- losses ----------------------------------------------------------------------------------------
 # (y, p, options of the class) -> (value of each row, gradient of each row's value).
 
 LOSSES = {}
 
 
 def loss_of_rows(function):
-    """Enters a loss that gets float64 and, if it clips, `low` and `high`: EPSILON and 1 - EPSILON in the dtype of p."""
+    """Adds a loss to LOSSES, which calls it with float64 arrays.
+
+    A loss that clips also gets `low` and `high`: EPSILON and 1 - EPSILON in the dtype of p.
+    """
     clips = "low" in inspect.signature(function).parameters
 
     def loss(y, p, **options):
@@ -111,7 +114,7 @@ def loss_of_rows(function):
 
 
 def mean_of_numbers(function):
-    """The same of a function that returns the term and the slope of each number, of which a row is the mean."""
+    """The same for a function that returns the term and the slope of each element of a row."""
     @functools.wraps(function)
     def mean(y, p, **options):
         terms, slopes = function(y, p, **options)
@@ -125,7 +128,7 @@ def total(array):
 
 
 def inside(p, low, high):
-    """1 where a clip lets the gradient through."""
+    """True where a clip passes the gradient on."""
     return (p >= low) & (p <= high)
 
 
@@ -167,7 +170,8 @@ def smooth_l1(y, p, beta=1.0):
 @mean_of_numbers
 def log_cosh(y, p):
     e = np.abs(p - y)
-    return np.where(e < 1, np.log1p(2 * np.sinh(np.minimum(e, 1) / 2) ** 2), e + np.log1p(np.exp(-2 * e)) - np.log(2)), np.tanh(p - y)
+    near, far = np.log1p(2 * np.sinh(np.minimum(e, 1) / 2) ** 2), e + np.log1p(np.exp(-2 * e)) - np.log(2)
+    return np.where(e < 1, near, far), np.tanh(p - y)
 
 
 @mean_of_numbers
@@ -193,7 +197,7 @@ def cosine_similarity(y, p):
 
 @loss_of_rows
 def kl_divergence(y, p, low, high):
-    """At the ends of the clip the mean of the slopes of both sides."""
+    """At the two ends of the clip the slope is the mean of the slopes on both sides."""
     t, q = np.clip(y, low, 1), np.clip(p, low, 1)
     through = np.where((p > low) & (p < 1), 1, np.where((p == low) | (p == 1), 0.5, 0))
     return (t * np.log(t / q)).sum(axis=-1), -t / q * through
@@ -264,7 +268,7 @@ def binary_crossentropy(y, p, low, high, from_logits=False, label_smoothing=0.0,
 
 
 def power_and_slope(base, exponent):
-    """base^exponent and its derivative, 0 where that is infinite."""
+    """base^exponent and its derivative, with 0 where the derivative is infinite."""
     finite = (base > 0) | (exponent >= 1)
     return base**exponent, exponent * np.where(finite, base, 1) ** (exponent - 1) * finite
 
@@ -289,7 +293,7 @@ def log_softmax(z):
 
 
 def normalised(p):
-    """p / sum p, 0 where that is 0 / 0; and how a gradient with respect to it goes on to p."""
+    """p / sum p, 0 where sum p is 0, and a function that carries a gradient back to p."""
     mass = total(p)
     per = np.divide(1, mass, out=np.zeros_like(mass), where=mass != 0)
     return p * per, lambda g: (g - total(g * p * per)) * per
@@ -316,7 +320,7 @@ def categorical_focal_crossentropy(y, p, low, high, alpha=0.25, gamma=2.0, from_
 
 
 def sparse_categorical_crossentropy(y, p, from_logits=False, ignore_class=None):
-    """That of one-hot rows; value and gradient 0 for the class that is ignored."""
+    """categorical_crossentropy of one-hot rows; value and gradient are 0 for the ignored class."""
     kept = np.not_equal(y, ignore_class)
     values, gradient = categorical_crossentropy(np.eye(p.shape[-1])[np.where(kept, y, 0)], p, from_logits=from_logits)
     return values * kept, gradient * kept[..., None]
@@ -339,16 +343,16 @@ def tversky(y, p, alpha=0.5, beta=0.5):
     return (1 - both / whole)[..., 0], -(y / whole - both * slope / whole**2)
 
 
-for _name in ["binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
-              "sparse_categorical_crossentropy"]:
+for _name in ["binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy",
+              "categorical_focal_crossentropy", "sparse_categorical_crossentropy"]:
     LOSSES[f"{_name}_logits"] = functools.partial(LOSSES[_name], from_logits=True)
 LOSSES["poisson_log"] = functools.partial(LOSSES["poisson"], log_input=True)
 MATCHING = {"binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax",
-            "sparse_categorical_crossentropy": "softmax"}      # behind these a loss works on the logits
+            "sparse_categorical_crossentropy": "softmax"}      # after these activations a loss reads the logits
 
 
 def reduced(values, gradients, reduction="sum_over_batch_size", weights=None, counted=None):
-    """A loss and its gradient from those of samples; `counted` is False for samples that are ignored."""
+    """A loss and its gradient from values of samples; `counted` is False for ignored samples."""
     weights = np.ones(values.shape) if weights is None else np.broadcast_to(weights, values.shape).astype(np.float64)
     counted = np.ones(values.shape, bool) if counted is None else counted
     if reduction in (None, "none"):
@@ -359,7 +363,8 @@ def reduced(values, gradients, reduction="sum_over_batch_size", weights=None, co
     return (values * weights).sum() / divisor, gradients * weights[..., None] / divisor
 
 
-# -- optimizers (the papers' formulas, with Keras' choices where they differ; options by Keras' names) -----------------
+# -- optimizers ------------------------------------------------------------------------------------
+# The papers' formulas, with Keras' choices where they differ; options have Keras' names.
 
 def sgd(w, g, slots, learning_rate, step, momentum=0, nesterov=False):
     if not slots:
@@ -444,14 +449,16 @@ def lion(w, g, slots, learning_rate, step, beta_1=0.9, beta_2=0.99):
 
 
 OPTIMIZERS = {
-    "sgd": (sgd, 0), "momentum": (sgd, 1), "nesterov": (sgd, 1), "rmsprop": (rmsprop, 1), "rmsprop_momentum": (rmsprop, 2),
-    "rmsprop_centered": (rmsprop, 2), "rmsprop_centered_momentum": (rmsprop, 3), "adam": (adam, 2), "amsgrad": (adam, 3),
-    "radam": (radam, 2), "adagrad": (adagrad, 1), "adadelta": (adadelta, 2), "adamax": (adamax, 2), "nadam": (nadam, 2), "lion": (lion, 1),
+    # kernel: function, number of slots
+    "sgd": (sgd, 0), "momentum": (sgd, 1), "nesterov": (sgd, 1), "rmsprop": (rmsprop, 1),
+    "rmsprop_momentum": (rmsprop, 2), "rmsprop_centered": (rmsprop, 2), "rmsprop_centered_momentum": (rmsprop, 3),
+    "adam": (adam, 2), "amsgrad": (adam, 3), "radam": (radam, 2), "adagrad": (adagrad, 1), "adadelta": (adadelta, 2),
+    "adamax": (adamax, 2), "nadam": (nadam, 2), "lion": (lion, 1),
 }
 
 
 class Optimizer:
-    """Steps on one array of weights, in place."""
+    """An optimizer of one array of weights, which it changes in place."""
 
     def __init__(self, name, w, options):
         self.options = dict(options)
@@ -466,7 +473,7 @@ class Optimizer:
         self.formula(self.w, g, self.slots, learning_rate, self.steps, **self.options)
 
 
-# -- metrics of each row ---------------------------------------------------------------------------------------------
+# -- metrics of each row ---------------------------------------------------------------------------
 
 METRICS = {
     "binary_accuracy": lambda y, p: (y == (p > 0.5)).mean(axis=-1),
@@ -477,20 +484,20 @@ METRICS = {
 }
 
 
-# -- the network -----------------------------------------------------------------------------------------------------
+# -- the network -----------------------------------------------------------------------------------
 
 class Network:
-    """Layers as [kernel, bias, activation]; kernel and bias are None where a layer has none."""
+    """Layers [kernel, bias, activation]; kernel and bias may be None."""
 
     def __init__(self, layers, dtype=np.float64):
         self.layers = layers
-        self.dtype = dtype          # of the model, in which a loss clips
+        self.dtype = dtype          # of the model; a loss clips in it
         self.optimizers = None
         self.steps = 0
 
     @classmethod
     def of(cls, model):
-        """The layers and the present weights of an nnfast model."""
+        """The layers and the current weights of an nnfast model."""
         weights = iter(model.get_weights())
         layers = []
         for layer in model.layers:
@@ -505,7 +512,7 @@ class Network:
         return [array for kernel, bias, _ in self.layers for array in (kernel, bias) if array is not None]
 
     def forward(self, x):
-        """Inputs of each layer, its z, and the output."""
+        """The inputs of all layers, their z, and the output of the network."""
         a, inputs, sums = np.asarray(x, np.float64), [], []
         for kernel, bias, activation in self.layers:
             z = a if kernel is None else a @ kernel
@@ -519,7 +526,7 @@ class Network:
         return self.forward(x)[2]
 
     def _on_logits(self, loss):
-        """The name of the loss in training, and whether it takes z of the last layer."""
+        """The name of the loss in training, and whether it reads z of the last layer."""
         matches = MATCHING.get(loss.removesuffix("_logits")) == self.layers[-1][2]
         return loss.removesuffix("_logits") + "_logits" if matches else loss, matches
 
@@ -556,10 +563,15 @@ class Network:
         return self.loss(x, y, loss, weights), gradients[::-1]
 
     def step(self, gradients, optimizer, learning_rate, options):
-        """Keras' order: mean over accumulated batches, clipping, decay, the optimizer, the running mean."""
+        """One step, in Keras' order.
+
+        The order: mean over accumulated batches, clipping, weight decay, optimizer, moving average
+        of the weights.
+        """
         options = dict(options)
-        common = {name: options.pop(name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum",
-                                                             "ema_overwrite_frequency", "gradient_accumulation_steps")}
+        common = {name: options.pop(name, None) for name in (
+            "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency",
+            "gradient_accumulation_steps")}
         if self.optimizers is None:
             self.optimizers = [Optimizer(optimizer, w, options) for w in self.weights()]
             self.sums = [np.zeros_like(w) for w in self.weights()]
@@ -589,7 +601,7 @@ class Network:
                     w[...] = mean
 
     def train(self, x, y, loss, optimizer, learning_rate, options=(), batch_size=32, epochs=1, weights=None):
-        """Batches in the order of the rows; returns the row-weighted mean loss of each epoch."""
+        """Trains on batches in the order of rows; returns the mean loss over rows of each epoch."""
         losses = []
         for _ in range(epochs):
             total = 0
@@ -597,14 +609,15 @@ class Network:
                 rows = slice(first, first + batch_size)
                 part = None if weights is None else weights[rows]
                 value, gradients = self.loss_and_gradients(x[rows], y[rows], loss, part)
-                self.step(gradients, optimizer, learning_rate(self.steps) if callable(learning_rate) else learning_rate, options)
+                rate = learning_rate(self.steps) if callable(learning_rate) else learning_rate
+                self.step(gradients, optimizer, rate, options)
                 total += value * len(x[rows])
             losses.append(total / len(x))
         return losses
 
 
 def central_differences(function, array, step):
-    """d function() / d array, by moving each number of the array in place."""
+    """d function() / d array: changes each element of the array in place and puts it back."""
     result = np.empty(array.shape)
     for place in np.ndindex(array.shape):
         kept = array[place]

@@ -718,7 +718,7 @@ KERNELS = {BinaryAccuracy: "binary_accuracy", CategoricalAccuracy: "categorical_
 @every_case
 def test_native_kernels_are_named_where_they_give_the_same(metric, data, formula):
     name = KERNELS.get(type(metric)) if repr(metric) == f"{type(metric).__name__}()" else None
-    assert metric._native() == (core.METRICS[name] if name else None)
+    assert metric._code() == (core.METRICS[name] if name else None)
     if name:
         y, p, _ = example(data, False)
         assert_close(metric._sums(y, p, None), [reference.METRICS[name](y, p).sum(), N], "prediction")
@@ -859,14 +859,14 @@ def test_get_refuses_what_it_does_not_know(identifier):
     (lambda: TruePositives([]), "thresholds"),
     (lambda: AUC(thresholds=[2]), "thresholds"),
     (lambda: AUC(1), "num_thresholds must be an integer of at least 2"),
-    (lambda: AUC(curve="LIFT"), "curve must be one of 'ROC', 'PR'; got 'LIFT'"),
+    (lambda: AUC(curve="LIFT"), "curve must be 'ROC' or 'PR', got 'LIFT'"),
     (lambda: AUC(summation_method="middle"), "summation_method"),
     (lambda: AUC(num_labels=2), "multi_label"),
     (lambda: AUC(label_weights=[-1]), "label_weights"),
     (lambda: Precision(top_k=0), "top_k"),
     (lambda: Precision(class_id=-1), "class_id"),
     (lambda: TopKCategoricalAccuracy(0), "k must"),
-    (lambda: F1Score("mean"), "average must be one of None, 'micro', 'macro', 'weighted'; got 'mean'"),
+    (lambda: F1Score("mean"), "average must be None, 'micro', 'macro' or 'weighted', got 'mean'"),
     (lambda: FBetaScore(beta=0), "beta"),
     (lambda: FBetaScore(beta=-1), "beta"),
     (lambda: F1Score(threshold=0), "threshold"),

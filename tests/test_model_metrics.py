@@ -101,7 +101,7 @@ def test_a_function_is_tried_on_all_rows_where_it_can_not_do_with_a_few():
 ])
 def test_validation_data_that_are_too_few_for_a_metric_are_told(metric, y, lack):
     model = compiled("mse", units=1, metrics=[metric])
-    with pytest.warns(UserWarning, match=f"can not tell '{metric.name}', which needs {lack}"):
+    with pytest.warns(UserWarning, match=f"cannot measure '{metric.name}', which needs {lack}"):
         model.fit(X, NUMBERS[:, 0] > 0, validation_data=(X[:len(y)], y), verbose=0)
 
 
