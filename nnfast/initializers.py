@@ -331,9 +331,9 @@ class Orthogonal:
 
 @dataclass(frozen=True)
 class Identity:
-    """`gain` on the diagonal and 0 elsewhere, for kernels of any shape: a layer begins as the identity.
+    """`gain` on the diagonal, 0 elsewhere: a layer that begins as the identity.  For kernels only.
 
-    With n_in > n_out it begins with the first n_out inputs; with n_in < n_out, outputs of 0 follow.
+    Where n_in and n_out differ, the last inputs have no effect, or the last outputs are 0.
 
     Examples
     --------
