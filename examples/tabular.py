@@ -51,7 +51,7 @@ DATA = ["wine", "breast_cancer", "digits", "diabetes", "diamonds"]
 
 
 def load(name):
-    """x, y, and whether y holds classes.  The diamonds come from plotnine; categories are one-hot."""
+    """x, y, and whether y holds classes; categories become one-hot columns."""
     if name != "diamonds":
         return *getattr(datasets, f"load_{name}")(return_X_y=True), name != "diabetes"
     import pandas
@@ -79,7 +79,7 @@ def robust_scaling(x):
 
 
 def coslog4(peak, steps):
-    """Four cosine waves of the learning rate, 0 to `peak` and back, each twice as long as the last."""
+    """A learning rate in four cosine waves up to `peak`, each twice as long as the one before."""
     return lambda step: peak * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * step / steps))) / 2
 
 
