@@ -172,7 +172,7 @@ def _ready_copy(model: Sequential, x: NDArray[Any]) -> Any:
 
 
 def _batches(rows: int, batch_size: int, seed: int) -> Iterator[NDArray[int64]]:
-    """The row numbers of each batch, without end: the rows are shuffled anew in each pass."""
+    """The row numbers of each batch, without end: the rows are shuffled again in each pass."""
     rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(rows)

@@ -280,9 +280,9 @@ class _Monitor(Callback):
 class EarlyStopping(_Monitor):
     """Ends a fit whose monitored value no longer improves.
 
-    The rules are those of Keras with three exceptions: NaN or infinity is never an improvement, not
-    even in the first epoch; the best weights are always those of an improvement; and a value that
-    is not in the logs is an error.
+    It follows Keras with three exceptions: NaN or infinity is never an improvement, not even in the
+    first epoch; the best weights always belong to an improvement; and a value that is not in the
+    logs is an error.
 
     Parameters
     ----------
@@ -372,7 +372,7 @@ class EarlyStopping(_Monitor):
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
         elif self.restore_best_weights:
-            self._warn_if_never_finite("the weights stay those of the last one")
+            self._warn_if_never_finite("the weights stay as they are")
 
 
 class ModelCheckpoint(_Monitor):
@@ -626,14 +626,14 @@ class CSVLogger(Callback):
     separator : str
         One character.
     append : bool
-        Append to an existing file, in the order of its columns; their names must be those of this
-        fit. (Keras does not check the names.)  Otherwise an existing file is replaced.
+        Append to an existing file, in the order of its columns, which must have the names of the
+        columns of this fit (Keras does not check them).  Otherwise an existing file is replaced.
 
     Raises
     ------
     ValueError
-        With append=True, in a fit whose columns differ from those of the file.  It is raised before
-        the first epoch if the file lacks a metric of the model, and after it for all other
+        With append=True, in a fit whose columns differ from the columns of the file.  It is raised
+        before the first epoch if the file lacks a metric of the model, and after it for all other
         differences.  The file is not changed.
 
     Examples

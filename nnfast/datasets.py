@@ -42,8 +42,8 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        Shape and dtype (uint8, int8, int16, int32, float32, float64) are those of the file; the
-        byte order is that of the machine.
+        It has the shape and dtype of the file (uint8, int8, int16, int32, float32, float64), in the
+        byte order of the machine.
 
     Raises
     ------

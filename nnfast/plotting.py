@@ -242,9 +242,8 @@ def _draw(ax: Any, line: _Line, label: str, style: tuple[str, Any]) -> None:
 def _limit(ax: Any, lines: list[_Line], symbol: str) -> None:
     """Sets limits of y that keep lines readable near a singularity, and notes how far the lines go.
 
-    The height of a line is that of its middle four fifths.  A line is cut where it leaves them by
-    more than three heights; its end value is noted where it leaves them by more than one and a
-    half.
+    The middle four fifths of the values of a line make its height.  A line is cut where it leaves
+    this range by more than three heights; its end value is noted from one and a half heights on.
     """
     limits, notes = [], []
     for x, y, _ in lines:

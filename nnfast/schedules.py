@@ -1,6 +1,6 @@
 """Learning rates that change with the step.
 
-Names, arguments and formulas are those of Keras; `OneCycle` is PyTorch's.
+Names, arguments and formulas are Keras'; `OneCycle` is PyTorch's.
 
 A schedule maps a step to its learning rate.  A step is one batch; step 0 is the first batch that a
 model trains on.  A fit asks for the rates of many batches in one call, so a schedule has no
@@ -208,7 +208,7 @@ class CosineDecay(Schedule):
     initial_learning_rate : float
         The first rate: of the warm-up, or, without one, of the cosine.
     decay_steps : int
-        Steps of the cosine; those of the warm-up are not among them.
+        Steps of the cosine, without the warm-up.
     alpha : float
         The last rate divided by the highest.
     warmup_target : float, optional
@@ -265,9 +265,9 @@ class CosineDecayRestarts(Schedule):
     first_decay_steps : int
         Steps of the first cosine.
     t_mul : float of at least 1
-        Steps of a cosine divided by those of the one before.
+        Length of a cosine divided by the length of the one before.
     m_mul : float
-        Height of a cosine divided by that of the one before.
+        Height of a cosine divided by the height of the one before.
     alpha : float
         The lowest rate divided by `initial_learning_rate`.
 
