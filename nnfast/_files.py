@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def replaced(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A new file in the folder of `path`: it replaces `path` after the block; a failure removes it."""
+    """A new file that replaces `path` after the block, or is removed if the block fails."""
     path = os.path.realpath(path)
     beside = os.path.join(os.path.dirname(path), f".nnfast-{os.getpid()}-{threading.get_ident()}.part")
     try:
