@@ -1,10 +1,11 @@
-r"""Loss functions: their values, their curves, and the training they drive.
+r"""Loss functions: their values, their curves, and training with them.
 
     pip install -e ".[examples]"                            # in the clone
-    python examples/loss_functions.py                       # values, and a training on scikit-learn's real digits
-    python examples/loss_functions.py --plots pictures      # and the curves as PNG files in that folder
-    python examples/loss_functions.py --train-images train-images-idx3-ubyte.gz --train-labels train-labels-idx1-ubyte.gz \
-        --test-images t10k-images-idx3-ubyte.gz --test-labels t10k-labels-idx1-ubyte.gz         # on MNIST, as downloaded
+    python examples/loss_functions.py                       # values, training on digits
+    python examples/loss_functions.py --plots pictures      # also writes the curves as PNG files
+    python examples/loss_functions.py \
+        --train-images train-images-idx3-ubyte.gz --train-labels train-labels-idx1-ubyte.gz \
+        --test-images t10k-images-idx3-ubyte.gz --test-labels t10k-labels-idx1-ubyte.gz    # MNIST
 
 The values it prints first:
 
@@ -16,8 +17,8 @@ The values it prints first:
         the same from integer labels        0.2876821
         the same from logits                0.2876821
         binary cross-entropy                0.2876821
-    The second error, 3 beside 1, is 75% of the absolute and 90% of the squared error: squares follow outliers.
-    Every cross-entropy is -log 0.75 here: two classes or many, one-hot or integers, probabilities or logits.
+    The second error is 3, the first 1.  It makes 75% of the absolute and 90% of the squared error.
+    Every cross-entropy is -log 0.75: one-hot or integers, probabilities or logits, 2 classes or 3.
 """
 import argparse
 from pathlib import Path
@@ -58,14 +59,14 @@ def values():
     print("truth [1, 0], prediction [2, 3]; then classes [1, 0] with 0.75 for the right one each time")
     for name, value in table.items():
         print(f"    {name:<36}{value:.7f}")
-    print(f"The second error, 3 beside 1, is {shares[0]:.0%} of the absolute and {shares[1]:.0%} of the squared error: "
-          f"squares follow outliers.")
-    print("Every cross-entropy is -log 0.75 here: two classes or many, one-hot or integers, probabilities or logits.")
+    print(f"The second error is 3, the first 1.  It makes {shares[0]:.0%} of the absolute and {shares[1]:.0%} "
+          f"of the squared error.")
+    print("Every cross-entropy is -log 0.75: one-hot or integers, probabilities or logits, 2 classes or 3.")
     return {"values": table, "shares": shares, "mse": mse}
 
 
 def draw(folder):
-    """Saves the curves of the losses as PNG files: one for each, and losses.png with what sets them apart."""
+    """Saves the curves as PNG files: one for each loss, and losses.png, which compares them."""
     import matplotlib.pyplot as plt
 
     from nnfast.plotting import plot_loss, plot_losses
@@ -88,13 +89,14 @@ def draw(folder):
 
 
 def train(train_x, test_x, train_y, test_y, epochs):
-    """The network of the README: raw pixels, integer labels.  Returns the history and the model."""
-    model = nnfast.Sequential([Flatten(), Dense(84, activation="relu"), Dense(10, activation="softmax")], seed=0)
+    """Trains the network of the README on raw pixels and integer labels; returns the history."""
+    layers = [Flatten(), Dense(84, activation="relu"), Dense(10, activation="softmax")]
+    model = nnfast.Sequential(layers, seed=0)
     model.compile(optimizer="adam", loss=SparseCategoricalCrossentropy(), metrics="acc")
     history = model.fit(train_x, y=train_y, batch_size=256, epochs=epochs, validation_data=(test_x, test_y))
     model.summary()
     wrong = int((model.predict(test_x).argmax(axis=1) != test_y).sum())
-    print(f"{wrong} of {len(test_y)} test digits are read wrongly.")
+    print(f"{wrong} of {len(test_y)} test digits are classified wrongly.")
     return history
 
 
@@ -121,12 +123,12 @@ def main(epochs=10, plots=None, train_images=None, train_labels=None, test_image
         result["files"].append(Path(plots) / "training.png")
         figure.savefig(result["files"][-1], dpi=100)
         plt.close(figure)
-        print(f"Pictures: {', '.join(map(str, result['files']))}")
+        print(f"Plots: {', '.join(map(str, result['files']))}")
     return result
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Values, curves and a training of loss functions.")
+    parser = argparse.ArgumentParser(description="Loss functions: values, curves and training.")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--plots", metavar="DIR", help="folder for the curves as PNG files")
     for name in ("train-images", "train-labels", "test-images", "test-labels"):

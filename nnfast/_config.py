@@ -1,4 +1,6 @@
-"""What this installation is and what it chose on this machine."""
+"""Properties of this installation, and what it chose on this machine."""
+from __future__ import annotations
+
 import os
 import platform
 
@@ -6,10 +8,10 @@ from nnfast import _core, _threads
 from nnfast._version import __version__
 
 
-def get_include():
-    """The folder in which Cython finds `nnfast/kernels.pxd`: the `include_path` of `cythonize`.
+def get_include() -> str:
+    """The folder in which Cython finds `nnfast/kernels.pxd`, for the `include_path` of `cythonize`.
 
-    After `pip install -e .` Cython does not find the file without it.
+    Cython needs it where nnfast was installed with `pip install -e .`.
 
     Returns
     -------
@@ -25,8 +27,8 @@ def get_include():
     return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def show_config():
-    """Prints version, compiler, CPU levels, threads and the environment variables that override them.
+def show_config() -> None:
+    """Prints versions, compiler, CPU levels, threads, and environment variables that override them.
 
     Examples
     --------
@@ -37,13 +39,14 @@ def show_config():
     import numpy
 
     most, _ = _threads.most_threads(None)
-    overrides = [f"{name}={os.environ[name]}" for name in ("NNFAST_CPU", "NNFAST_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(name)]
+    variables = ("NNFAST_CPU", "NNFAST_NUM_THREADS", "OMP_NUM_THREADS")
+    overrides = [f"{name}={os.environ[name]}" for name in variables if os.environ.get(name)]
     for name, value in [
         ("nnfast", __version__),
         ("python", f"{platform.python_version()}, numpy {numpy.__version__}, {platform.platform()}"),
         ("compiler", _core.COMPILER),
         ("CPU level", f"{_core.LEVEL} (available: {', '.join(_core.LEVELS)})"),
         ("threads", f"up to {most} by default"),
-        ("overrides", ", ".join(overrides) or "none (NNFAST_CPU, NNFAST_NUM_THREADS, OMP_NUM_THREADS)"),
+        ("overrides", ", ".join(overrides) or f"none ({', '.join(variables)})"),
     ]:
         print(f"{name:<10} {value}")

@@ -1,12 +1,19 @@
-"""Files that are replaced as a whole."""
+"""Files that are written as a whole or not at all."""
+from __future__ import annotations
+
 import contextlib
 import os
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
 
 
 @contextlib.contextmanager
-def replaced(path):
-    """A file beside `path`, which takes its place when it is whole; else it is removed."""
+def replaced(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A new file that replaces `path` after the block, or is removed if the block fails."""
     path = os.path.realpath(path)
     beside = os.path.join(os.path.dirname(path), f".nnfast-{os.getpid()}-{threading.get_ident()}.part")
     try:
@@ -19,5 +26,6 @@ def replaced(path):
         with contextlib.suppress(OSError):
             os.remove(beside)
         if isinstance(error, OSError):
-            raise OSError(error.errno, f"nothing is saved, and a file that was there is as it was: {error.strerror or error}", path) from error
+            message = f"nothing is saved, and a file that was there is as it was: {error.strerror or error}"
+            raise OSError(error.errno, message, path) from error
         raise

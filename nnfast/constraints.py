@@ -1,16 +1,26 @@
-"""What holds for weights after every step: Keras' names, defaults and formulas."""
+"""Constraints on weights, applied after every step: Keras' names, defaults and formulas."""
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
 
 from nnfast import _validation as check
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    _Constraint: TypeAlias = "MaxNorm | NonNeg"
+    _ConstraintLike: TypeAlias = str | _Constraint | None
 
 __all__ = ["MaxNorm", "NonNeg", "get"]
 
 
 @dataclass(frozen=True)
 class MaxNorm:
-    """The Euclidean norm of the weights into each unit, a column of the kernel, is at most `max_value`.
+    """Limits the Euclidean norm of the weights into each unit to `max_value`.
 
-    Each column is multiplied by min(norm, max_value) / (1e-7 + norm), as in Keras with its axis=0; a bias counts as one column.
+    The weights into a unit are a column of the kernel; a bias counts as one column.  Each column is
+    multiplied by min(norm, max_value) / (1e-7 + norm), as in Keras with axis=0.
 
     Parameters
     ----------
@@ -26,16 +36,16 @@ class MaxNorm:
 
     max_value: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "max_value", check.positive(self.max_value, "max_value"))
 
-    def _name_and_limit(self):
+    def _name_and_limit(self) -> tuple[str, float]:
         return "max_norm", self.max_value
 
 
 @dataclass(frozen=True)
 class NonNeg:
-    """Weights below 0 become 0.
+    """Sets weights below 0 to 0.
 
     Examples
     --------
@@ -44,15 +54,19 @@ class NonNeg:
     NonNeg()
     """
 
-    def _name_and_limit(self):
+    def _name_and_limit(self) -> tuple[str, float]:
         return "non_neg", 0.0
 
 
 _NAMES = {"max_norm": MaxNorm, "non_neg": NonNeg}
 
 
-def get(identifier):
-    """A constraint from its name, or the constraint itself; None stays None.
+@overload
+def get(identifier: None) -> None: ...
+@overload
+def get(identifier: str | _Constraint) -> _Constraint: ...
+def get(identifier: _ConstraintLike) -> _Constraint | None:
+    """The constraint of a name; a constraint or None is returned as it is.
 
     Examples
     --------
@@ -60,7 +74,7 @@ def get(identifier):
     >>> nnfast.constraints.get("max_norm")
     MaxNorm(max_value=2.0)
     """
-    if identifier is None or isinstance(identifier, tuple(_NAMES.values())):
+    if identifier is None or isinstance(identifier, (MaxNorm, NonNeg)):
         return identifier
     if not isinstance(identifier, str) or identifier not in _NAMES:
         raise check.unknown("constraint", identifier, _NAMES)

@@ -1,45 +1,56 @@
-"""Data sets in files: IDX, the format of MNIST (http://yann.lecun.com/exdb/mnist).
+"""Data sets in IDX files, the format of MNIST (http://yann.lecun.com/exdb/mnist).
 
     byte 0, 1     0
-    byte 2        type of the numbers
+    byte 2        type of the elements
     byte 3        number of dimensions
     4 bytes each  sizes of the dimensions
-    the numbers   the last dimension runs fastest; everything is big-endian
+    elements      in C order: the last dimension varies fastest
+
+All sizes and elements are big-endian.
 """
+from __future__ import annotations
+
 import math
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from numpy.typing import NDArray
 
 __all__ = ["load_idx"]
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
-_MOST_DIMENSIONS = 32           # of NumPy 1
-_MOST_NUMBERS = 2**59           # of an array, whose bytes NumPy counts below 2**63, none of its sizes being 0
-_PIECE = 1 << 20                # bytes read at once, so that memory grows with what is there, not with what a header says
-_DEFLATE = 1032                 # bytes that one byte of deflate can stand for, at most (zlib.net/zlib_tech.html)
+_MOST_DIMENSIONS = 32           # the limit of NumPy 1
+_MOST_ELEMENTS = 2**59          # of at most 8 bytes, since NumPy counts bytes below 2**63; sizes of 0 are left out
+_PIECE = 1 << 20                # bytes per read: a false header cannot make it reserve more memory than the file fills
+_DEFLATE = 1032                 # largest ratio of bytes before and after compression (zlib.net/zlib_tech.html)
 
 
-def load_idx(path):
-    """The array of an IDX file.
+def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Reads an IDX file, compressed with gzip or not.
 
     Parameters
     ----------
     path : str or path
-        As it was downloaded: compressed by gzip or not, whatever its name.
 
     Returns
     -------
     ndarray
-        Of the file's sizes and type (uint8, int8, int16, int32, float32, float64), in the machine's byte order.
+        It has the shape and dtype of the file (uint8, int8, int16, int32, float32, float64), in the
+        byte order of the machine.
 
     Raises
     ------
     OSError
-        For a file that can not be read.
+        If the file cannot be read.
     ValueError
-        For one that is not IDX, or that holds fewer or more numbers than its header says.
+        If it is not an IDX file, or holds fewer or more elements than its header says.
 
     Examples
     --------
@@ -65,21 +76,23 @@ def load_idx(path):
             raise ValueError(f"{path} must be a sound gzip file; it is damaged ({error}). Download it again.") from None
 
 
-def _parse(read, path, most):
-    """The array of a stream of bytes, which holds no more than `most` of them."""
+def _parse(read: Callable[[int], bytes], path: str | os.PathLike[str], most: float) -> NDArray[Any]:
+    """The array in a stream of at most `most` bytes."""
     magic = read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= _MOST_DIMENSIONS:
         raise ValueError(f"{path} must be an IDX file and begin with 0, 0, a type in {sorted(_TYPES)} and 1 to "
-                         f"{_MOST_DIMENSIONS} dimensions; it begins with {list(magic)}. Give a file such as train-images-idx3-ubyte.gz.")
+                         f"{_MOST_DIMENSIONS} dimensions; it begins with {list(magic)}. "
+                         f"Give a file such as train-images-idx3-ubyte.gz.")
     dtype = np.dtype(_TYPES[magic[2]])
     header = read(4 * magic[3])
     if len(header) < 4 * magic[3]:
-        raise ValueError(f"{path} must give a size for each of its {magic[3]} dimensions; it ends too early. Download it again.")
+        raise ValueError(f"{path} must give a size for each of its {magic[3]} dimensions; "
+                         f"it ends too early. Download it again.")
     shape = tuple(int.from_bytes(header[i:i + 4], "big") for i in range(0, len(header), 4))
     size = math.prod(shape) * dtype.itemsize
-    if size > most or math.prod(filter(None, shape)) > _MOST_NUMBERS:
-        raise ValueError(f"{path} must hold {size} bytes, as its header gives the sizes {shape} of {dtype.name}; "
-                         f"a file of its length can not. Download it again.")
+    expected = f"{path} must hold {size} bytes, as its header gives the sizes {shape} of {dtype.name}"
+    if size > most or math.prod(filter(None, shape)) > _MOST_ELEMENTS:
+        raise ValueError(f"{expected}; a file of its length cannot. Download it again.")
     data = bytearray()
     while len(data) <= size:
         piece = read(min(_PIECE, size + 1 - len(data)))
@@ -87,8 +100,7 @@ def _parse(read, path, most):
             break
         data += piece
     if len(data) != size:
-        raise ValueError(f"{path} must hold {size} bytes, as its header gives the sizes {shape} of {dtype.name}; it holds "
-                         f"{'more' if len(data) > size else len(data)}. Download it again.")
+        raise ValueError(f"{expected}; it holds {'more' if len(data) > size else len(data)}. Download it again.")
     array = np.ndarray(shape, dtype, data)
     if sys.byteorder == "little":
         array.byteswap(inplace=True)

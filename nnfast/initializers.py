@@ -1,23 +1,42 @@
-"""First values of weights: Keras' names, formulas and defaults."""
+"""Initial weights: Keras' names, formulas and defaults.
+
+An initializer is called with a shape and a NumPy generator, and returns an array of that shape.
+The shape of a kernel is (n_in, n_out); "fan_in" and "fan_out" are these two numbers.
+"""
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nnfast import _validation as check
 
-__all__ = ["Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal", "LecunUniform", "Ones",
-           "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "get"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal, TypeAlias
 
-TRUNCATED_DEVIATION = 0.87962566103423978      # standard deviation of a normal distribution cut at two of its own
+    from numpy.random import Generator
+    from numpy.typing import ArrayLike, NDArray
+
+    _Shape: TypeAlias = tuple[int, ...]
+    _Initializer: TypeAlias = Callable[[_Shape, Generator], ArrayLike]
+    _InitializerLike: TypeAlias = str | _Initializer | type[Any]
+
+__all__ = ["Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal",
+           "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
+           "VarianceScaling", "Zeros", "get"]
+
+TRUNCATED_DEVIATION = 0.87962566103423978      # standard deviation of a standard normal distribution cut at -2 and 2
 
 
-def _without_options(initializer):
+def _without_options(initializer: VarianceScaling) -> str:
     """The repr of a class that takes no options."""
     return f"{type(initializer).__name__}()"
 
 
-def truncated_normal(rng, shape):
-    """Standard normal numbers, those beyond 2 drawn again."""
+def truncated_normal(rng: Generator, shape: _Shape) -> NDArray[Any]:
+    """Standard normal values; those outside [-2, 2] are drawn again."""
     values = rng.standard_normal(shape)
     while (outside := np.abs(values) > 2).any():
         values[outside] = rng.standard_normal(np.count_nonzero(outside))
@@ -26,63 +45,61 @@ def truncated_normal(rng, shape):
 
 @dataclass(frozen=True)
 class Constant:
-    """Every weight is `value`, a float.
+    """Sets every weight to `value`.
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> weights = nnfast.initializers.Constant(0.5)((2, 3), np.random.default_rng(0))
-    >>> weights
+    >>> nnfast.initializers.Constant(0.5)((2, 3), np.random.default_rng(0))
     array([[0.5, 0.5, 0.5],
            [0.5, 0.5, 0.5]])
     """
 
     value: float = 0.0
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         return np.full(shape, float(self.value))
 
 
 @dataclass(frozen=True)
 class Zeros:
-    """Every weight is 0.
+    """Sets every weight to 0.
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> weights = nnfast.initializers.Zeros()((3,), np.random.default_rng(0))
-    >>> weights
+    >>> nnfast.initializers.Zeros()((3,), np.random.default_rng(0))
     array([0., 0., 0.])
     """
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         return np.zeros(shape)
 
 
 @dataclass(frozen=True)
 class Ones:
-    """Every weight is 1.
+    """Sets every weight to 1.
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> weights = nnfast.initializers.Ones()((3,), np.random.default_rng(0))
-    >>> weights
+    >>> nnfast.initializers.Ones()((3,), np.random.default_rng(0))
     array([1., 1., 1.])
     """
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         return np.ones(shape)
 
 
 @dataclass(frozen=True)
 class RandomUniform:
-    """Uniform in [minval, maxval).
+    """Uniform distribution in [minval, maxval).
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> weights = nnfast.initializers.RandomUniform(-1, 1)((1000, 10), np.random.default_rng(0))
+    >>> initializer = nnfast.initializers.RandomUniform(-1, 1)
+    >>> weights = initializer((1000, 10), np.random.default_rng(0))
     >>> float(weights.min().round(2)), float(weights.max().round(2))
     (-1.0, 1.0)
     """
@@ -90,18 +107,19 @@ class RandomUniform:
     minval: float = -0.05
     maxval: float = 0.05
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         return rng.uniform(self.minval, self.maxval, shape)
 
 
 @dataclass(frozen=True)
 class RandomNormal:
-    """Normal of the given mean and standard deviation.
+    """Normal distribution of the given mean and standard deviation.
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> weights = nnfast.initializers.RandomNormal(stddev=0.1)((1000, 10), np.random.default_rng(0))
+    >>> initializer = nnfast.initializers.RandomNormal(stddev=0.1)
+    >>> weights = initializer((1000, 10), np.random.default_rng(0))
     >>> round(float(weights.std()), 2)
     0.1
     """
@@ -109,18 +127,19 @@ class RandomNormal:
     mean: float = 0.0
     stddev: float = 0.05
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         return rng.normal(self.mean, self.stddev, shape)
 
 
 @dataclass(frozen=True)
 class TruncatedNormal:
-    """Normal, drawn again beyond two standard deviations.
+    """Normal distribution; values beyond two standard deviations are drawn again.
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> weights = nnfast.initializers.TruncatedNormal(stddev=0.1)((1000, 10), np.random.default_rng(0))
+    >>> initializer = nnfast.initializers.TruncatedNormal(stddev=0.1)
+    >>> weights = initializer((1000, 10), np.random.default_rng(0))
     >>> bool(np.abs(weights).max() <= 0.2)
     True
     """
@@ -128,47 +147,50 @@ class TruncatedNormal:
     mean: float = 0.0
     stddev: float = 0.05
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         return self.mean + self.stddev * truncated_normal(rng, shape)
 
 
-def _fans(shape):
+def _fans(shape: _Shape) -> tuple[int, int]:
     return (shape[0], shape[1]) if len(shape) == 2 else (shape[0], shape[0])
 
 
 @dataclass(frozen=True)
 class VarianceScaling:
-    """Variance scale / fan: the rule behind Glorot's, He's and LeCun's initializers, which are named cases of it.
+    """Random values with variance scale / fan; Glorot's, He's and LeCun's rules are cases of it.
 
     Parameters
     ----------
     scale : float above 0
     mode : {"fan_in", "fan_out", "fan_avg"}
-        Inputs of the layer, its outputs, or the mean of both.
+        The fan: inputs of the layer, its outputs, or the mean of both.
     distribution : {"truncated_normal", "untruncated_normal", "uniform"}
-        As in Keras "normal" means "truncated_normal": cut at two standard deviations and widened, so that the variance
-        is the one asked for.
+        "truncated_normal" is cut at two standard deviations and widened to keep the variance;
+        "normal" is another name for it, as in Keras.
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> initializer = nnfast.initializers.VarianceScaling(3.0, "fan_in", "uniform")     # within sqrt(3 * 3 / 9) = 1
-    >>> bool(np.abs(initializer((9, 1000), np.random.default_rng(0))).max() > 0.99)
+    >>> initializer = nnfast.initializers.VarianceScaling(3.0, "fan_in", "uniform")
+    >>> weights = initializer((9, 1000), np.random.default_rng(0))
+    >>> bool(0.99 < np.abs(weights).max() <= (3 * 3.0 / 9)**0.5)
     True
     """
 
     scale: float = 1.0
-    mode: str = "fan_in"
-    distribution: str = "truncated_normal"
+    mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
+    distribution: Literal["truncated_normal", "normal", "untruncated_normal", "uniform"] = "truncated_normal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check.positive(self.scale, "scale")
         check.one_of(self.mode, "mode", ("fan_in", "fan_out", "fan_avg"))
-        check.one_of(self.distribution, "distribution", ("truncated_normal", "normal", "untruncated_normal", "uniform"))
+        check.one_of(self.distribution, "distribution",
+                     ("truncated_normal", "normal", "untruncated_normal", "uniform"))
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         fan_in, fan_out = _fans(shape)
-        variance = self.scale / {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+        variance = self.scale / fans[self.mode]
         if self.distribution == "uniform":
             limit = np.sqrt(3 * variance)
             return rng.uniform(-limit, limit, shape)
@@ -178,7 +200,7 @@ class VarianceScaling:
 
 
 class GlorotUniform(VarianceScaling):
-    """Uniform within sqrt(6 / (fan_in + fan_out)) of 0 (Glorot and Bengio 2010).
+    """Uniform distribution within sqrt(6 / (fan_in + fan_out)) of 0 (Glorot and Bengio 2010).
 
     Examples
     --------
@@ -188,14 +210,14 @@ class GlorotUniform(VarianceScaling):
     True
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(1.0, "fan_avg", "uniform")
 
     __repr__ = _without_options
 
 
 class GlorotNormal(VarianceScaling):
-    """Truncated normal of variance 2 / (fan_in + fan_out).
+    """Truncated normal distribution of variance 2 / (fan_in + fan_out).
 
     Examples
     --------
@@ -205,14 +227,14 @@ class GlorotNormal(VarianceScaling):
     (0.05, 0.05)
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(1.0, "fan_avg", "truncated_normal")
 
     __repr__ = _without_options
 
 
 class HeUniform(VarianceScaling):
-    """Uniform within sqrt(6 / fan_in) of 0 (He et al. 2015).
+    """Uniform distribution within sqrt(6 / fan_in) of 0 (He et al. 2015).
 
     Examples
     --------
@@ -222,14 +244,14 @@ class HeUniform(VarianceScaling):
     True
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(2.0, "fan_in", "uniform")
 
     __repr__ = _without_options
 
 
 class HeNormal(VarianceScaling):
-    """Truncated normal of variance 2 / fan_in (He et al. 2015).
+    """Truncated normal distribution of variance 2 / fan_in (He et al. 2015).
 
     Examples
     --------
@@ -239,14 +261,14 @@ class HeNormal(VarianceScaling):
     (0.05, 0.05)
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(2.0, "fan_in", "truncated_normal")
 
     __repr__ = _without_options
 
 
 class LecunUniform(VarianceScaling):
-    """Uniform within sqrt(3 / fan_in) of 0.
+    """Uniform distribution within sqrt(3 / fan_in) of 0.
 
     Examples
     --------
@@ -256,14 +278,14 @@ class LecunUniform(VarianceScaling):
     True
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(1.0, "fan_in", "uniform")
 
     __repr__ = _without_options
 
 
 class LecunNormal(VarianceScaling):
-    """Truncated normal of variance 1 / fan_in.
+    """Truncated normal distribution of variance 1 / fan_in.
 
     Examples
     --------
@@ -273,7 +295,7 @@ class LecunNormal(VarianceScaling):
     (0.05, 0.05)
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(1.0, "fan_in", "truncated_normal")
 
     __repr__ = _without_options
@@ -281,10 +303,11 @@ class LecunNormal(VarianceScaling):
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """`gain` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe, McClelland and Ganguli 2014).
+    """`gain` times a random matrix with orthonormal rows or columns, whichever are fewer.
 
-    Q of the QR decomposition of a normal matrix, its columns with the signs of the diagonal of R: so all such matrices
-    are equally likely.  For kernels; a bias is no matrix.
+    The matrix is Q of the QR decomposition of a matrix of normal values (Saxe, McClelland and
+    Ganguli 2014).  Its columns take the signs of the diagonal of R, which makes all such matrices
+    equally likely.  For kernels only.
 
     Examples
     --------
@@ -296,10 +319,10 @@ class Orthogonal:
 
     gain: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check.number(self.gain, "gain")
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         _matrix_alone(self, shape)
         q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
         q = q * np.where(np.diag(r) < 0, -1, 1)
@@ -308,33 +331,35 @@ class Orthogonal:
 
 @dataclass(frozen=True)
 class Identity:
-    """`gain` on the diagonal, 0 elsewhere: a layer that begins as the identity, cut or padded where it is not square.
+    """`gain` on the diagonal, 0 elsewhere: a layer that begins as the identity.  For kernels only.
+
+    Where n_in and n_out differ, the last inputs have no effect, or the last outputs are 0.
 
     Examples
     --------
     >>> import numpy as np, nnfast
-    >>> weights = nnfast.initializers.Identity()((2, 3), np.random.default_rng(0))
-    >>> weights
+    >>> nnfast.initializers.Identity()((2, 3), np.random.default_rng(0))
     array([[1., 0., 0.],
            [0., 1., 0.]])
     """
 
     gain: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check.number(self.gain, "gain")
 
-    def __call__(self, shape, rng):
+    def __call__(self, shape: _Shape, rng: Generator) -> NDArray[Any]:
         _matrix_alone(self, shape)
-        return self.gain * np.eye(*shape)
+        n_in, n_out = shape
+        return self.gain * np.eye(n_in, n_out)
 
 
-def _matrix_alone(initializer, shape):
+def _matrix_alone(initializer: Orthogonal | Identity, shape: _Shape) -> None:
     if len(shape) != 2:
         raise ValueError(f"{initializer!r} makes matrices: it is for kernels, not for weights of shape {shape}.")
 
 
-_NAMES = {
+_NAMES: dict[str, type] = {
     "zeros": Zeros, "ones": Ones, "constant": Constant, "random_uniform": RandomUniform, "random_normal": RandomNormal,
     "truncated_normal": TruncatedNormal, "glorot_uniform": GlorotUniform, "glorot_normal": GlorotNormal,
     "he_uniform": HeUniform, "he_normal": HeNormal, "lecun_uniform": LecunUniform, "lecun_normal": LecunNormal,
@@ -342,8 +367,8 @@ _NAMES = {
 }
 
 
-def get(identifier):
-    """An initializer from its name, or the callable `(shape, rng) -> array` itself.
+def get(identifier: _InitializerLike) -> _Initializer:
+    """The initializer of a name or class; a callable `(shape, rng) -> array` is returned as it is.
 
     Examples
     --------

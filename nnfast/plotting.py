@@ -1,26 +1,45 @@
-"""Pictures of losses and of training.
+"""Plots of losses and of training.
 
-    plot_loss      one loss over the prediction: its values; its values and its gradient
-    plot_losses    several losses: their values; their gradients
-    plot_history   what a fit recorded, a panel for each metric
-    plot_learning_rates   what find_learning_rate saw
+    plot_loss             one loss: its values; its values and its gradient
+    plot_losses           several losses: their values; their gradients
+    plot_history          the record of a fit, one panel for each metric
+    plot_learning_rates   the result of find_learning_rate
 
-Axes go in (`axes=`) and come out; nothing is shown and no setting of matplotlib is changed.  matplotlib is imported where
-a picture is drawn, so that `import nnfast` does without it.
+The functions draw on `axes`, or on new axes, and return them.  They show nothing and change no
+setting of matplotlib.  matplotlib is imported by the first plot, so `import nnfast` does not need
+it.
 
-A curve is drawn along a line of predictions, base + t direction, and its gradient is the slope along that line, the
-product of the direction with the gradient of the loss:
+A loss is drawn along a line of predictions, base + t direction.  Its gradient is the slope along
+that line: the gradient of the loss times the direction.
 
     one output     t is the prediction
-    classes        t is the probability of the true class, the rest is spread evenly; or its logit, the others being 0
+    classes        t is the probability of the true class, the others share 1 - t equally;
+                   or t is its logit, and the other logits are 0
 
-Where a gradient jumps, as that of the absolute error does, the line is broken: a slanted stroke would show slopes that
-no prediction has.
+Where a gradient jumps, e.g. for the absolute error, the line is broken: a connecting stroke would
+show slopes that no prediction has.
 """
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nnfast import _validation as check, functional, losses
 from nnfast._extras import extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from nnfast._range_test import LearningRateCurve
+    from nnfast.callbacks import History
+    from nnfast.losses import _LossLike
+
+    _Array: TypeAlias = NDArray[Any]
+    _Line: TypeAlias = tuple[_Array, _Array, list[tuple[float, float, bool]]]
 
 __all__ = ["plot_history", "plot_learning_rates", "plot_loss", "plot_losses"]
 
@@ -29,21 +48,22 @@ _CLASSES = ("CategoricalCrossentropy", "CategoricalFocalCrossentropy", "Categori
 _PROBABILITIES = ("BinaryCrossentropy", "BinaryFocalCrossentropy")
 _POSITIVE = ("MeanSquaredLogarithmicError", "Poisson")
 _REAL, _PROBABILITY = "prediction (unit of the truth)", "predicted probability p"
-_UNIT_VARIANCE = 0.541324854612918                      # log(e - 1): softplus of it is 1
-_STYLES = [("black", "-"), ("#c8102e", "--"), ("#2a78c2", "-."), ("#e08a00", (0, (1, 1))), ("#7a7a7a", (0, (7, 2))),
-           ("#1b7a3d", (0, (4, 1, 1, 1, 1, 1)))]        # told apart by their dashes where there is no colour
-_HALVINGS = 45                                          # of an interval of the curve, around a jump
-_JUMP = 1e-3                                            # least height of a jump, in heights of the curve
+_UNIT_VARIANCE = 0.541324854612918                      # log(e - 1), whose softplus is 1
+_HALVINGS = 45                                          # how often the interval around a jump is halved
+_JUMP = 1e-3                                            # smallest jump, relative to the height of the curve
+# Colour and dashes of each line: the dashes tell them apart in print without colour.
+_STYLES: list[Any] = [("black", "-"), ("#c8102e", "--"), ("#2a78c2", "-."), ("#e08a00", (0, (1, 1))),
+                      ("#7a7a7a", (0, (7, 2))), ("#1b7a3d", (0, (4, 1, 1, 1, 1, 1)))]
 
 
-def _pyplot():
+def _pyplot() -> Any:
     with extra("plot", needed_by="nnfast.plotting"):
         import matplotlib.pyplot as plt
     return plt
 
 
-def _panels(axes, count, width, height):
-    """`count` axes: those given, or new ones side by side."""
+def _panels(axes: Any, count: int, width: float, height: float) -> _Array:
+    """`count` axes: the given ones, or new ones side by side."""
     if axes is None:
         axes = _pyplot().subplots(1, count, figsize=(width * count, height), layout="constrained", squeeze=False)[1]
     axes = np.asarray(axes, dtype=object).ravel()
@@ -56,30 +76,43 @@ def _panels(axes, count, width, height):
 class _Curve:
     """A loss along a line of predictions.
 
-    Each prediction is evaluated as a batch of one row, so that value and slope are those of a row for every reduction.
+    Each prediction is evaluated as a batch of one row, so values and slopes belong to one row for
+    every reduction.
     """
 
-    def __init__(self, loss, y_true):
-        known = isinstance(loss, (str, type, losses.Loss)) or loss is getattr(functional, getattr(loss, "__name__", ""), None)
-        self.loss = losses.get(loss) if known or not callable(loss) else loss
+    truth: float | None                 # where the truth is on the axis of predictions
+    label: str                          # of that axis
+    symbol: str                         # of the prediction, in notes
+    range: _Array                       # the predictions to draw
+    y_true: _Array
+    base: _Array
+    direction: _Array
+
+    def __init__(self, loss: Any, y_true: ArrayLike) -> None:
+        function = getattr(functional, getattr(loss, "__name__", ""), None)
+        known = isinstance(loss, (str, type, losses.Loss)) or loss is function
+        self.loss: Any = losses.get(loss) if known or not callable(loss) else loss
         self.custom = not isinstance(self.loss, losses.Loss)
         self.name = _name(self.loss)
         kind = "" if self.custom else type(self.loss).__name__
         truth = check.floats(y_true, "y_true", np.float64)
         if truth.ndim > 1 or truth.size == 0 or not np.isfinite(truth).all():
-            raise ValueError(f"y_true must be a finite number, or the vector of one row for a loss over classes; got {y_true!r}.")
+            raise ValueError(f"y_true must be a finite number, or the vector of one row for a loss over classes; "
+                             f"got {y_true!r}.")
         logits = bool(getattr(self.loss, "from_logits", False))
         if truth.size > 1 or kind in _CLASSES:
             self._over_classes(truth.ravel() if truth.size > 1 else truth.reshape(()), logits)
         else:
             self._over_prediction(kind, float(truth.reshape(())), logits)
 
-    def _over_classes(self, truth, logits):
+    def _over_classes(self, truth: _Array, logits: bool) -> None:
+        """Sets the line of predictions of a loss over classes."""
         sparse = getattr(self.loss, "_sparse", False)
         if truth.ndim == 0:
             label = int(truth)
             if label != truth or label < 0:
-                raise ValueError(f"y_true must be a class, counted from 0, or a vector with a number for each class; got {truth}.")
+                raise ValueError(f"y_true must be a class, counted from 0, or a vector with a number for each class; "
+                                 f"got {truth}.")
             truth = np.eye(max(3, label + 1))[label]
         label, others = int(truth.argmax()), len(truth) - 1
         if sparse and not np.array_equal(truth, np.eye(len(truth))[label]):
@@ -93,10 +126,11 @@ class _Curve:
         self.symbol = "z" if logits else "p"
         self.range = np.linspace(-6, 6, 601) if logits else np.linspace(0.001, 0.999, 999)
 
-    def _over_prediction(self, kind, truth, logits):
+    def _over_prediction(self, kind: str, truth: float, logits: bool) -> None:
+        """Sets the line of predictions of a loss of one output."""
         self.y_true, self.base, self.direction = np.array([[truth]]), np.zeros(1), np.ones(1)
         if kind in ("Hinge", "SquaredHinge") and truth == 0:
-            truth = -1.0                                # as these losses read 0 and 1
+            truth = -1.0                                # these losses read labels 0 and 1 as -1 and 1
         self.truth, self.label, self.symbol = truth, _REAL, "prediction"
         reach = max(3.0, 2 * float(getattr(self.loss, "delta", 0)))
         self.range = truth + np.linspace(-reach, reach, 601)
@@ -114,40 +148,43 @@ class _Curve:
             self.base, self.direction = np.array([0, _UNIT_VARIANCE]), np.array([1.0, 0.0])
             self.label = "predicted mean, at variance 1"
 
-    def values(self, t):
-        """The loss at each prediction of t."""
+    def values(self, t: _Array) -> _Array:
+        """The loss at each t."""
         return np.array([self._row(row)[0] for row in self._rows(t)])
 
-    def slopes(self, t):
-        """d loss / dt at each prediction of t."""
+    def slopes(self, t: _Array) -> _Array:
+        """d loss / dt at each t."""
         return np.array([self._row(row)[1] @ self.direction for row in self._rows(t)])
 
-    def _rows(self, t):
+    def _rows(self, t: _Array) -> _Array:
+        """The prediction at each t, as batches of one row."""
         return (self.base + np.multiply.outer(t, self.direction))[:, None]
 
-    def _row(self, y_pred):
+    def _row(self, y_pred: _Array) -> tuple[float, _Array]:
+        """Value and gradient of the loss for one row."""
         if not self.custom:
             return float(np.sum(self.loss(self.y_true, y_pred))), np.asarray(self.loss.gradient(self.y_true, y_pred))[0]
         value, gradient = self.loss(self.y_true, y_pred)
         if np.size(value) != 1 or np.shape(gradient) != y_pred.shape:
-            raise ValueError(f"a custom loss must return a value for each row and a gradient of the shape of y_pred, (1,) and "
-                             f"{y_pred.shape} here; got {np.shape(value)} and {np.shape(gradient)}.")
+            raise ValueError(f"a custom loss must return a value for each row and a gradient of the shape of y_pred, "
+                             f"(1,) and {y_pred.shape} here; got {np.shape(value)} and {np.shape(gradient)}.")
         return float(np.sum(value)), np.asarray(gradient)[0]
 
 
-def _name(loss):
+def _name(loss: Any) -> str:
     """The name of a loss with the options that are not the default."""
     if not isinstance(loss, losses.Loss):
         return getattr(loss, "__name__", type(loss).__name__).replace("<lambda>", "custom loss")
     import inspect
 
-    options = [f"{name}={getattr(loss, name)!r}" for name, parameter in inspect.signature(type(loss)).parameters.items()
+    parameters = inspect.signature(type(loss)).parameters
+    options = [f"{name}={getattr(loss, name)!r}" for name, parameter in parameters.items()
                if name != "name" and hasattr(loss, name) and repr(getattr(loss, name)) != repr(parameter.default)]
     return type(loss).__name__ + (f"({', '.join(options)})" if options else "")
 
 
-def _predictions(curve, y_pred, given):
-    """The predictions to draw: those given, or `y_pred`, with the truth if it lies among them."""
+def _predictions(curve: _Curve, y_pred: _Array, given: ArrayLike | None) -> _Array:
+    """The predictions to draw: `given`, or else `y_pred`, and the truth if it lies among them."""
     if given is not None:
         y_pred = np.unique(check.floats(given, "y_pred"))
         if len(y_pred) < 2 or not np.isfinite(y_pred).all():
@@ -156,15 +193,16 @@ def _predictions(curve, y_pred, given):
     return np.union1d(y_pred, [curve.truth]) if inside else y_pred
 
 
-def _line(function, x):
-    """The line of a function over x, with NaN inside of every jump, and the ends it has there.
+def _line(function: Callable[[_Array], _Array], x: _Array) -> _Line:
+    """The line of a function over x, broken by a NaN at every jump.
 
     Returns
     -------
     x, y : arrays
-        Beside each NaN stand the two sides of the jump, as near as float64 holds them.
+        Before and after each NaN are the two sides of the jump, as near as float64 allows.
     ends : list of (x, y, attained)
-        `attained` where y is the value at a point of x itself: 0 for the absolute error at the truth.
+        The ends of the line at jumps.  `attained` is true where y is the value at a point of the
+        given x, e.g. 0 for the gradient of the absolute error at the truth.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         y = function(x)
@@ -190,8 +228,8 @@ def _line(function, x):
             np.insert(y, at, np.stack([y_left, nothing, y_right], axis=1).ravel()), ends)
 
 
-def _draw(ax, line, label, style):
-    """Draws a line of `_line`; a ring ends it at a jump, a dot is the value there."""
+def _draw(ax: Any, line: _Line, label: str, style: tuple[str, Any]) -> None:
+    """Draws a result of `_line`; at a jump, rings end the line and a dot shows the value there."""
     (x, y, ends), (color, dashes) = line, style
     ax.plot(x, y, color=color, linestyle=dashes, label=label, linewidth=1.8)
     for attained, face in [(False, "white"), (True, color)]:
@@ -201,16 +239,16 @@ def _draw(ax, line, label, style):
                     label="_value at the jump" if attained else "_end of the line", zorder=4 + attained)
 
 
-def _limit(ax, lines, symbol):
-    """Limits of y that keep the lines readable beside a singularity, and how far the lines go there.
+def _limit(ax: Any, lines: list[_Line], symbol: str) -> None:
+    """Sets limits of y that keep lines readable near a singularity, and notes how far the lines go.
 
-    A line is cut where it goes beyond its middle four fifths by three times their height, and its end is written beside it
-    from half of that on.
+    The middle four fifths of the values of a line make its height.  A line is cut where it leaves
+    this range by more than three heights; its end value is noted from one and a half heights on.
     """
     limits, notes = [], []
     for x, y, _ in lines:
         for sign in (-1, 1):
-            up = sign * y                               # as if every end were an upper one
+            up = sign * y                               # both ends are treated as upper ends
             last = int(np.nanargmax(np.where(np.isfinite(up), up, np.nan)))
             low, high = np.quantile(up[np.isfinite(up)], [0.1, 0.9])
             cut = up[last] > high + 3 * (high - low) > high
@@ -232,7 +270,8 @@ def _limit(ax, lines, symbol):
                     va="top" if sign > 0 else "bottom", fontsize="small")
 
 
-def _finish(ax, title, ylabel, curve, zero=True):
+def _finish(ax: Any, title: str, ylabel: str, curve: _Curve, zero: bool = True) -> None:
+    """Adds the title, the labels, the truth, a line at 0 and the legend."""
     ax.set(title=title, xlabel=curve.label, ylabel=ylabel)
     if curve.truth is not None:
         ax.axvline(curve.truth, color="0.55", linewidth=0.9, linestyle=":", zorder=0, label=f"truth {curve.truth:.4g}")
@@ -242,24 +281,26 @@ def _finish(ax, title, ylabel, curve, zero=True):
     ax.legend(framealpha=1, edgecolor="none")
 
 
-def plot_loss(loss, y_true=0.0, y_pred=None, axes=None):
+def plot_loss(loss: _LossLike, y_true: ArrayLike = 0.0, y_pred: ArrayLike | None = None, axes: Any = None) -> _Array:
     """Draws a loss over the prediction in two panels: the loss; the loss and its gradient.
 
-    A gradient that jumps is drawn as a broken line: rings end it, and a dot is its value at the jump, 0 for the absolute
-    error.  Beside a singularity the axis is cut, and the text there says how far the line goes.
+    A gradient that jumps is drawn as a broken line.  Rings end the line, and a dot shows the value
+    at the jump, e.g. 0 for the absolute error.  Near a singularity the axis is cut; a note says how
+    far the line goes.
 
     Parameters
     ----------
     loss : str, loss, or function
         A name, one of `nnfast.losses`, or a custom loss (y_true, y_pred) -> (values, gradient).
     y_true : float, or array (classes,)
-        The truth.  For a loss over classes: the class, counted from 0, or its vector.  A vector draws any loss over the
-        probability of the class where it is largest, the rest being spread evenly over the others.
+        The truth.  For a loss over classes: the class, counted from 0, or its vector.  With a
+        vector any loss is drawn over the probability of the class with the largest entry; the other
+        classes share the rest equally.
     y_pred : array, optional
-        The predictions to draw, instead of 0.001 to 0.999 for probabilities and the truth and 3 to each side of it
-        elsewhere.
+        The predictions to draw.  By default these are 0.001 to 0.999 for probabilities, and
+        elsewhere from 3 below the truth to 3 above it.
     axes : two matplotlib axes, optional
-        New ones are made without.
+        By default new axes are made.
 
     Returns
     -------
@@ -268,9 +309,9 @@ def plot_loss(loss, y_true=0.0, y_pred=None, axes=None):
     Raises
     ------
     ImportError
-        Without matplotlib.
+        If matplotlib is missing.
     ValueError
-        For a loss that is not known, or a truth, predictions or axes that do not fit.
+        If the loss is unknown, or if the truth, predictions or axes do not fit.
 
     Examples
     --------
@@ -293,13 +334,16 @@ def plot_loss(loss, y_true=0.0, y_pred=None, axes=None):
     return axes
 
 
-def plot_losses(compared, y_true=0.0, y_pred=None, axes=None):
+def plot_losses(
+    compared: _LossLike | Sequence[_LossLike], y_true: ArrayLike = 0.0, y_pred: ArrayLike | None = None,
+    axes: Any = None,
+) -> _Array:
     """Draws several losses over one prediction in two panels: their values; their gradients.
 
     Parameters
     ----------
     compared : list of losses, as in `plot_loss`
-        Beside losses of one output those over classes need a vector as y_true.
+        Losses of one output can be drawn with losses over classes only if y_true is a vector.
     y_true, y_pred, axes : as in `plot_loss`
 
     Returns
@@ -309,7 +353,7 @@ def plot_losses(compared, y_true=0.0, y_pred=None, axes=None):
     Raises
     ------
     ImportError, ValueError
-        As `plot_loss`; and where the losses are not drawn over the same thing.
+        As `plot_loss`; a ValueError also if the losses are not drawn over the same quantity.
 
     Examples
     --------
@@ -318,12 +362,13 @@ def plot_losses(compared, y_true=0.0, y_pred=None, axes=None):
     >>> axes[1].get_title()
     'the gradients'
     """
-    curves = [_Curve(loss, y_true) for loss in ([compared] if isinstance(compared, str) or callable(compared) else compared)]
+    several: Any = [compared] if isinstance(compared, str) or callable(compared) else compared
+    curves = [_Curve(loss, y_true) for loss in several]
     if not curves:
         raise ValueError("compared must hold at least one loss, got an empty list.")
     widest = {curve.label: curve for curve in sorted(curves, key=lambda curve: np.ptp(curve.range))}
     if len(widest) > 1 and set(widest) != {_REAL, _PROBABILITY}:
-        raise ValueError(f"the losses must be drawn over one thing; got {' and '.join(widest)}. "
+        raise ValueError(f"the losses must be drawn over one quantity; got {' and '.join(widest)}. "
                          f"Draw them apart, or give y_true as a vector with a number for each class.")
     shared = widest.get(_PROBABILITY) or widest[curves[0].label]
     x = _predictions(shared, shared.range, y_pred)
@@ -338,8 +383,8 @@ def plot_losses(compared, y_true=0.0, y_pred=None, axes=None):
     return axes
 
 
-def plot_history(history, axes=None):
-    """Draws what a fit recorded: a panel for the loss and for each metric, in training and in validation.
+def plot_history(history: History | Mapping[str, Sequence[float]], axes: Any = None) -> _Array:
+    """Draws the record of a fit, in training and validation: a panel for the loss and each metric.
 
     Parameters
     ----------
@@ -353,28 +398,30 @@ def plot_history(history, axes=None):
     Raises
     ------
     ImportError
-        Without matplotlib.
+        If matplotlib is missing.
     ValueError
-        For a history without an epoch, or another number of axes.
+        If the history has no epoch, or the number of axes is wrong.
 
     Examples
     --------
     >>> from nnfast.plotting import plot_history
-    >>> axes = plot_history({"loss": [0.9, 0.5], "val_loss": [1.0, 0.7], "acc": [0.6, 0.8], "val_acc": [0.5, 0.7]})
+    >>> axes = plot_history({"loss": [0.9, 0.5], "val_loss": [1.0, 0.7], "acc": [0.6, 0.8]})
     >>> [ax.get_ylabel() for ax in axes]
     ['loss', 'acc']
     """
-    record = getattr(history, "history", history)
+    record: Any = getattr(history, "history", history)
     if not hasattr(record, "items") or not any(len(values) for values in record.values()):
-        raise ValueError(f"history must hold an epoch at least: the result of fit, or its dict of lists; got {history!r}.")
+        raise ValueError(f"history must hold at least one epoch: give the result of fit, or its dict of lists; "
+                         f"got {history!r}.")
     longest = max(len(values) for values in record.values())
     epochs = np.asarray(getattr(history, "epoch", range(longest))) + 1
     names = list(dict.fromkeys(name.removeprefix("val_") for name in record))
     axes = _panels(axes, len(names), 4.4, 3.4)
     for ax, name in zip(axes, names):
-        for key, label, (color, dashes) in [(name, "training", _STYLES[0]), (f"val_{name}", "validation", _STYLES[1])]:
+        for key, label, style in [(name, "training", _STYLES[0]), (f"val_{name}", "validation", _STYLES[1])]:
             if key in record:
-                count = len(record[key])            # fewer than epochs where not every epoch is validated
+                color, dashes = style
+                count = len(record[key])            # less than len(epochs) where not every epoch is validated
                 every = max(len(epochs) // max(count, 1), 1)
                 ax.plot(epochs[every - 1::every][:count], record[key], color=color, linestyle=dashes, linewidth=1.8,
                         marker="o" if longest <= 30 else None, markersize=3.5, label=label)
@@ -385,10 +432,11 @@ def plot_history(history, axes=None):
     return axes
 
 
-def plot_learning_rates(curve, axes=None):
-    """Draws what `nnfast.find_learning_rate` saw: the loss over the learning rate, and the rate it suggests, if any.
+def plot_learning_rates(curve: LearningRateCurve, axes: Any = None) -> _Array:
+    """Draws the result of `nnfast.find_learning_rate`: the loss over the rate, and the suggestion.
 
-    With a suggestion the axis of the loss shows twice the fall: losses of divergence are cut off.
+    With a suggestion, the axis of the loss shows twice the fall; the losses of divergence are cut
+    off.
 
     Parameters
     ----------
@@ -402,14 +450,15 @@ def plot_learning_rates(curve, axes=None):
     Raises
     ------
     ImportError
-        Without matplotlib.
+        If matplotlib is missing.
 
     Examples
     --------
     >>> import numpy as np, nnfast
     >>> model = nnfast.Sequential([nnfast.Dense(1)], seed=0)
     >>> model.compile("sgd", "mse")
-    >>> curve = nnfast.find_learning_rate(model, np.linspace(-1, 1, 64).reshape(-1, 1), np.linspace(-2, 2, 64))
+    >>> x = np.linspace(-1, 1, 64).reshape(-1, 1)
+    >>> curve = nnfast.find_learning_rate(model, x, 2 * x)
     >>> [ax.get_xlabel() for ax in nnfast.plotting.plot_learning_rates(curve)]
     ['learning rate']
     """
@@ -421,8 +470,10 @@ def plot_learning_rates(curve, axes=None):
     if not np.isnan(curve.suggestion):
         lowest = curve.smoothed.min()
         fall = curve.smoothed[0] - lowest
-        ax.set_ylim(lowest - 0.5 * fall, lowest + 2 * fall)         # not up to where it diverges, a line without features
-        ax.axvline(curve.suggestion, color=_STYLES[1][0], linestyle=_STYLES[1][1], label=f"60 % of the fall at {curve.suggestion:.2g}")
+        ax.set_ylim(lowest - 0.5 * fall, lowest + 2 * fall)         # up to divergence the fall would look flat
+        color, dashes = _STYLES[1]
+        ax.axvline(curve.suggestion, color=color, linestyle=dashes,
+                   label=f"60 % of the fall at {curve.suggestion:.2g}")
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)

@@ -325,7 +325,7 @@ def test_what_can_not_be_monitored_is_an_error(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="monitors 'val_loss'; the logs hold .*loss.*validation_data"):
         fit(model_of(), make())
-    with pytest.raises(ValueError, match="can not tell whether 'own' should rise or fall: give mode"):
+    with pytest.raises(ValueError, match="cannot tell whether 'own' should rise or fall: give mode"):
         fit(model_of(), Scripted([1, 2, 3], "own"), make(monitor="own"))
     with pytest.raises(ValueError, match="must monitor a number"):
         fit(model_of(), Scripted([np.ones(2)] * 3), make())

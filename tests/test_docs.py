@@ -194,7 +194,7 @@ def test_the_example_trains_on_idx_files_and_draws(tmp_path):
         command += [option, str(tmp_path / option)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "MPLBACKEND": "Agg"})
     assert done.returncode == 0, done.stderr
-    assert "64 images of 4 x 3" in done.stdout and "0 of 32 test digits are read wrongly" in done.stdout
+    assert "64 images of 4 x 3" in done.stdout and "0 of 32 test digits are classified wrongly" in done.stdout
     assert {"losses.png", "training.png"} <= {path.name for path in (tmp_path / "plots").iterdir()}
     assert "all four" in subprocess.run(command[:-2], capture_output=True, text=True).stderr
 

@@ -421,7 +421,7 @@ def test_weights_of_classes_are_those_of_the_fold():
         assert fitted.loss_ == model._unfitted().fit(X[train], y[train]).loss_
 
 
-@pytest.mark.parametrize("option, said", [("verbose", "of the bar over all fits"), ("rows", "given as folds"), ("epoch", "epochs")])
+@pytest.mark.parametrize("option, said", [("verbose", "for the bar over all fits"), ("rows", "given as folds"), ("epoch", "epochs")])
 def test_an_option_that_fit_does_not_take_here_is_refused_before_anything_is_trained(option, said):
     models = several()
     for call in (lambda: fit_many(models, X, Y, fit_options={option: 1}), lambda: cross_validate(models[0], X, Y, fit_options={option: 1})):

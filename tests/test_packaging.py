@@ -82,7 +82,7 @@ def test_an_sdist_holds_every_source_and_nothing_that_was_made(clone, tmp_path):
     assert {"nnfast/_core/cpu.pyx", "nnfast/_core/matmul.pxd", "tests/reference.py", "tests/data/typed.py", "docs/conf.py"} <= names
 
 
-def test_what_is_installed_has_the_types_and_the_kernels(clone, tmp_path):
+def test_what_is_installed_says_that_it_is_typed_and_has_the_kernels(clone, tmp_path):
     done = python("setup.py", "-q", "build_py", "--build-lib", tmp_path, cwd=clone)
     assert done.returncode == 0, done.stderr
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}

@@ -249,9 +249,9 @@ def test_axes_go_in_and_out_and_nothing_else_changes(draw, axes, monkeypatch):
     (lambda: plot_loss(lambda y, p: (p, 0.0)), "a custom loss must return a value for each row and a gradient"),
     (lambda: plot_loss(lambda y, p: (p * np.nan, p)), "the loss must be finite"),
     (lambda: plot_losses([]), "at least one loss"),
-    (lambda: plot_losses(["mse", "categorical_crossentropy"]), "drawn over one thing; got .*give y_true as a vector"),
-    (lambda: plot_history({}), "history must hold an epoch"),
-    (lambda: plot_history(History()), "history must hold an epoch"),
+    (lambda: plot_losses(["mse", "categorical_crossentropy"]), "drawn over one quantity; got .*give y_true as a vector"),
+    (lambda: plot_history({}), "history must hold at least one epoch"),
+    (lambda: plot_history(History()), "history must hold at least one epoch"),
 ])
 def test_what_does_not_fit_is_told_and_leaves_no_figure(call, match):
     with pytest.raises(ValueError, match=match):

@@ -20,7 +20,7 @@ PACKAGE = Path(nnfast.__file__).parent
 INSTALLED = PACKAGE.parent.name == "site-packages"
 PUBLIC = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_modules(nnfast.__path__) if module.name[0] != "_")]
 UNTYPED = ["nnfast._core.*", "cloudpickle.*", "keras.*", "matplotlib.*", "onnx.*", "onnxruntime.*", "pandas.*", "plotnine.*",
-           "scipy.*", "sklearn.*", "torch.*", "tqdm.*"]
+           "scipy.*", "sklearn.*", "threadpoolctl.*", "torch.*", "tqdm.*"]
 
 
 @pytest.fixture(scope="module")
