@@ -28,6 +28,5 @@ Pitfalls:
 - Nothing at the level of a module may start a thread, call a BLAS or import a peer, because asv may
   import the suite and then fork.
 - Lists of parameters must not depend on the installed package (see `common.declared`).  What a
-commit
-  does not have is skipped by NotImplementedError in `setup`.
+  commit does not have is skipped by NotImplementedError in `setup`.
 """

@@ -730,10 +730,11 @@ cdef class Network:
     def set_constraints(self, list constraints):
         """Sets constraints, which hold after every step.
 
-        Parameters ---------- constraints : list of ((name, bound) of the kernel, (name, bound) of
-        the bias), for each layer
-            Names are those of CONSTRAINTS.  "max_norm" bounds the Euclidean norm of each column of
-            a kernel, and of a bias.
+        Parameters
+        ----------
+        constraints : list of ((name, bound) of the kernel, (name, bound) of the bias)
+            One for each layer.  Names are those of CONSTRAINTS.  "max_norm" bounds the Euclidean
+            norm of each column of a kernel, and of a bias.
         """
         cdef Layer* layer
         self.plan.has_max_norm = False
