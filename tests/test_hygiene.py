@@ -141,7 +141,10 @@ def test_float_kernels_have_no_bare_constants():
 
 
 def long_lines(source):
-    """Numbers of the lines over 120 columns, or over 100 in comments and docstrings; C in `cdef extern` is code."""
+    """Numbers of the lines over 120 columns, or over 100 in comments and docstrings.
+
+    C in `cdef extern` is code.
+    """
     inside = in_c = False
     before = ""
     for number, line in enumerate(source.splitlines(), 1):
@@ -156,12 +159,15 @@ def long_lines(source):
 
 
 def test_long_lines_are_found():
-    source = ["# " + 98 * "-", "# " + 99 * "-", 'def f():', '    """' + 93 * "d", 100 * "d", 101 * "d", '    """', 120 * "x", 121 * "x",
-              "cdef extern from *:", '    """', "#include " + 100 * "h", 121 * "c", '    """', '    """' + 92 * "d" + '"""']
-    assert list(long_lines("\n".join(source))) == [2, 4 + 2, 9, 13, 15]
+    source = ["# " + 98 * "-", "# " + 99 * "-",
+              "def f():", '    """' + 93 * "d", 100 * "d", 101 * "d", '    """', 120 * "x", 121 * "x",
+              "cdef extern from *:", '    """', "#include " + 100 * "h", 121 * "c", '    """',
+              '    """' + 92 * "d" + '"""']
+    assert list(long_lines("\n".join(source))) == [2, 6, 9, 13, 15]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "nnfast" / "_core").glob("*.p[xy][dixy]")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "nnfast" / "_core").glob("*.p[xy][dixy]")),
+                         ids=lambda path: path.name)
 def test_files_of_the_core_are_short_and_so_are_their_lines(path):
     source = path.read_text()
     assert source.count("\n") <= 1300

@@ -5,8 +5,7 @@ Rules:
   take turns.
 - All have the same data in memory, initial weights (scikit-learn: its own of the same scale), batch
   size, Adam(1e-3) and dtype, and a new order of rows every epoch.
-- Environment variables set the threads of BLAS and OpenMP; those that select a library's kernels are
-  removed.
+- Environment variables set the threads of BLAS and OpenMP; those that select kernels are removed.
 - Each process times EPOCHS epochs and the fastest counts, so compilation and warm-up do not.
 - The loss is that of the weights after these epochs, over the training rows, computed by NumPy.
 
