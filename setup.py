@@ -1,7 +1,10 @@
 """Builds the native extensions; everything else about the package is in pyproject.toml.
 
-`network.pyx` is compiled once per CPU level from the same source.  Switches, as environment variables set to 1:
-NNFAST_DEBUG (assertions, no optimisation), NNFAST_SANITIZE (AddressSanitizer and UBSan).
+`network.pyx` is compiled once for each CPU level from the same source.  Environment variables that
+may be set to 1:
+
+    NNFAST_DEBUG       assertions, no optimization
+    NNFAST_SANITIZE    AddressSanitizer and UBSan
 """
 import os
 import platform
@@ -19,13 +22,15 @@ DIRECTIVES = {
     "cdivision": True,
     "freethreading_compatible": False,
 }
-# -fno-math-errno and -fno-trapping-math let sqrt and selects become vector instructions and change no result;
-# -ffast-math would, and at link time it switches denormals off for the whole process of the user.
+# -fno-math-errno and -fno-trapping-math let sqrt and selects become vector instructions and change
+# no result.  -ffast-math would change results, and a library linked with it switches denormals off
+# for the whole process of the user.
 FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
-# GCC's bound on the growth of a file by inlining is reached here: loops that then call exp or log are no vector loops.
+# The core exceeds GCC's limit on the growth of a file by inlining.  Without a higher limit, exp and
+# log are calls, and loops with a call do not become vector loops.
 GCC = ["-ffp-contract=fast", "--param=inline-unit-growth=400"]
-# Multiply-adds are fused within an expression, as the source has it.  Clang's "fast" fuses last of all, what the vectors
-# of the CPU level left together: other bits at each level.
+# Clang's "on" fuses multiply-adds within an expression, as written in the source.  Its "fast" fuses
+# after the vectors are formed, so each CPU level would give other bits.
 CLANG = ["-ffp-contract=on"]
 LEVELS = {"base": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
@@ -50,33 +55,39 @@ if switched_on("NNFAST_SANITIZE"):
 
 
 def extension(name, source, flags=()):
-    return Extension(f"nnfast._core.{name}", [f"nnfast/_core/{source}.pyx"], extra_compile_args=[*compile_args, *flags], extra_link_args=link_args)
+    """The extension module nnfast._core.<name>, from nnfast/_core/<source>.pyx."""
+    return Extension(f"nnfast._core.{name}", [f"nnfast/_core/{source}.pyx"],
+                     extra_compile_args=[*compile_args, *flags], extra_link_args=link_args)
 
 
 class Build(build_ext):
-    """Translates to C just before compiling, so that an sdist holds the `.pyx` and metadata need no C."""
+    """Runs Cython just before the C compiler: an sdist holds `.pyx` files, metadata need no C."""
 
     def run(self):
         for extension in self.extensions:
-            [made] = cythonize(
+            [translated] = cythonize(
                 [Extension(extension.name, extension.sources)],
-                build_dir=f"build/cython-{extension.name.rpartition('.')[2]}",      # the C of each level apart
+                build_dir=f"build/cython-{extension.name.rpartition('.')[2]}",      # a C file for each level
                 compiler_directives=DIRECTIVES,
                 force=self.force,
             )
-            extension.sources, extension.depends = made.sources, made.depends
+            extension.sources, extension.depends = translated.sources, translated.depends
         super().run()
 
     def build_extensions(self):
-        """Adds the flags of the compiler that builds."""
-        version = subprocess.run([*self.compiler.compiler_so, "--version"], capture_output=True, text=True, check=True).stdout
+        """Adds the flags of the compiler in use."""
+        command = [*self.compiler.compiler_so, "--version"]
+        version = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         for extension in self.extensions:
             extension.extra_compile_args += CLANG if "clang" in version else GCC
         super().build_extensions()
 
 
 setup(
-    ext_modules=[extension("cpu", "cpu"), *(extension(f"network_{level}", "network", flags) for level, flags in LEVELS.items())],
+    ext_modules=[
+        extension("cpu", "cpu"),
+        *(extension(f"network_{level}", "network", flags) for level, flags in LEVELS.items()),
+    ],
     cmdclass={"build_ext": Build},
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

@@ -1,4 +1,4 @@
-"""Trains a small network from the installed wheel and checks that it learned."""
+"""Trains a small network with the installed wheel at a CPU level, and checks that it learned."""
 import sys
 
 import numpy as np

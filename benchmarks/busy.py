@@ -1,10 +1,12 @@
-"""python -m benchmarks.busy: what happens to training, and to the rest, when the machine is shared?
+"""python -m benchmarks.busy: what happens when training shares the machine?
 
-    epochs     one thread, two, and the default, on an idle machine and beside a process that keeps one CPU busy
-    threads    how fast pure Python runs in a thread while another thread is in `fit`, or waits
-    two fits   two models trained at once in two threads, one thread each, beside one model alone
+    epochs     on one thread, two, and the default: on an idle machine, and beside a process that
+               keeps one CPU busy
+    threads    speed of pure Python in a thread while another thread is in `fit`, or waits
+    two fits   two models trained at once in two threads, one thread each, against one model
 
-Idle and busy take turns.  Medians: the fastest epoch of a busy machine is the one in which the other process slept.
+Idle and busy take turns.  Medians are shown: the fastest epoch of a busy machine is the one in
+which the other process slept.
 """
 import argparse
 import statistics
@@ -30,7 +32,7 @@ TEAMS = (1, 2, None)
 
 @contextmanager
 def busy_process():
-    """Another process that keeps the last CPU busy (any CPU, where processes cannot be pinned)."""
+    """Runs a process that keeps the last CPU busy, or any CPU if processes cannot be pinned."""
     cpu = [str(cpus()[-1])] if sys.platform == "linux" else []
     process = subprocess.Popen([sys.executable, "-c", BUSY, *cpu], stdout=subprocess.PIPE)
     process.stdout.readline()
@@ -43,13 +45,14 @@ def busy_process():
 
 
 def seconds(call):
+    """Seconds of one call."""
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin
 
 
 def epochs_of(model, name, span=0.2):
-    """Number of epochs whose fit takes about `span` seconds: many time slices of the system."""
+    """Number of epochs whose fit takes about `span` seconds, many time slices of the system."""
     return max(1, int(span / seconds(lambda: workloads.fit(model, name, 1))))
 
 
@@ -88,7 +91,7 @@ def beside_a_thread(work, stop, span):
 
 
 def python_beside_fit(name, rounds, span=0.5):
-    """Median speed of pure Python beside a thread in `fit`, as a share of that beside a waiting thread."""
+    """Median speed of pure Python beside a thread in `fit`, over that beside a waiting thread."""
     model, stop = workloads.model(name), threading.Event()
 
     def train():
@@ -103,7 +106,7 @@ def python_beside_fit(name, rounds, span=0.5):
 
 
 def two_fits(name, rounds=5):
-    """Median time of two fits at once over that of one, one thread each; 1 is ideal, 2 no gain at all."""
+    """Median time of two fits at once over the time of one; 1 is ideal, 2 no gain."""
     models = [workloads.model(name, seed) for seed in (0, 1)]
     count = epochs_of(models[0], name)
 

@@ -1,8 +1,8 @@
 """python -m benchmarks.latency: what does one row, or one small step, cost?
 
-One row through `predict` of 20-64-64-2 beside ONNX Runtime and PyTorch on the same weights, one thread each; and one
-step on 32 rows through `train_on_batch`, beside the native step under it: a call of its own, and a share of a call of
-1000 steps.  Everything takes turns; the fastest of several repeats counts.
+Prediction of one row by 20-64-64-2, compared with ONNX Runtime and PyTorch on the same weights,
+one thread each.  And one step on 32 rows: through `train_on_batch`, in a native call of one step,
+and in a native call of 1000 steps.  They take turns; the fastest of several repeats counts.
 """
 import argparse
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ STEPS = 1000
 
 
 def onnx_predict(weights):
-    """The network as an ONNX graph, run by ONNX Runtime on one thread."""
+    """A function that predicts with the network as an ONNX graph, by ONNX Runtime on one thread."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
@@ -43,7 +43,7 @@ def onnx_predict(weights):
 
 
 def torch_predict(weights):
-    """The network in PyTorch's inference mode, from array to array."""
+    """A function that predicts with PyTorch in inference mode, from array to array."""
     import torch
 
     from benchmarks.peers.torch_ import network
@@ -62,7 +62,7 @@ PEERS = {"ONNX Runtime": (onnx_predict, ("onnx", "onnxruntime")), "PyTorch infer
 
 
 def predictions():
-    """Functions that predict one row, by name; and what is missing."""
+    """Functions that predict one row, by name; and the peers that are not installed."""
     x = workloads.data(NAME)[0][:1].copy()
     model = workloads.model(NAME)
     expected = model.predict(x)
@@ -79,7 +79,7 @@ def predictions():
 
 
 def steps():
-    """Functions that train on 32 rows, by name, and how many steps each takes."""
+    """{name: (function that trains on 32 rows, number of its steps)}."""
     model = workloads.model(NAME)
     x, y = (array[:ROWS].copy() for array in workloads.data(NAME))
     model.train_on_batch(x, y)
@@ -94,7 +94,7 @@ def steps():
         network.train_batches(many, 0, STEPS, rate, sums)
 
     return {"model.train_on_batch, 32 rows": (lambda: model.train_on_batch(x, y), 1),
-            "native step, a call of its own": (step, 1),
+            "native step, one in a call": (step, 1),
             f"native step, one of {STEPS} in a call": (thousand_steps, STEPS)}
 
 

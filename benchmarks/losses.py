@@ -1,7 +1,8 @@
-"""python -m benchmarks.losses: value and gradient of each loss in one pass, beside PyTorch's value and backward.
+"""python -m benchmarks.losses: how fast are value and gradient of each loss, compared with PyTorch?
 
-One thread, float32, in turns, through the public faces of both: `loss.value_and_gradient(y, p)` makes a new gradient,
-and so does `backward`.  Where PyTorch has no such loss its formula is written in PyTorch's operations.
+One thread, float32, in turns, through the public functions of both: `loss.value_and_gradient(y, p)`
+allocates a new gradient, and so does `backward`.  A loss that PyTorch does not have is written in
+PyTorch's operations.
 """
 import argparse
 
@@ -12,7 +13,7 @@ from nnfast import losses as L
 
 
 def cases(torch):
-    """(loss, kind of data, PyTorch's function of prediction and truth, shape)."""
+    """(loss, kind of data, PyTorch's function of predictions and targets, shape) of each case."""
     F = torch.nn.functional
 
     def on(loss, kind, theirs, shape=(4096, 100)):
@@ -26,8 +27,10 @@ def cases(torch):
         on(L.SparseCategoricalCrossentropy(from_logits=True), "labels", F.cross_entropy, (4096, 1000)),
         on(L.MeanSquaredError(), "numbers", F.mse_loss),
         on(L.MeanAbsoluteError(), "numbers", F.l1_loss),
-        on(L.MeanAbsolutePercentageError(), "positive", mean(lambda p, y: 100 * (p - y).abs() / y.abs().clamp(min=1e-7))),
-        on(L.MeanSquaredLogarithmicError(), "positive", mean(lambda p, y: (p.clamp(min=1e-7).log1p() - y.clamp(min=1e-7).log1p())**2)),
+        on(L.MeanAbsolutePercentageError(), "positive",
+           mean(lambda p, y: 100 * (p - y).abs() / y.abs().clamp(min=1e-7))),
+        on(L.MeanSquaredLogarithmicError(), "positive",
+           mean(lambda p, y: (p.clamp(min=1e-7).log1p() - y.clamp(min=1e-7).log1p())**2)),
         on(L.Huber(), "numbers", F.huber_loss),
         on(L.SmoothL1(), "numbers", F.smooth_l1_loss),
         on(L.LogCosh(), "numbers", mean(lambda p, y: (p - y) + F.softplus(-2 * (p - y)) - 0.6931472)),
@@ -66,7 +69,7 @@ def data(kind, shape):
 
 
 def measure(torch, loss, kind, theirs, shape, repeats):
-    """Seconds of one value and gradient: nnfast's, PyTorch's."""
+    """Seconds of one value and gradient: of nnfast, of PyTorch."""
     y, p = data(kind, shape)
     labels, tensor = torch.from_numpy(y), torch.from_numpy(p.copy()).requires_grad_()
 
@@ -103,7 +106,8 @@ def main():
     begin, rows = others(), []
     for loss, kind, theirs, shape in cases(torch):
         ours, pytorch = measure(torch, loss, kind, theirs, shape, options.repeats)
-        rows.append([repr(loss), "{} x {}".format(*shape), f"{ours * 1e6:.1f}", f"{pytorch * 1e6:.1f}", f"{pytorch / ours:.2f}"])
+        rows.append([repr(loss), "{} x {}".format(*shape), f"{ours * 1e6:.1f}", f"{pytorch * 1e6:.1f}",
+                     f"{pytorch / ours:.2f}"])
     print(f"Microseconds of value and gradient, float32, one thread.  {machine()}; PyTorch {torch.__version__}.\n")
     print(table(["loss", "shape", "nnfast", "PyTorch", "PyTorch / nnfast"], rows))
     print(meanwhile(begin))

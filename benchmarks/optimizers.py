@@ -1,8 +1,10 @@
-"""python -m benchmarks.optimizers: one step of each optimizer on the 66,790 parameters of 784-84-10, beside PyTorch's.
+"""python -m benchmarks.optimizers: how fast is a step of each optimizer, compared with PyTorch?
 
-One thread, float32, in turns, through the public faces of both: a function of nnfast.functional on a vector of all
-parameters, with its checks, and `step()` of torch.optim on the network's four tensors: its fused form, `foreach` or the plain
-loop, whichever is fastest.  The step inside of `fit` has no calls of Python, so less to do.  A first step of both is compared.
+One thread, float32, the 66,790 parameters of 784-84-10, in turns, through the public functions of
+both: a function of nnfast.functional on one vector of all parameters, with its checks, and
+`step()` of torch.optim on the four tensors of the network, in the fastest of its forms `fused`,
+`foreach` and the plain loop.  The first steps of both are compared.  The step inside of `fit`
+makes no calls of Python, so it takes less.
 """
 import argparse
 import inspect
@@ -25,7 +27,8 @@ CASES = [       # name, nnfast's function, its arrays of state and options, PyTo
     ("RMSprop", F.rmsprop_step, "v", {}, "RMSprop", {"alpha": 0.9}),
     ("RMSprop, momentum", F.rmsprop_step, "v velocity", MOMENTUM, "RMSprop", {"alpha": 0.9, **MOMENTUM}),
     ("RMSprop, centered", F.rmsprop_step, "v mean", {}, "RMSprop", {"alpha": 0.9, "centered": True}),
-    ("RMSprop, centered, momentum", F.rmsprop_step, "v mean velocity", MOMENTUM, "RMSprop", {"alpha": 0.9, **MOMENTUM, "centered": True}),
+    ("RMSprop, centered, momentum", F.rmsprop_step, "v mean velocity", MOMENTUM,
+     "RMSprop", {"alpha": 0.9, **MOMENTUM, "centered": True}),
     ("Adam", F.adam_step, "m v", {}, "Adam", {}),
     ("Adam, AMSGrad", F.adam_step, "m v largest", {}, "Adam", {"amsgrad": True}),
     ("AdamW", F.adam_step, "m v", {"weight_decay": 0.01}, "AdamW", {"weight_decay": 0.01}),
@@ -39,11 +42,12 @@ CASES = [       # name, nnfast's function, its arrays of state and options, PyTo
 
 
 def vector(arrays):
+    """All elements in one vector."""
     return np.concatenate([np.ravel(array) for array in arrays])
 
 
 def measure(torch, shapes, function, state, options, peer, peer_options, repeats, seconds=0.005):
-    """Seconds of a step, turn by turn: {"nnfast": [...], a form of PyTorch's: [...]}."""
+    """Seconds of a step in each turn: {"nnfast": [...], form of PyTorch: [...], ...}."""
     rng = np.random.default_rng(0)
     gradients = [(rng.uniform(0.1, 1, shape) * rng.choice([-1, 1], shape)).astype(np.float32) for shape in shapes]
     g = vector(gradients)
@@ -78,9 +82,11 @@ def main():
     for name, *case in CASES:
         times = measure(torch, SHAPES, *case, options.repeats)
         form = min(times.keys() - {"nnfast"}, key=lambda form: min(times[form]), default=None)
-        shown = [f"{min(times[one]) * 1e6:.1f} ({median(times[one]) * 1e6:.1f})" if one else "-" for one in ("nnfast", form)]
+        shown = [f"{min(times[one]) * 1e6:.1f} ({median(times[one]) * 1e6:.1f})" if one else "-"
+                 for one in ("nnfast", form)]
         rows.append([name, *shown, form or "-", f"{min(times[form]) / min(times['nnfast']):.1f}" if form else "-"])
-    print(f"Microseconds of a step, fastest and (median) turn, float32, one thread.  {machine()}; PyTorch {torch.__version__}.\n")
+    print(f"Microseconds of a step, fastest and (median) turn, float32, one thread.  {machine()}; "
+          f"PyTorch {torch.__version__}.\n")
     print(table(["optimizer", "nnfast", "PyTorch", "its form", "PyTorch / nnfast"], rows))
     print(meanwhile(begin))
 

@@ -1,8 +1,9 @@
-"""python -m benchmarks.products: are nnfast's matrix products as fast as a BLAS at the shapes of training?
+"""python -m benchmarks.products: are the products of training as fast as those of a BLAS?
 
-Every product of the five networks, x W, x^T delta and delta W^T, on one thread beside NumPy's BLAS, in turns.  nnfast's
-are made as in training: rows padded as in its workspace, and a right factor whose panels are made before (there they are
-made with the optimizer's step, or a plain matrix is read).
+Every product of the five networks, x W, x^T delta and delta W^T, on one thread, in turns with
+NumPy's BLAS.  nnfast's run as in training: rows are padded as in its workspace, and the panels of
+the right factor are packed before.  In training the optimizer's step packs them, or a plain matrix
+is read.
 """
 import argparse
 
@@ -13,7 +14,7 @@ from benchmarks.suite.workloads import FIVE, operands, products
 
 
 def measure(what, m, k, n, repeats):
-    """Seconds of one product: nnfast's, the BLAS's."""
+    """Seconds of one product: of nnfast, of the BLAS."""
     from nnfast._core import network
 
     a, b, out = operands(what, m, k, n)
@@ -25,7 +26,8 @@ def measure(what, m, k, n, repeats):
         for _ in range(count):
             np.dot(a, b, out=out)
 
-    return [seconds / count for seconds in fastest([lambda: network.matmul(a, b, out, count, what == "x^T delta"), blas], repeats, 0.005)]
+    calls = [lambda: network.matmul(a, b, out, count, what == "x^T delta"), blas]
+    return [seconds / count for seconds in fastest(calls, repeats, 0.005)]
 
 
 def main():

@@ -1,4 +1,4 @@
-"""What the scripts share: the machine, its threads and who else uses it; timing in turns; tables."""
+"""What the scripts share: the machine, its threads and its load; timing in turns; tables."""
 import os
 import platform
 import sys
@@ -11,16 +11,18 @@ KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_CBWR", "MKL_ENABLE_INST
 
 
 def environment(threads):
-    """The environment of a fair measurement: a number of threads (None: their own choice), and each library's own kernels.
+    """The environment variables of a fair measurement.
 
-    A BLAS told to use the kernels of an older CPU (OPENBLAS_CORETYPE=Haswell) has half its speed on a new one.
+    They set the number of threads (None: each library chooses), and leave each library its own
+    choice of kernels.  A BLAS that is told to use the kernels of an older CPU
+    (OPENBLAS_CORETYPE=Haswell) has half its speed on a new one.
     """
     own = {name: value for name, value in os.environ.items() if name not in KERNELS + POOLS}
     return own | (dict.fromkeys(POOLS, str(threads)) if threads else {})
 
 
 def restart(threads):
-    """Starts this process anew in `environment(threads)`, which a BLAS reads when NumPy is imported."""
+    """Restarts this process in `environment(threads)`: a BLAS reads it when NumPy is imported."""
     env = environment(threads)
     if env != os.environ:
         os.execve(sys.executable, sys.orig_argv, env)
@@ -43,7 +45,7 @@ def machine():
 
 
 def others():
-    """Now, and the CPU seconds of all processes but this one and the ones it has waited for; None without /proc."""
+    """The time, and the CPU seconds of all other processes except children; None without /proc."""
     try:
         with open("/proc/stat") as file:
             user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
@@ -54,16 +56,16 @@ def others():
 
 
 def meanwhile(begin):
-    """A line that says how much of the machine others used since `begin`, an earlier answer of `others`."""
+    """A line about the CPU time of other processes since `begin`, an earlier result of `others`."""
     if begin is None:
-        return "Whether other processes kept the machine busy is not known here."
+        return "Whether other processes kept the machine busy is not known on this system."
     now, used = others()
     return (f"Other processes used {max(0.0, (used - begin[1]) / (now - begin[0])):.2f} CPUs meanwhile: "
-            f"figures of a machine that is not quiet mean little.")
+            "on a busy machine the times mean little.")
 
 
 def turns(calls, repeats, seconds):
-    """Mean times of each call over `repeats` spans of about `seconds` each, in turns."""
+    """Mean seconds of each call in `repeats` spans of about `seconds`; the calls take turns."""
     counts = []
     for call in calls:
         call()
@@ -81,12 +83,12 @@ def turns(calls, repeats, seconds):
 
 
 def fastest(calls, repeats, seconds):
-    """The fastest of `turns` of each call."""
+    """Seconds of the fastest of the `turns` of each call."""
     return [min(times) for times in turns(calls, repeats, seconds)]
 
 
 def table(header, rows):
-    """A Markdown table: the first column to the left, the others to the right."""
+    """A Markdown table: the first column aligned left, the others right."""
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]

@@ -12,7 +12,10 @@ BATCH_SIZE = 64
 
 
 def digits():
-    """scikit-learn's 1,797 handwritten digits as 28 x 28 images of raw pixels 0-255: every pixel of 8 x 8 made 3 x 3."""
+    """scikit-learn's 1,797 handwritten digits as 28 x 28 images of pixels 0-255, split for a test.
+
+    Each pixel of the 8 x 8 images becomes 3 x 3 pixels, and the border is 0.
+    """
     from nnfast._extras import extra
 
     with extra("demo", needed_by="what trains on handwritten digits"):
@@ -26,7 +29,7 @@ def digits():
 
 
 def train_nnfast(train_x, test_x, train_y, test_y):
-    """The network of the README on the digits: seconds, threads and accuracy."""
+    """Trains the network of the README on the digits; returns seconds, threads and accuracy."""
     import nnfast
     from nnfast.layers import Dense, Flatten
     from nnfast.losses import SparseCategoricalCrossentropy
@@ -36,7 +39,8 @@ def train_nnfast(train_x, test_x, train_y, test_y):
     model.fit(train_x, train_y, batch_size=BATCH_SIZE, epochs=EPOCHS, verbose=1, validation_data=(test_x, test_y))
     model.summary()
 
-    silent = nnfast.Sequential(map(copy.copy, model.layers), seed=0)        # the same training again, timed without bar and validation
+    # The same training again, timed without progress bar and validation.
+    silent = nnfast.Sequential(map(copy.copy, model.layers), seed=0)
     silent.compile(optimizer="adam", loss=SparseCategoricalCrossentropy())
     silent.build((None, 28, 28))
     begin = time.perf_counter()
@@ -47,13 +51,17 @@ def train_nnfast(train_x, test_x, train_y, test_y):
 
 
 def train_sklearn(train_x, test_x, train_y, test_y):
-    """The same layers, batches and epochs by scikit-learn's MLPClassifier; one BLAS thread, its fastest on so small a network."""
+    """Trains the same network with scikit-learn's MLPClassifier; returns what `train_nnfast` does.
+
+    It has one BLAS thread, which is its fastest for a network of this size.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
 
     flat_train, flat_test = (x.reshape(len(x), -1).astype(np.float32) for x in (train_x, test_x))
-    model = MLPClassifier((84,), batch_size=BATCH_SIZE, max_iter=EPOCHS, n_iter_no_change=EPOCHS, alpha=0, random_state=0)
+    model = MLPClassifier((84,), batch_size=BATCH_SIZE, max_iter=EPOCHS, n_iter_no_change=EPOCHS, alpha=0,
+                          random_state=0)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         begin = time.perf_counter()
@@ -63,7 +71,7 @@ def train_sklearn(train_x, test_x, train_y, test_y):
 
 
 def demo():
-    """Trains 784-84-10 on real digits, and scikit-learn's network beside it."""
+    """Trains 784-84-10 on real digits with nnfast and with scikit-learn, and prints both."""
     try:
         data = digits()
     except ImportError as error:
@@ -74,22 +82,26 @@ def demo():
 
     rows = len(data[0]) * EPOCHS
     flops = rows * (6 * (784 * 84 + 84 * 10) - 2 * 784 * 84)
-    print(f"784-84-10 on {len(data[0])} handwritten digits of raw pixels 0-255, batch {BATCH_SIZE}, {EPOCHS} epochs\n")
+    print(f"784-84-10 on {len(data[0])} handwritten digits of raw pixels 0-255, batch {BATCH_SIZE}, "
+          f"{EPOCHS} epochs\n")
     ours, theirs = train_nnfast(*data), train_sklearn(*data)
     print(f"\n{'':<20}{'nnfast':>14}{'scikit-learn ' + sklearn.__version__:>22}")
-    for name, text in [("training", "{s:.3f} s"), ("validation accuracy", "{accuracy:.3f}"), ("rows per second", "{rate:,.0f}"),
-                       ("GFLOP/s", "{speed:.1f}"), ("threads", "{threads}")]:
-        cells = [text.format(s=s, threads=t, accuracy=a, rate=rows / s, speed=flops / s / 1e9) for s, t, a in (ours, theirs)]
+    for name, text in [("training", "{s:.3f} s"), ("validation accuracy", "{accuracy:.3f}"),
+                       ("rows per second", "{rate:,.0f}"), ("GFLOP/s", "{speed:.1f}"), ("threads", "{threads}")]:
+        cells = [text.format(s=s, threads=t, accuracy=a, rate=rows / s, speed=flops / s / 1e9)
+                 for s, t, a in (ours, theirs)]
         print(f"{name:<20}{cells[0]:>14}{cells[1]:>22}")
     print(f"{'CPU level':<20}{_core.LEVEL:>14}")
     print(f"\nnnfast is {theirs[0] / ours[0]:.1f} times as fast here.")
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m nnfast", description="nnfast: dense neural networks, trained fast on a CPU.")
+    """Runs the command that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m nnfast",
+                                     description="nnfast: dense neural networks, trained fast on a CPU.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("demo", help="train on real digits, beside scikit-learn")
-    bench = commands.add_parser("bench", help="this machine's peak, and how much of it five networks use, in ten seconds")
+    commands.add_parser("demo", help="train on real digits, and compare with scikit-learn")
+    bench = commands.add_parser("bench", help="how much of this machine's peak five networks use, in ten seconds")
     bench.add_argument("--seconds", type=float, default=10.0, help="roughly (default: %(default)s)")
     commands.add_parser("info", help="version, compiler, CPU level, threads")
     options = parser.parse_args(arguments)

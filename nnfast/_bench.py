@@ -1,7 +1,7 @@
 """python -m nnfast bench: how much of this machine does training use?
 
-The peak is NumPy's best float32 product, on one thread and on all, in processes of their own.  The networks are those of
-all benchmarks; `benchmarks/suite/workloads.py` takes them from here.
+The peak is NumPy's best float32 product, on one thread and on all, measured in separate processes.
+All benchmarks use these networks; `benchmarks/suite/workloads.py` imports them from here.
 """
 import os
 import subprocess
@@ -13,11 +13,16 @@ import numpy as np
 
 LEARNING_RATE = 1e-3
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-BAR = 20                        # characters of a whole peak
+BAR = 20                        # characters of the bar at 100 %
 
 
 class Workload(NamedTuple):
-    """Widths of the layers (relu between them), rows of a batch, rows of an epoch; cross-entropy of a softmax, or "mse"."""
+    """A network and its data.
+
+    widths : units of the layers, the inputs first; relu between them
+    rows : rows of an epoch
+    loss : "crossentropy" of a softmax, or "mse"
+    """
 
     widths: tuple
     batch_size: int
@@ -32,12 +37,18 @@ class Workload(NamedTuple):
 
     @property
     def flops(self):
-        """Floating-point operations of the products of an epoch: three a layer, without delta W^T of the first."""
+        """Floating-point operations of the products of an epoch.
+
+        There are three for each layer; the first has no delta W^T.
+        """
         sizes = [n_in * n_out for n_in, n_out in self.shapes]
         return self.rows * (6 * sum(sizes) - 2 * sizes[0])
 
     def data(self):
-        """x (rows, n_in), uniform in [0, 1), and y: the largest of n_out random projections of x, or their tanh."""
+        """x (rows, n_in), uniform in [0, 1), and y.
+
+        y is the index of the largest of n_out random projections of x, or for "mse" their tanh.
+        """
         rng = np.random.default_rng(0)
         n_in, n_out = self.widths[0], self.widths[-1]
         x = rng.random((self.rows, n_in), dtype=self.dtype)
@@ -46,14 +57,15 @@ class Workload(NamedTuple):
         return x, np.tanh(z) if self.loss == "mse" else z.argmax(axis=1)
 
     def model(self, seed=0):
-        """The network, compiled."""
+        """The compiled network."""
         from nnfast import Sequential, layers, optimizers
 
         *hidden, n_out = self.widths[1:]
         last = layers.Dense(n_out, activation="linear" if self.loss == "mse" else "softmax")
-        network = Sequential([layers.Input(self.widths[0]), *[layers.Dense(n, activation="relu") for n in hidden], last],
-                             dtype=self.dtype, seed=seed)
-        network.compile(optimizers.Adam(LEARNING_RATE), "mse" if self.loss == "mse" else "sparse_categorical_crossentropy")
+        hidden = [layers.Dense(n, activation="relu") for n in hidden]
+        network = Sequential([layers.Input(self.widths[0]), *hidden, last], dtype=self.dtype, seed=seed)
+        loss = "mse" if self.loss == "mse" else "sparse_categorical_crossentropy"
+        network.compile(optimizers.Adam(LEARNING_RATE), loss)
         return network
 
 
@@ -77,30 +89,37 @@ def repeated(call, seconds, least=2):
 
 
 def peak(seconds=1.0, n=2048):
-    """Best rate of NumPy's n^3 product in float32, in GFLOP/s."""
+    """Highest rate of NumPy's (n, n) @ (n, n) in float32, in GFLOP/s."""
     a = np.random.default_rng(0).random((n, n), dtype=np.float32)
     out = np.empty_like(a)
     return 2 * n**3 / min(repeated(lambda: np.dot(a, a, out=out), seconds)) / 1e9
 
 
 def peak_of(threads, seconds):
-    """`peak` on a number of threads: a BLAS reads their number, and the CPU it is told to take this one for, when it is loaded."""
-    env = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS")}
+    """`peak` with this number of threads, in a new process.
+
+    A BLAS reads the number of threads, and the CPU type that a user may have set, when it is
+    loaded.
+    """
+    cpu_types = ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS")
+    env = {name: value for name, value in os.environ.items() if name not in cpu_types}
     code = f"from nnfast._bench import peak; print(peak({seconds}))"
-    done = subprocess.run([sys.executable, "-c", code], env=env | dict.fromkeys(POOLS, str(threads)), capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], env=env | dict.fromkeys(POOLS, str(threads)),
+                          capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
 def bench(seconds=10.0):
-    """Prints the peak and a line for each network, with the default number of threads, in about `seconds`."""
+    """Prints the peak and a line for each network, in about `seconds`, with the default threads."""
     from nnfast import __version__, _core, _threads
 
     most, _ = _threads.most_threads(None)
     peaks = {threads: peak_of(threads, seconds / 12) for threads in sorted({1, most})}
     print(f"nnfast {__version__}, CPU level {_core.LEVEL}, up to {most} thread{'s' * (most > 1)}; float32, Adam\n")
-    print("Peak, NumPy's 2048 x 2048 x 2048 product:  "
-          + ",  ".join(f"{rate:,.0f} GFLOP/s on {threads} thread{'s' * (threads > 1)}" for threads, rate in peaks.items()) + "\n")
-    print(f"{'network':<26}{'batch':>6}{'rows':>8}{'ms/epoch':>10}{'us/step':>9}{'rows/s':>13}{'GFLOP/s':>9}{'threads':>9}{'of their peak':>15}")
+    rates = [f"{rate:,.0f} GFLOP/s on {threads} thread{'s' * (threads > 1)}" for threads, rate in peaks.items()]
+    print(f"Peak, NumPy's 2048 x 2048 x 2048 product:  {',  '.join(rates)}\n")
+    print(f"{'network':<26}{'batch':>6}{'rows':>8}{'ms/epoch':>10}{'us/step':>9}{'rows/s':>13}{'GFLOP/s':>9}"
+          f"{'threads':>9}{'of their peak':>15}")
     for name, workload in WORKLOADS.items():
         x, y = workload.data()
         model = workload.model()
@@ -114,6 +133,7 @@ def bench(seconds=10.0):
         rate, steps = workload.flops / best / 1e9, -(-workload.rows // workload.batch_size)
         share = rate / peaks.get(threads, peaks[1] * threads)
         widths = "-".join(map(str, workload.widths))
-        print(f"{name:<6}{widths:<20}{workload.batch_size:>6}{workload.rows:>8,}{best * 1e3:>10.2f}{best / steps * 1e6:>9.1f}"
-              f"{workload.rows / best:>13,.0f}{rate:>9.1f}{threads:>9}{share:>15.0%}  {'#' * round(BAR * share)}")
-    print("\nThe fastest epoch of several, shuffled, with all checks of the data.  GFLOP/s counts the products alone.")
+        print(f"{name:<6}{widths:<20}{workload.batch_size:>6}{workload.rows:>8,}{best * 1e3:>10.2f}"
+              f"{best / steps * 1e6:>9.1f}{workload.rows / best:>13,.0f}{rate:>9.1f}{threads:>9}{share:>15.0%}  "
+              f"{'#' * round(BAR * share)}")
+    print("\nThe fastest of several epochs, shuffled, with all checks of the data.  GFLOP/s counts only the products.")

@@ -138,3 +138,38 @@ def test_float_kernels_have_no_bare_constants():
             code = line.split("#")[0]
             if re.match(r" {4,}(return|\w+(\[i\])? =) ", code) and not re.search(r"LANES|bits|64\(|power\(", code):
                 assert not re.search(r"(?<![\w.>/-])\d+ [-+*/] [a-z(]|[a-z)\]] [-+*/] \d+\b(?!\.)", code), f"{name}: {line}"
+
+
+def long_lines(source):
+    """Numbers of the lines over 120 columns, or over 100 in comments and docstrings.
+
+    C in `cdef extern` is code.
+    """
+    inside = in_c = False
+    before = ""
+    for number, line in enumerate(source.splitlines(), 1):
+        quotes = line.count('"""')
+        if quotes and not inside:
+            in_c = before.startswith("cdef extern")
+        prose = not in_c if inside or quotes else line.lstrip().startswith("#")
+        if len(line) > (100 if prose else 120):
+            yield number
+        inside ^= quotes % 2 == 1
+        before = line
+
+
+def test_long_lines_are_found():
+    source = ["# " + 98 * "-", "# " + 99 * "-",
+              "def f():", '    """' + 93 * "d", 100 * "d", 101 * "d", '    """', 120 * "x", 121 * "x",
+              "cdef extern from *:", '    """', "#include " + 100 * "h", 121 * "c", '    """',
+              '    """' + 92 * "d" + '"""']
+    assert list(long_lines("\n".join(source))) == [2, 6, 9, 13, 15]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nnfast" / "_core").glob("*.p[xy][dixy]")),
+                         ids=lambda path: path.name)
+def test_files_of_the_core_are_short_and_so_are_their_lines(path):
+    source = path.read_text()
+    assert source.count("\n") <= 1300
+    found = list(long_lines(source))
+    assert not found, f"{path.name}: lines over 120 columns, or over 100 in comments and docstrings: {found}"

@@ -1,1 +1,1 @@
-"""Instruction counts of the hot loop against a committed baseline; check.py says how."""
+"""Instruction counts of the hot loop against a committed baseline; see check.py."""

@@ -1,20 +1,24 @@
 """python benchmarks/instructions/check.py: does the hot loop take more instructions than it did?
 
-Times cannot gate a commit: on a shared machine they differ by more than a regression does.  Instructions can: they are
-the same on a busy machine and an idle one.  They say nothing about caches and waiting, so they stand beside the timings
-of `benchmarks.suite` and do not replace them.
+Times cannot gate a commit: on a shared machine they vary by more than a regression.  Instruction
+counts do not depend on the load of the machine.  They say nothing about caches and waiting, so they
+complement the timings of `benchmarks.suite` and do not replace them.
 
-    check.py              compare with the baseline: exit 1 if an entry is more than 2 % above it, 2 if there is no baseline
-    check.py --update     make what is measured the baseline
-    check.py --self-test  build a copy with one more pass over the activations: exit 0 if the comparison refuses it
+    check.py              compare with the baseline: exit 1 if an entry is more than 2 % above it,
+                          2 if there is no baseline
+    check.py --update     make the measured counts the baseline
+    check.py --self-test  build a copy with one more pass over the activations: exit 0 if the
+                          comparison refuses it
 
-Counted, by valgrind's callgrind: instructions inside the shared object of CPU level v3 (valgrind has no AVX-512), while
-the calls of driver.py run on one thread.  Python, NumPy, imports, data and warm-up are not, nor is the C library, which
-differs between machines: memcpy, and erff, which is most of gelu.  The package is the one that `import nnfast` finds; a
-step is one of a call of several, in float32 with Adam, as in `fit`.
+valgrind's callgrind counts instructions inside the shared object of CPU level v3 (valgrind has no
+AVX-512), while the calls of driver.py run on one thread.  Not counted are Python, NumPy, imports,
+data, warm-up, and the C library, which differs between machines: memcpy, and erff, which is most of
+gelu.  The package is the one that `import nnfast` finds.  A step is one of several in a call, in
+float32 with Adam, as in `fit`.
 
-Runs agree in all seven digits that are kept, whatever the addresses (driver.py says why).  Other compilers and other
-Cythons make other code: baseline.json holds a baseline for each pair, and counts are compared with their own pair's only.
+Runs agree in all seven digits that are kept, at any addresses (driver.py says why).  Another
+compiler or Cython generates other code, so baseline.json holds a baseline for each pair of them,
+and counts are compared only with the baseline of the same pair.
 """
 import argparse
 import json
@@ -34,23 +38,24 @@ BASELINE = Path(__file__).with_name("baseline.json")
 DRIVER = Path(__file__).with_name("driver.py")
 LEVEL = "v3"
 LIMIT = 0.02
-CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--dump-before=getppid", "--combine-dumps=yes", "--compress-strings=no", "--compress-pos=no"]
+CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--dump-before=getppid", "--combine-dumps=yes",
+             "--compress-strings=no", "--compress-pos=no"]
 
-# What the self-test changes: (file, pattern, replacement, how often it must be found).
+# What the self-test changes: (file, pattern, replacement, number of matches).
 SABOTAGE = [
-    ("nnfast/_core/forward.pxd", r"\n( +activate\(layer\.activation, out, .*\)\n)", r"\n\1\1", 1),
-    ("setup.py", r' +"v[24]": .*\n', "", 2),        # only the level that is measured
+    ("nnfast/_core/forward.pxd", r"\n( +activate\(layer\.activation, a, .*\)\n)", r"\n\1\1", 1),
+    ("setup.py", r' +"v[24]": .*\n', "", 2),        # build only the level that is measured
 ]
 
 
 def run_driver(path, *arguments, under=(), **variables):
-    """What driver.py prints, for the package in `path` or else the installed one."""
+    """Runs driver.py for the package in `path`, or the installed one; returns what it prints."""
     env = environment(1) | variables
     if path is not None:
         env["PYTHONPATH"] = os.pathsep.join([str(path), env.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     done = subprocess.run([*under, sys.executable, DRIVER, *arguments], env=env, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        sys.exit(f"The driver failed with code {done.returncode}; what it said stands above.")
+        sys.exit(f"The driver failed with code {done.returncode}; its messages are above.")
     return json.loads(done.stdout)
 
 
@@ -60,7 +65,7 @@ def describe(path=None):
 
 
 def parts(lines):
-    """Instructions inside the shared object in each part of callgrind's output."""
+    """Instructions inside the shared object, for each part of callgrind's output."""
     counts, inside = [], False
     for line in lines:
         if line.startswith("part:"):
@@ -69,7 +74,7 @@ def parts(lines):
         elif line.startswith("ob="):
             inside = f"/network_{LEVEL}." in line
         elif line.startswith("calls="):
-            next(lines)         # what the callee took, which stands under the callee
+            next(lines)         # the instructions of the callee, which are listed there, too
         elif inside and line[0].isdigit():
             counts[-1] += int(line.split()[1])
     return counts
@@ -81,16 +86,18 @@ def measure(path=None):
         sys.exit("valgrind must be installed to count instructions.")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "callgrind.out"
-        entries = run_driver(path, under=[*CALLGRIND, f"--callgrind-out-file={out}"], NNFAST_CPU=LEVEL, PYTHONHASHSEED="0")
+        entries = run_driver(path, under=[*CALLGRIND, f"--callgrind-out-file={out}"], NNFAST_CPU=LEVEL,
+                             PYTHONHASHSEED="0")
         with open(out) as lines:
             counts = parts(lines)[1::2]
     if len(counts) != len(entries) or not all(counts):
-        sys.exit(f"callgrind's output does not have {len(entries)} parts with instructions of network_{LEVEL}, one for each entry.")
+        sys.exit(f"callgrind's output must have {len(entries)} parts with instructions of network_{LEVEL}, one for "
+                 f"each entry; it has {counts}.")
     return {entry: float(f"{count / units:.7g}") for (entry, units), count in zip(entries, counts, strict=True)}
 
 
 def compare(baseline, now):
-    """Rows of the table, entries that fail, entries that got faster."""
+    """Rows of the table, entries that fail, entries that became faster."""
     rows, failed, faster = [], [], []
     for entry in dict.fromkeys([*baseline, *now]):
         old, new = baseline.get(entry), now.get(entry)
@@ -103,28 +110,32 @@ def compare(baseline, now):
                 failed.append(entry)
             elif new < old * (1 - LIMIT):
                 faster.append(entry)
-        rows.append([entry, *("" if count is None else f"{count:,.4g}" if count < 1000 else f"{count:,.0f}" for count in (old, new)), change])
+        shown = ("" if count is None else f"{count:,.4g}" if count < 1000 else f"{count:,.0f}" for count in (old, new))
+        rows.append([entry, *shown, change])
     return rows, failed, faster
 
 
 def gate(baseline, now):
-    """Prints the comparison; 1 if an entry fails, else 0."""
+    """Prints the comparison; returns 1 if an entry fails, else 0."""
     rows, failed, faster = compare(baseline, now)
     print(table(["instructions per (unit)", "baseline", "now", "change"], rows))
     if faster:
-        print(f"\nMore than {LIMIT:.0%} faster: {', '.join(faster)}. --update keeps it.")
+        print(f"\nMore than {LIMIT:.0%} faster: {', '.join(faster)}. --update makes this the baseline.")
     if failed:
-        print(f"\nMore than {LIMIT:.0%} slower, or not comparable: {', '.join(failed)}. --update accepts it, if it is meant.")
+        print(f"\nMore than {LIMIT:.0%} slower, or not comparable: {', '.join(failed)}. "
+              "If this is intended, --update accepts it.")
     return 1 if failed else 0
 
 
 def sabotage(copy):
-    """Puts one more pass over the activations into a copy of the sources, and builds it."""
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".asv", ".venv", "build", "*.egg-info", "*.so", "*.c"))
+    """Copies the sources, adds one more pass over the activations, and builds the copy."""
+    unwanted = shutil.ignore_patterns(".git", ".asv", ".venv", "build", "*.egg-info", "*.so", "*.c")
+    shutil.copytree(ROOT, copy, ignore=unwanted)
     for name, pattern, replacement, expected in SABOTAGE:
         text, found = re.subn(pattern, replacement, (copy / name).read_text())
         if found != expected:
-            sys.exit(f"{name} has {found} matches of {pattern!r} and not {expected}: bring SABOTAGE in {Path(__file__).name} up to date.")
+            sys.exit(f"{name} must have {expected} matches of {pattern!r}, it has {found}: bring SABOTAGE in "
+                     f"{Path(__file__).name} up to date.")
         (copy / name).write_text(text)
     build = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=copy)
     if build.returncode:
@@ -134,8 +145,10 @@ def sabotage(copy):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--update", action="store_true", help="make what is measured the baseline of this compiler and Cython")
-    action.add_argument("--self-test", action="store_true", help="show that a copy with one more pass over the activations is refused")
+    action.add_argument("--update", action="store_true",
+                        help="make the measured counts the baseline of this compiler and Cython")
+    action.add_argument("--self-test", action="store_true",
+                        help="show that a copy with one more pass over the activations is refused")
     options = parser.parse_args(arguments)
     baselines = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -147,16 +160,17 @@ def main(arguments=None):
         print(f"{about['package']}, level {LEVEL}: {about['key']}\n", flush=True)
         if about["key"] not in baselines and not options.update:
             print(f"No baseline for {about['key']}; there is one for: {'; '.join(baselines) or 'nothing'}.\n"
-                  f"Make one where the code is known to be good: python {os.path.relpath(__file__)} --update")
+                  f"Make one from code that is known to be good: python {os.path.relpath(__file__)} --update")
             return 2
         now = measure(path)
     refused = gate(baselines.get(about["key"], now), now)
     if options.update:
         BASELINE.write_text(json.dumps(baselines | {about["key"]: now}, indent=4) + "\n")
-        print(f"\nThis is the baseline of {about['key']} now.")
+        print(f"\nThis is now the baseline of {about['key']}.")
         return 0
     if options.self_test:
-        print(f"\nThe copy with one more pass over the activations is {'refused, as it must be' if refused else 'NOT refused'}.")
+        print("\nThe copy with one more pass over the activations is "
+              f"{'refused, as it must be' if refused else 'NOT refused'}.")
         return 1 - refused
     return refused
 

@@ -1,4 +1,7 @@
-"""python -m benchmarks.peers: epoch times of nnfast and its peers as Markdown tables; the rules are in __init__.py."""
+"""python -m benchmarks.peers: epoch times of nnfast and its peers as Markdown tables.
+
+The rules are in __init__.py.
+"""
 import argparse
 import json
 import sys
@@ -12,7 +15,7 @@ from benchmarks.suite.workloads import FIVE, WORKLOADS
 
 
 def chosen(known):
-    """An argparse type: names separated by commas."""
+    """An argparse type: a list of names, separated by commas."""
     def parse(text):
         names = text.split(",")
         unknown = [name for name in names if name not in known]
@@ -23,7 +26,7 @@ def chosen(known):
 
 
 def installed(libraries):
-    """The modules of those that can be imported, and the names of the others with what they lack."""
+    """Modules of the installed libraries, and the names of the others with what they need."""
     modules, missing = {}, []
     for library in libraries:
         module = import_module(f"benchmarks.peers.{library}_")
@@ -36,18 +39,24 @@ def installed(libraries):
 
 
 def counts(module, variant):
-    """Whether this variant may be a library's fastest form."""
+    """Whether this variant may count as a library's fastest form."""
     return variant not in getattr(module, "NOT_COUNTED", ())
 
 
 def variants(module, name, number):
-    """Those of a round: what is not counted runs in the first alone, and no type of numbers smaller than the network's."""
+    """Variants of a library in a round.
+
+    Those that are not counted run only in the first round, and float32 not for a float64 network.
+    """
     return [variant for variant in module.VARIANTS
             if (number == 0 or counts(module, variant)) and (variant, WORKLOADS[name].dtype) != ("float32", "float64")]
 
 
 def measure(modules, names, thread_counts, rounds):
-    """Runs by (network, library, variant, threads), the libraries taking turns; what failed is said and left out."""
+    """Runs by (network, library, variant, threads), and the messages of those that failed.
+
+    The libraries take turns.
+    """
     runs, failed = {}, []
     for number in range(rounds):
         for name in names:
@@ -70,17 +79,18 @@ def best(runs):
 
 
 def spread(runs):
-    """How far the rounds' fastest epochs lie apart."""
+    """Relative difference between the slowest and the fastest round, by their fastest epochs."""
     fastest = [min(run["seconds"]) for run in runs]
     return max(fastest) / min(fastest) - 1
 
 
 def tables(runs, modules, names):
-    """Every run, and per network the fastest form of each library."""
+    """Two tables: every run, and for each network the fastest form of each library."""
     every, summary = [], []
     for name in names:
         times = {key: best(value) for key, value in runs.items() if key[0] == name}
-        fastest = {library: min((time for key, time in times.items() if key[1] == library and counts(module, key[2])), default=None)
+        fastest = {library: min((time for key, time in times.items()
+                                 if key[1] == library and counts(module, key[2])), default=None)
                    for library, module in modules.items()}
         own = fastest.get("nnfast")
         for (_, library, variant, threads), time in times.items():
@@ -101,11 +111,11 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--workloads", type=chosen(WORKLOADS), default=list(WORKLOADS), metavar="mnist,small")
     parser.add_argument("--peers", type=chosen(LIBRARIES), default=list(LIBRARIES), metavar="nnfast,torch")
-    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=sorted({1, len(cpus())}),
-                        metavar="1,2", help="(default: one, and all)")
+    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")],
+                        default=sorted({1, len(cpus())}), metavar="1,2", help="(default: one, and all)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", metavar="FILE", help="writes every time measured")
-    parser.add_argument("--chart", metavar="FILE", help="draws the fastest forms as bars")
+    parser.add_argument("--json", metavar="FILE", help="write every time measured")
+    parser.add_argument("--chart", metavar="FILE", help="draw the fastest forms as bars")
     parser.add_argument("--figures", action="store_true", help="nnfast alone: GFLOP/s, share of the peak, scaling")
     options = parser.parse_args()
     print(machine())
@@ -125,7 +135,8 @@ def main():
             print(f"\n{title}: {'; '.join(names)}")
     print(f"\n{meanwhile(begin)}")
     results = [{"network": name, "library": library, "variant": variant, "threads": threads,
-                "counts": counts(modules[library], variant), "runs": of} for (name, library, variant, threads), of in runs.items()]
+                "counts": counts(modules[library], variant), "runs": of}
+               for (name, library, variant, threads), of in runs.items()]
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"machine": machine(), "versions": versions, "missing": missing, "failed": failed,

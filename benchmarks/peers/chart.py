@@ -1,18 +1,20 @@
-"""python -m benchmarks.peers.chart out.json speed.png: the results that `--json` wrote as a bar chart."""
+"""python -m benchmarks.peers.chart out.json speed.png: a bar chart of the results of `--json`."""
 import json
 import sys
 
 
 def draw(results, axes):
-    """Bars of each library's fastest form, in times nnfast's, by network."""
+    """Draws the time of each library's fastest form over nnfast's time, by network."""
     names = list(results)
     libraries = list(dict.fromkeys(library for name in names for library in results[name]))
     height = 0.8 / len(libraries)
     for i, library in enumerate(libraries):
         ratios = [results[name].get(library, float("nan")) / results[name]["nnfast"] for name in names]
         places = [j + (i - (len(libraries) - 1) / 2) * height for j in range(len(names))]
-        bars = axes.barh(places, ratios, height * 0.9, label=library, color="#c8102e" if library == "nnfast" else f"{0.75 - 0.15 * i:.2f}")
-        axes.bar_label(bars, [f"{results[name].get(library, float('nan')):.3g} ms" for name in names], padding=3, fontsize=8)
+        color = "#c8102e" if library == "nnfast" else f"{0.75 - 0.15 * i:.2f}"
+        bars = axes.barh(places, ratios, height * 0.9, label=library, color=color)
+        times = [f"{results[name].get(library, float('nan')):.3g} ms" for name in names]
+        axes.bar_label(bars, times, padding=3, fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(0.8, 400)
     axes.set_yticks(range(len(names)), names)
@@ -23,7 +25,7 @@ def draw(results, axes):
 
 
 def save(results, target):
-    """Writes the bars of runs, as `--json` lists them; what is not counted is not drawn."""
+    """Writes the chart of the results of `--json`, without the variants that are not counted."""
     import matplotlib
 
     matplotlib.use("Agg")

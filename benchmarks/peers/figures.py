@@ -1,7 +1,8 @@
-"""How much of the machine does nnfast use: its rate on one thread beside the BLAS's best, and two threads beside one.
+"""How much of the machine does nnfast use?
 
-The machine's peak is taken to be NumPy's best rate, measured again beside every network.  A share above 100% says that
-NumPy's BLAS did not reach the peak of this CPU.
+Shown are its rate on one thread against the BLAS's best, and the gain of a second thread.  The
+peak of the machine is NumPy's best rate, measured again for every network.  A share above 100 %
+means that NumPy's BLAS did not reach the peak of this CPU.
 """
 import sys
 
@@ -11,7 +12,7 @@ from benchmarks.suite.workloads import WORKLOADS
 
 
 def report(names, rounds):
-    """Measures in turns and returns a Markdown table, with the figures of the machine above it."""
+    """Measures in turns; returns the peak and a Markdown table."""
     peak, best = 0.0, {}
     for number in range(rounds):
         for name in names:

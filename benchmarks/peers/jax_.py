@@ -1,7 +1,8 @@
 """JAX: a whole epoch is one compiled call, a lax.scan over the batches.
 
-Variants are the form of the parameters: one `flat` vector, or a `tree` of kernels and biases.  XLA takes its number of
-threads from the CPUs the process may use, so these are set before the import.
+Variants are the form of the parameters: one `flat` vector, or a `tree` of kernels and biases.  XLA
+takes its number of threads from the CPUs that the process may use, so they are set before the
+import.
 """
 import os
 
@@ -14,7 +15,7 @@ VARIANTS = ("flat", "tree")
 
 
 def pin(threads):
-    """Sets the number of threads of XLA; to be called before JAX is imported."""
+    """Sets the number of threads of XLA; call it before JAX is imported."""
     if threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     if hasattr(os, "sched_setaffinity"):

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow: one `fit`, all steps of an epoch in one execution of the graph.
+"""Keras on TensorFlow: one `fit`, with all steps of an epoch in one execution of the graph.
 
 An epoch is timed from the end of the one before, so that nothing between them is left out.
 """

@@ -1,10 +1,10 @@
-"""One measurement in a process of its own.
+"""One measurement in a separate process.
 
-    python -m benchmarks.peers.measure torch fused 1 mnist      one library: epochs, loss, versions
-    python -m benchmarks.peers.measure peak                     this machine: NumPy's best float32 rate
-    python -m benchmarks.peers.measure serve torch 1            many networks, asked for over pipes
+    python -m benchmarks.peers.measure torch fused 1 mnist   one library: epochs, loss, versions
+    python -m benchmarks.peers.measure peak                  this machine: NumPy's best float32 rate
+    python -m benchmarks.peers.measure serve torch 1         many networks, requested over pipes
 
-`in_process` and `Worker` are the caller's side of it.
+`in_process` and `Worker` are the caller's side.
 """
 import json
 import os
@@ -21,11 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(*arguments):
+    """The command line of this module."""
     return [sys.executable, "-m", "benchmarks.peers.measure", *map(str, arguments)]
 
 
 def in_process(threads, *arguments):
-    """What a fresh process measures with this number of threads; RuntimeError if it fails."""
+    """Result of a measurement in a new process with this number of threads, else RuntimeError."""
     process = subprocess.run(command(*arguments), cwd=ROOT, env=environment(threads), capture_output=True, text=True)
     if process.returncode:
         last = process.stderr.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
@@ -34,29 +35,38 @@ def in_process(threads, *arguments):
 
 
 class Worker:
-    """A process that stays: one library, one number of threads (None is nnfast's default), one network after the other."""
+    """A process for one library and one number of threads (None is nnfast's default).
+
+    It stays alive and measures one network after the other.
+    """
 
     def __init__(self, library, threads):
         self.process = subprocess.Popen(command("serve", library, threads or 0), cwd=ROOT, env=environment(threads),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, what, *arguments):
-        """The answer to "start" (variant, workload): its loss after one epoch; to "time" (variant, seconds): the
-        fastest epoch of such a span; to "versions"."""
+        """Sends a request and returns the answer.
+
+            start, variant, workload    loss after one epoch
+            time, variant, seconds      seconds of the fastest epoch in about `seconds`
+            versions                    {package: version}
+        """
         self.process.stdin.write(json.dumps([what, *arguments]) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{' '.join(self.process.args[3:])} ended with {self.process.wait()} at {what} {arguments}")
+            code = self.process.wait()
+            raise RuntimeError(f"{' '.join(self.process.args[3:])} ended with exit code {code} at {what} {arguments}")
         return json.loads(line)
 
     def close(self):
+        """Ends the process."""
         self.process.stdin.close()
         self.process.wait()
 
 
 def serve(library, threads):
-    """The other side of a Worker; whatever a library prints goes to stderr."""
+    """The process of a Worker.  What a library prints goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     module, running = import_module(f"benchmarks.peers.{library}_"), {}
@@ -85,10 +95,12 @@ def serve(library, threads):
 
 
 def versions(module):
+    """{package: version} of a library."""
     return {required: sys.modules[required].__version__ for required in module.REQUIRES}
 
 
 def epochs(library, variant, threads, name):
+    """Seconds of EPOCHS epochs, loss after them, versions."""
     module = import_module(f"benchmarks.peers.{library}_")
     workloads.data(name)
     train, weights = module.prepare(name, variant, threads)

@@ -1,4 +1,4 @@
-"""nnfast through its own face, one `fit` of one epoch at a time, with its checks of the data in the time."""
+"""nnfast through its public API: one `fit` for each epoch, with its checks of the data."""
 from benchmarks.peers import timed
 from benchmarks.suite import workloads
 

@@ -1,8 +1,8 @@
 """scikit-learn's MLPClassifier and MLPRegressor, without their L2 penalty.
 
-One call of `partial_fit` is one shuffled epoch; its checks of the data are in the time, as nnfast's are in `fit`.
-Variants are the type of the data, and so of all arithmetic.  Two classes are trained by one logistic output, a slightly
-smaller network than the others'.
+One call of `partial_fit` is one shuffled epoch; its checks of the data are in the time, like
+nnfast's in `fit`.  Variants are the dtype of the data, and so of all arithmetic.  Two classes have
+one logistic output, so the network is slightly smaller than the others'.
 """
 import numpy as np
 
@@ -30,7 +30,7 @@ def prepare(name, variant, threads):
 
     def weights():
         arrays = [array for pair in zip(model.coefs_, model.intercepts_, strict=True) for array in pair]
-        if not regression and n_out == 2:       # logits 0 and z say the same as the logistic function of z
+        if not regression and n_out == 2:       # softmax of (0, z) is the logistic function of z
             arrays[-2:] = [np.pad(arrays[-2], [(0, 0), (1, 0)]), np.pad(arrays[-1], [(1, 0)])]
         return arrays
 

@@ -1,7 +1,8 @@
-"""PyTorch: a loop over minibatches indexed by a permutation, without a DataLoader.
+"""PyTorch: a loop over mini-batches indexed by a permutation, without a DataLoader.
 
-Variants are Adam's: `eager` is the default of the CPU (one operation per tensor), `fused` one kernel.  `compile` is
-`fused` with forward, loss and backward through `torch.compile`: shown, not counted.
+Variants are forms of Adam: `eager`, the default on the CPU (one operation for each tensor), and
+`fused`, one kernel.  `compile` is `fused` with forward, loss and backward through `torch.compile`;
+it is shown, not counted.
 """
 from benchmarks.peers import timed
 from benchmarks.suite import workloads
@@ -13,7 +14,7 @@ NOT_COUNTED = ("compile",)
 
 
 def network(name, torch):
-    """The network with the first weights; its outputs are logits, or numbers."""
+    """The network with its initial weights; the outputs are logits, or values for a regression."""
     weights = [torch.from_numpy(array) for array in workloads.first_weights(name)]
     modules = []
     for kernel, bias in zip(weights[::2], weights[1::2], strict=True):

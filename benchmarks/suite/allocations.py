@@ -1,4 +1,7 @@
-"""Counts what a training step allocates: the program below runs with a library before malloc that counts its calls."""
+"""Counts the allocations of a training step.
+
+The program STEPS runs with a preloaded library that counts the calls of malloc.
+"""
 import os
 import shutil
 import subprocess
@@ -46,12 +49,12 @@ helper.join()
 
 
 def compiler():
-    """A C compiler, or None: also where a library cannot be put before malloc."""
+    """A C compiler; None if there is none, or if a library cannot be preloaded."""
     return (shutil.which("cc") or shutil.which("gcc")) if sys.platform.startswith("linux") else None
 
 
 def of_steps(n_threads, folder):
-    """Allocations of a call of 1 step, and of one of 100; the library is made in `folder`."""
+    """Allocations of a call of 1 step, and of a call of 100; the library is built in `folder`."""
     source, library = Path(folder) / "counter.c", Path(folder) / "counter.so"
     source.write_text(COUNTER)
     subprocess.run([compiler(), "-shared", "-fPIC", "-O1", source, "-o", library, "-ldl"], check=True)

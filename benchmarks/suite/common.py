@@ -16,8 +16,8 @@ LEVELS = ["v2", "v3", "v4"] if _core.LEVELS != ["base"] else ["base"]
 def source(file):
     """A file of the package beside this suite.
 
-    asv names parameters by their place in lists that each commit makes anew: lists made of the package that is
-    installed differ between commits, and figures would go to the wrong names.
+    asv identifies a parameter by its index in a list.  A list that comes from the installed package
+    differs between commits, so results would get wrong names.
     """
     return (Path(__file__).parents[2] / "nnfast" / file).read_text()
 
@@ -28,7 +28,7 @@ def declared(name, file):
 
 
 def per(count):
-    """A timer for calls that do something `count` times: it gives the time of one."""
+    """A timer for calls that do something `count` times; it gives the time of once."""
     return lambda: time.perf_counter() / count
 
 
@@ -50,7 +50,7 @@ def core(level):
 
 
 def member(found, name):
-    """found[name]; a commit that lacks it is skipped."""
+    """found[name]; a commit without it is skipped."""
     if name not in found:
         raise NotImplementedError(f"this commit has no {name}")
     return found[name]
@@ -58,7 +58,10 @@ def member(found, name):
 
 @cache
 def optimizers_by_kernel():
-    """An optimizer for each name of `network.OPTIMIZERS`: those with their defaults, and the other forms of three of them."""
+    """An optimizer for each name of `network.OPTIMIZERS`.
+
+    Most have their defaults; three optimizers have other kernels with other options.
+    """
     forms = {"SGD": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}], "Adam": [{"amsgrad": True}],
              "RMSprop": [{"momentum": 0.9}, {"centered": True}, {"centered": True, "momentum": 0.9}]}
     found = {}
@@ -67,7 +70,7 @@ def optimizers_by_kernel():
         for options in [{}, *forms.get(name, [])]:
             try:
                 optimizer = cls(**options)
-            except TypeError:       # a commit that lacks it, or the option
+            except TypeError:       # a commit without this optimizer, or without the option
                 continue
             found[optimizer._kernel_and_settings()[0]] = optimizer
     return found
@@ -87,7 +90,11 @@ print(2 * len(a)**3 / min(seconds) / 1e9)
 
 
 def peak():
-    """GFLOP/s of NumPy's float32 product on one thread, in a process of its own: a BLAS reads its settings at import."""
+    """GFLOP/s of NumPy's float32 product on one thread.
+
+    It runs in a new process, because a BLAS reads its settings at import.
+    """
     env = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
     env |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return float(subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True, env=env).stdout)
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True, env=env)
+    return float(done.stdout)

@@ -5,7 +5,7 @@ from . import workloads
 
 
 class OneEpoch:
-    """How long is one epoch through `fit`, and does training still arrive at the same loss?"""
+    """How long is one epoch through `fit`, and does training still reach the same loss?"""
 
     params = [list(workloads.WORKLOADS), [1, 2]]
     param_names = ["workload", "n_threads"]
@@ -22,7 +22,7 @@ class OneEpoch:
         workloads.fit(workloads.trained(name), name, n_threads)
 
     def track_loss(self, name, n_threads):
-        """Over the training rows after five epochs; the same for every number of threads."""
+        """Loss over the training rows after five epochs; the same for every number of threads."""
         model = workloads.model(name)
         workloads.fit(model, name, n_threads, epochs=5)
         return workloads.loss(name, model.get_weights())

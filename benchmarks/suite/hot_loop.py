@@ -14,12 +14,15 @@ CLASSES = 10
 
 @cache
 def stepper(width, depth, batch, dtype="float32", optimizer="adam"):
-    """A function that trains a while, and how many steps it takes: `depth` layers of `width` units, then a softmax."""
+    """A function that trains, and its number of steps.
+
+    The network has `depth` layers of `width` units and a softmax.
+    """
     import nnfast
     from nnfast.layers import Dense, Input
 
-    layers = [Input(width), *[Dense(width, activation="relu") for _ in range(depth)], Dense(CLASSES, activation="softmax")]
-    model = nnfast.Sequential(layers, seed=0, dtype=dtype)
+    hidden = [Dense(width, activation="relu") for _ in range(depth)]
+    model = nnfast.Sequential([Input(width), *hidden, Dense(CLASSES, activation="softmax")], seed=0, dtype=dtype)
     model.compile(member(optimizers_by_kernel(), optimizer), "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)
     x, y = rng.random((ROWS, width)).astype(dtype), rng.integers(0, CLASSES, ROWS)
@@ -66,7 +69,7 @@ class StepOfOptimizer:
 
 
 class StepFromPython:
-    """How long is a step on 32 rows through `train_on_batch`, with everything that Python does around it?"""
+    """How long is a step on 32 rows through `train_on_batch`, with all Python around it?"""
 
     params = ["tiny", "small"]
     param_names = ["workload"]
@@ -84,9 +87,9 @@ class StepFromPython:
 
 
 class Rate:
-    """How much of the machine does training use, on one thread, everything included?  More is better here.
+    """How much of the machine does training use, on one thread, with everything?  More is better.
 
-    The peak is NumPy's best float32 product, measured beside it.
+    The peak is NumPy's best float32 product, measured in the same run.
     """
 
     params = list(workloads.WORKLOADS)

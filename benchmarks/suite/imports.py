@@ -2,7 +2,7 @@
 
 
 class FreshProcess:
-    """What does the import cost in a fresh process, beside NumPy alone?"""
+    """What does the import cost in a new process, compared with NumPy alone?"""
 
     params = ["numpy", "nnfast"]
     param_names = ["module"]

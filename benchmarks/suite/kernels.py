@@ -1,4 +1,7 @@
-"""Kernels alone, float32, at each CPU level: which one became slower?  New ones are benchmarked without a line here."""
+"""Kernels alone, float32, at each CPU level: which one became slower?
+
+A new kernel is measured without a change here.
+"""
 import re
 from functools import cache
 
@@ -19,7 +22,7 @@ def uniform(seed, shape=SHAPE):
 
 
 class Activation:
-    """How long does an activation of 256 x 256 numbers take, and how long delta <- delta f'(z)?"""
+    """How long does an activation of 256 x 256 elements take, and delta <- delta f'(z)?"""
 
     params = [declared("activation_codes", "_core/activations.pxd"), LEVELS]
     param_names = ["activation", "level"]
@@ -28,7 +31,7 @@ class Activation:
         self.core = core(level)
         self.kind = member(self.core.ACTIVATIONS, name)
         self.z, self.a = 4 * uniform(0) - 2, uniform(1).copy()
-        self.delta = np.zeros(SHAPE, np.float32)        # stays 0, where repeated products would become denormals
+        self.delta = np.zeros(SHAPE, np.float32)        # stays 0; other values would become denormal when repeated
         self.core.apply_activation(self.kind, self.z, self.a)
         self.core.apply_activation_gradient(self.kind, self.z, self.a, self.delta)
         self.timer = per(REPEATS)
@@ -46,7 +49,7 @@ LOGITS = " from logits"
 
 
 def loss_names():
-    """Losses, some in two forms."""
+    """Names of the losses; some also have a form for logits."""
     kernels = declared("loss_codes", "_core/losses.pxd")
     names = re.findall(r"^(\w+), \w+_gradient = _functions\(", source("losses.py"), re.MULTILINE)
     return [name + form for name in names for form in ("", LOGITS) if not form or f"{name}_logits" in kernels]
@@ -97,7 +100,7 @@ class Optimizer:
 
 
 class Product:
-    """How long is each product of matrices in a training step, of the largest layer that has it?"""
+    """How long is each matrix product of a training step, for the largest layer that has it?"""
 
     params = [["small", "mid", "mnist", "big"], ["x W", "x^T delta", "delta W^T"], LEVELS]
     param_names = ["workload", "product", "level"]
@@ -107,7 +110,7 @@ class Product:
         found = [(m * k * n, m, k, n) for product, m, k, n in workloads.products(name) if product == what]
         size, m, k, n = max(found)
         a, b, out = operands(what, m, k, n)
-        repeats = max(1, int(3e8 / (2 * size)))         # some milliseconds: panels of b are made once a call, as once a step
+        repeats = max(1, int(3e8 / (2 * size)))         # some milliseconds: b is packed once a call, as once a step
         which = [what == "x^T delta"]
         try:
             native.matmul(a, b, out, 1, *which)

@@ -5,7 +5,7 @@ from . import allocations, workloads
 
 
 class Peak:
-    """How much memory does the process need with the data and a model, and how much more while it trains?"""
+    """How much memory does a process with data and a model need, and how much more to train?"""
 
     params = ["small", "mnist", "big"]
     param_names = ["workload"]
@@ -19,7 +19,7 @@ class Peak:
 
 
 class Allocations:
-    """How often does a training step ask for memory?  0 is the promise."""
+    """How often does a training step allocate memory?  It must be 0."""
 
     params = [1, 2]
     param_names = ["n_threads"]

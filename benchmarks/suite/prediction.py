@@ -25,7 +25,7 @@ class OneRow:
 
 
 class ManyRows:
-    """How long does each of some thousand rows take through `predict`, and through `evaluate`?"""
+    """How long does each of 8192 rows take through `predict`, and through `evaluate`?"""
 
     params = list(workloads.WORKLOADS)
     param_names = ["workload"]

@@ -13,12 +13,13 @@ FOLDER = tempfile.TemporaryDirectory(prefix="nnfast-suite-")
 
 
 def at(name):
+    """Path of a file in the temporary folder."""
     return os.path.join(FOLDER.name, name)
 
 
 @cache
 def model():
-    """A million weights, with Adam's state of them."""
+    """A model of a million weights with the state of Adam."""
     made = nnfast.Sequential([nnfast.Input(1000), nnfast.Dense(900, "relu"), nnfast.Dense(110)], seed=0)
     made.compile("adam", "mse")
     rng = np.random.default_rng(0)
@@ -27,14 +28,17 @@ def model():
 
 
 def numpys(save):
-    """np.save or np.load of the same 12 MB in three arrays."""
+    """np.save or np.load of the same 12 MB as three arrays."""
     made = model()
     for number, vector in enumerate([made.params, *made._network.slots]):
         np.save(at(f"{number}.npy"), vector) if save else np.load(at(f"{number}.npy"))
 
 
 class MillionWeights:
-    """How long does a model of a million weights with Adam's state take to and from a file, waiting for the disk included?"""
+    """How long do saving and loading take for a model of a million weights with the state of Adam?
+
+    The time includes waiting for the disk.
+    """
 
     params = [".npz", ".safetensors"]
     param_names = ["ending"]
@@ -52,7 +56,7 @@ class MillionWeights:
         nnfast.load(self.path)
 
     def track_times_of_numpy(self, ending):
-        """Both, over np.save and np.load of the same bytes, which do not wait for the disk."""
+        """Time of both over np.save and np.load of the same bytes, without waiting for the disk."""
         numpys(True)
         ours = theirs = float("inf")
         for _ in range(5):

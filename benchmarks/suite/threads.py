@@ -8,7 +8,7 @@ from .workloads import trained
 
 
 class Team:
-    """What share of the time of an epoch on one thread is left on n?  1 / n is ideal."""
+    """What is the time of an epoch on n threads over that on one?  1 / n is ideal."""
 
     params = [["mid", "mnist", "big"], [2, 4, 8]]
     param_names = ["workload", "n_threads"]
@@ -30,7 +30,7 @@ class Team:
 
 
 class ShortFit:
-    """How long is a fit of one batch, which starts and ends a team of threads?"""
+    """How long is a fit of one batch, including the start and end of threads?"""
 
     params = [1, 2]
     param_names = ["n_threads"]
@@ -44,7 +44,10 @@ class ShortFit:
 
 
 class TwoModels:
-    """How many times as long as one model takes alone do two take, each in a Python thread of its own?  1 is ideal."""
+    """What is the time of two models at once over the time of one alone?  1 is ideal.
+
+    Each model trains in its own Python thread.
+    """
 
     params = ["small", "mnist"]
     param_names = ["workload"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 
 class Wheel:
-    """How large is the wheel, and how large what it installs?
+    """How large is the wheel, and how large are the installed files?
 
-    asv hands no wheel on, so the files that are in it are packed again as they are there.
+    asv does not give access to the wheel, so its files are compressed again.
     """
 
     unit = "bytes"
@@ -16,7 +16,8 @@ class Wheel:
         import nnfast
 
         folder = Path(nnfast.__file__).parent
-        return {path: path.relative_to(folder) for path in folder.rglob("*") if path.suffix in (".py", ".pxd", ".so", ".pyd")}
+        suffixes = ".py", ".pxd", ".so", ".pyd"
+        return {path: path.relative_to(folder) for path in folder.rglob("*") if path.suffix in suffixes}
 
     def track_wheel(self):
         memory = io.BytesIO()

@@ -1,8 +1,8 @@
-"""The networks and the data of all benchmarks, in one place: seeded, added to and never edited.
+"""The networks and the data of all benchmarks, in one place: seeded, added to and never changed.
 
-x is uniform in [0, 1); the label of a row is the largest of n_out random projections of it, and the targets of a
-regression are their tanh, so there is something to learn and the loss beside a time means something.  Where a function
-asks for a name, a Workload will do.
+x is uniform in [0, 1).  The label of a row is the largest of n_out random projections of it, and
+the targets of a regression are their tanh, so there is something to learn and the loss beside a
+time has a meaning.  Functions take the name of a workload, or a Workload.
 """
 from functools import cache
 
@@ -32,7 +32,7 @@ def data(name):
 
 
 def products(name):
-    """(what, rows of the result, inner size, columns) of the products of one step."""
+    """(what, rows of the result, inner size, columns) of each product of one step."""
     workload = find(name)
     rows, found = workload.batch_size, []
     for layer, (n_in, n_out) in enumerate(workload.shapes):
@@ -50,7 +50,7 @@ def padded_rows(rows, columns, rng, dtype):
 
 
 def operands(what, m, k, n, dtype="float32"):
-    """Left factor, right factor and result of a product; a transposed factor is a view, as in training."""
+    """Left factor, right factor and result of a product; transposed factors are views."""
     rng = np.random.default_rng(0)
     a = padded_rows(*((k, m) if what == "x^T delta" else (m, k)), rng, dtype)
     b = rng.random((n, k) if what == "delta W^T" else (k, n), dtype=dtype)
@@ -58,7 +58,7 @@ def operands(what, m, k, n, dtype="float32"):
 
 
 def first_weights(name):
-    """Kernels (n_in, n_out), Glorot uniform, and biases (n_out,), zero, in turns."""
+    """Initial weights, in turns: kernels (n_in, n_out), Glorot uniform, and biases (n_out,), 0."""
     rng = np.random.default_rng(1)
     workload, weights = find(name), []
     for n_in, n_out in workload.shapes:
@@ -68,7 +68,7 @@ def first_weights(name):
 
 
 def model(name, seed=0):
-    """The network in nnfast, compiled and with its first weights."""
+    """The network in nnfast, compiled and with its initial weights."""
     network = find(name).model(seed)
     network.set_weights(first_weights(name))
     return network
@@ -76,19 +76,22 @@ def model(name, seed=0):
 
 @cache
 def trained(name, number=0):
-    """A model whose first fit is behind it, made once; as many models as there are numbers."""
+    """A model after its first fit, created once for each `number`."""
     network = model(name)
     fit(network, name, 1)
     return network
 
 
 def fit(network, name, n_threads, epochs=1):
-    """Trains such a model as every benchmark does; its History."""
+    """Trains a model on the data of its workload; returns its History."""
     return network.fit(*data(name), batch_size=find(name).batch_size, epochs=epochs, verbose=0, n_threads=n_threads)
 
 
 def loss(name, weights):
-    """Mean cross-entropy or squared error of these weights over the training rows, in NumPy: one measure for every library."""
+    """Mean cross-entropy or squared error of these weights over the training rows.
+
+    NumPy computes it, in the same way for every library.
+    """
     a, y = data(name)
     for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         a = np.maximum(a @ kernel + bias, 0)

@@ -1,7 +1,10 @@
-"""The native core, built once per CPU level from one source; the level is picked here, once per process.
+"""The native core: compiled once for each CPU level from one source; this module selects the level.
 
-`network` is the extension of the best level this machine has, or of the one
-that the environment variable NNFAST_CPU (v2, v3, v4) asks for.
+`network` is the extension module of the highest level that this machine has, or of the level that
+the environment variable NNFAST_CPU (v2, v3, v4) names.  It is selected once in each process.
+
+Rejected: a choice in each kernel.  It would cost a call through a pointer, and no kernel could be
+inlined into the training loop.
 """
 import os
 from importlib import import_module
@@ -10,12 +13,13 @@ from importlib.util import find_spec
 
 
 def _not_built(needed):
-    """ImportError for a folder without the compiled modules that this Python needs."""
+    """Returns the ImportError for a folder without the compiled module `needed`."""
     folder = os.path.dirname(os.path.abspath(__file__))
     root = os.path.dirname(os.path.dirname(folder))
     names = [name for name in os.listdir(folder) if name.endswith((".so", ".pyd"))]
     if os.path.exists(os.path.join(root, "setup.py")):
-        advice = f"Build it with pip install -e . in {root}, or, if nnfast is installed elsewhere, start Python outside of that folder."
+        advice = (f"Build it with pip install -e . in {root}, or, if nnfast is installed elsewhere, start Python "
+                  "outside of that folder.")
     else:
         advice = "Install it with the pip of this Python."
     return ImportError(f"nnfast must be compiled for this Python: {folder} must hold {needed}{EXTENSION_SUFFIXES[0]}; "
@@ -29,12 +33,13 @@ COMPILER = cpu.COMPILER
 
 
 def _levels():
-    """Levels that are built and that this machine can run, lowest first."""
+    """Levels that are compiled and that this machine can run, lowest first."""
     names = [f"v{n}" for n in (2, 3, 4) if n <= cpu.level()] or ["base"]
     return [level for level in names if find_spec(f"nnfast._core.network_{level}")]
 
 
 def _choose(levels):
+    """The level that NNFAST_CPU names, or else the highest."""
     if not levels:
         raise _not_built("network_v2" if cpu.level() else "network_base")
     wanted = os.environ.get("NNFAST_CPU", "")
@@ -42,7 +47,7 @@ def _choose(levels):
         return levels[-1]
     if wanted not in levels:
         raise ImportError(
-            f"NNFAST_CPU must name a CPU level that this machine has and that is built: {', '.join(levels)}; "
+            f"NNFAST_CPU must name a CPU level that this machine has and that is compiled: {', '.join(levels)}; "
             f"got {wanted!r}. Unset it, or set it to one of those."
         )
     return wanted

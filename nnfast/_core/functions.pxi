@@ -1,14 +1,19 @@
-"""Functions of arrays, apart from any network: for nnfast.functional, tests and benchmarks."""
+"""Kernels as functions of arrays, for nnfast.functional, tests and benchmarks."""
 
 cdef extern from *:
     """
-    static inline uint64_t nn_multiply_high(uint64_t a, uint64_t b) { return (uint64_t)((unsigned __int128)a * b >> 64); }
+    static inline uint64_t nn_multiply_high(uint64_t a, uint64_t b) {
+        return (uint64_t)((unsigned __int128)a * b >> 64);
+    }
     """
     uint64_t multiply_high "nn_multiply_high"(uint64_t a, uint64_t b) noexcept nogil     # top half of a * b
 
 
 def first_outside(const int64_t[::1] labels, Py_ssize_t classes):
-    """Place of the first label that is not in [0, classes), or -1; NumPy's min and max cost a small step its time."""
+    """Index of the first label outside of [0, classes), or -1.
+
+    NumPy's min and max would take as long as a small training step.
+    """
     cdef Py_ssize_t i
     with nogil:
         for i in range(labels.shape[0]):
@@ -20,9 +25,11 @@ def first_outside(const int64_t[::1] labels, Py_ssize_t classes):
 
 
 def shuffle(int64_t[::1] order, uint64_t seed):
-    """Shuffles in place (Fisher and Yates), numbers from splitmix64 (Steele, Lea and Flood 2014).
+    """Shuffles in place (Fisher and Yates) by splitmix64 (Steele, Lea and Flood 2014).
 
-    NumPy's shuffle takes 0.2 ms for 20,000 rows, a fifth of an epoch of a tiny network; this a fifth of that.
+    An index in [0, i] is the high half of (i + 1) times 64 random bits (Lemire 2019, no rejection).
+    NumPy's shuffle takes 0.2 ms for 20,000 rows, a fifth of an epoch of a tiny network; this one
+    takes a fifth of that.
     """
     cdef Py_ssize_t i, j
     cdef uint64_t x
@@ -39,34 +46,47 @@ def shuffle(int64_t[::1] order, uint64_t seed):
             order[j] = kept
 
 
-def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, Py_ssize_t repeats=1, bint over_rows=False):
-    """out <- a @ b; arrays of any strides that are whole numbers of items.
+def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, Py_ssize_t repeats=1,
+           bint over_rows=False):
+    """out (m, n) <- a (m, k) @ b (k, n).
 
-    With `repeats` the product is made several times from factors that are packed once, as training does: for benchmarks.
-    `over_rows` tells x^T delta, whose sums run over the rows of a batch, from the other products: a is the transpose of x.
+    Strides may be any whole numbers of elements.
+
+    Parameters
+    ----------
+    repeats : int
+        For benchmarks: computes the product several times, with factors packed once, as in
+        training.
+    over_rows : bool
+        The product is x^T delta, whose sums run over the rows of a batch, and a is the transpose of
+        x. Training computes it in another way than x W and delta W^T.
     """
+    cdef const floating* tag = NULL
     cdef Py_ssize_t item = sizeof(floating), rows = a.shape[0], k = a.shape[1], n = b.shape[1]
     cdef Py_ssize_t a_row = a.strides[0] // item, a_col = a.strides[1] // item
     cdef Py_ssize_t b_row = b.strides[0] // item, b_col = b.strides[1] // item
-    cdef Py_ssize_t width = padded(n, <const floating*>NULL), panel = panel_width(<const floating*>NULL)
-    cdef Py_ssize_t stride = padded_row(width, <const floating*>NULL), pitch = padded(k, <const floating*>NULL)
+    cdef Py_ssize_t width = padded(n, tag), panel = panel_width(tag), pitch = padded(k, tag)
+    cdef Py_ssize_t stride = padded_row(width, tag)
     cdef Py_ssize_t span = BLOCK_ROWS if over_rows else SPAN_ROWS       # as in training
     cdef Py_ssize_t first = 0, count, r, j, _
-    cdef bint dotted = not over_rows and by_dots(n, k, <const floating*>NULL)
-    cdef bint upright = over_rows and a_row == 1 and stands_better(n, <const floating*>NULL)
-    cdef floating* left = NULL
-    cdef floating* made
+    cdef bint dotted = not over_rows and by_dots(n, k, tag)
+    cdef bint transposed = over_rows and a_row == 1 and by_transpose(n, tag)
+    cdef floating* left = NULL          # (span, pitch): rows of a for dot products, padded
+    cdef floating* result
     if b.shape[0] != k or out.shape[0] != rows or out.shape[1] != n:
-        raise ValueError("the shapes of a, b and out must be (m, k), (k, n) and (m, n)")
+        raise ValueError("the shapes of a, b and out must be (m, k), (k, n) and (m, n); "
+                         f"got {(rows, k)}, {(b.shape[0], n)} and {(out.shape[0], out.shape[1])}")
     if rows == 0 or n == 0:
         return
     if k == 0:
         out[:, :] = 0
         return
-    if upright:
+    if transposed:
         span = max(span, <Py_ssize_t>BLOCK_SIZE // width)
-    cdef floating* panels = <floating*>allocate((packed_size(pitch, n, <const floating*>NULL) + SLACK) * item)
+    cdef floating* panels = <floating*>allocate((packed_size(pitch, n, tag) + SLACK) * item)
+    # c: the result of a span and its transpose
     cdef floating* c = <floating*>allocate(2 * (span + GROUP_ROWS) * stride * item + 64)
+    cdef floating* c_transposed = c + (span + GROUP_ROWS) * stride
     if dotted:
         left = <floating*>allocate(span * pitch * item)
     try:
@@ -85,21 +105,22 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
                             left[r * pitch + j] = a[first + r, j]
                     for _ in range(repeats):
                         dots(left, pitch, panels, pitch, c, stride, count, n, k)
-                elif upright and count >= GROUP_ROWS:
+                elif transposed and count >= GROUP_ROWS:
                     count -= count % GROUP_ROWS         # x is read in whole registers
+                    # out.T = b.T @ a.T
                     for _ in range(repeats):
                         product(&b[0, 0], b_col, b_row, &a[first, 0], a_col, panel, c, count, n, count, k, False)
-                        transpose(c, count, n, count, c + (span + GROUP_ROWS) * stride)
+                        transpose(c, count, n, count, c_transposed)
                 else:
                     for _ in range(repeats):
                         product(&a[first, 0], a_row, a_col, panels, panel, k * panel, c, stride, count, width, k, False)
                 for r in range(count):
-                    made = c + (span + GROUP_ROWS) * stride + r * n if upright and count >= GROUP_ROWS else c + r * stride
+                    result = c_transposed + r * n if transposed and count >= GROUP_ROWS else c + r * stride
                     if out.strides[1] == item:
-                        memcpy(&out[first + r, 0], made, n * item)
+                        memcpy(&out[first + r, 0], result, n * item)
                     else:
                         for j in range(n):
-                            out[first + r, j] = made[j]
+                            out[first + r, j] = result[j]
                 first += count
     finally:
         release(panels)
@@ -108,9 +129,9 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
 
 
 def apply_activation(int kind, const floating[:, ::1] z, floating[:, ::1] a):
-    """a <- f(z), by rows for softmax; a may be z."""
+    """a <- f(z), softmax over the last axis; a may be z."""
     if z.shape[0] != a.shape[0] or z.shape[1] != a.shape[1] or not 0 <= kind < N_ACTIVATIONS:
-        raise ValueError("z and a must have one shape")
+        raise ValueError("z and a must have the same shape, and kind must be a code of ACTIVATIONS")
     if z.shape[0] == 0 or z.shape[1] == 0:
         return
     with nogil:
@@ -122,42 +143,56 @@ def apply_activation_gradient(int kind, const floating[:, ::1] z, const floating
     """delta <- delta f'(z), where a = f(z)."""
     if z.shape[0] != delta.shape[0] or z.shape[1] != delta.shape[1] or a.shape[0] != z.shape[0] \
             or a.shape[1] != z.shape[1] or not 0 <= kind < N_ACTIVATIONS:
-        raise ValueError("z, a and delta must have one shape")
+        raise ValueError("z, a and delta must have the same shape, and kind must be a code of ACTIVATIONS")
     if z.shape[0] == 0 or z.shape[1] == 0:
         return
     with nogil:
         activation_gradient(kind, &z[0, 0], &a[0, 0], &delta[0, 0], z.shape[1], z.shape[0], z.shape[1])
 
 
-def apply_optimizer(int kind, floating[::1] params, const floating[::1] grads, slots, settings, double learning_rate, Py_ssize_t step,
-                    double weight_decay=0):
-    """One step of the optimizer, in place; `slots` are arrays like params, as many as the kernel has."""
+def apply_optimizer(int kind, floating[::1] params, const floating[::1] grads, slots, settings, double learning_rate,
+                    Py_ssize_t step, double weight_decay=0):
+    """One step of the optimizer, in place.
+
+    Parameters
+    ----------
+    kind : int
+        A code of `OPTIMIZERS`.
+    params, grads : (size,)
+    slots : sequence of arrays like params, one for each slot of the kernel
+    settings : sequence of float
+        Hyperparameters, in the order of the kernel's arguments in optimizers.pxd.
+    step : int
+        Number of this step, from 1.
+    """
     cdef double values[MAX_SETTINGS]
-    cdef Step numbers
+    cdef Step scalars
     cdef floating[::1] slot
     cdef floating* states[3]
     cdef Py_ssize_t i, needed = SLOTS[kind]
     memset(values, 0, sizeof(values))
-    memset(&numbers, 0, sizeof(Step))
+    memset(&scalars, 0, sizeof(Step))
     memset(states, 0, sizeof(states))
     for i, value in enumerate(settings):
         values[i] = value
     if grads.shape[0] != params.shape[0] or len(slots) < needed:
-        raise ValueError("params, grads and each slot must have one length")
+        raise ValueError(f"grads must have the length of params, and there must be {needed} slots; "
+                         f"got lengths {grads.shape[0]} and {params.shape[0]}, and {len(slots)} slots")
     if params.shape[0] == 0:
         return
     for i in range(needed):
         slot = slots[i]
         if slot.shape[0] != params.shape[0]:
-            raise ValueError("params, grads and each slot must have one length")
+            raise ValueError("each slot must have the length of params; "
+                             f"got {slot.shape[0]} and {params.shape[0]}")
         states[i] = &slot[0]
     with nogil:
-        begin_step(&numbers, kind, values, weight_decay, learning_rate, step)
-        optimizer_step(kind, &params[0], &grads[0], states[0], states[1], states[2], params.shape[0], values, &numbers)
+        begin_step(&scalars, kind, values, weight_decay, learning_rate, step)
+        optimizer_step(kind, &params[0], &grads[0], states[0], states[1], states[2], params.shape[0], values, &scalars)
 
 
 def apply_math(name, const floating[::1] x, floating[::1] out):
-    """out <- exp, expm1, log, log1p, tanh, sigmoid or softplus of x: the functions under the activations."""
+    """out <- f(x) for f in exp, expm1, log, log1p, tanh, sigmoid, softplus of mathf.pxd."""
     cdef Py_ssize_t i, size = min(x.shape[0], out.shape[0])
     if name == "exp":
         for i in range(size):
@@ -181,4 +216,4 @@ def apply_math(name, const floating[::1] x, floating[::1] out):
         for i in range(size):
             out[i] = mathf.softplus(x[i])
     else:
-        raise ValueError(f"no function {name!r}")
+        raise ValueError(f"there is no function {name!r} in mathf.pxd")

@@ -1,23 +1,34 @@
 # cython: cdivision=True
-"""exp, expm1, log, log1p, tanh and friends for float and double, free of branches.
+"""exp, expm1, log, log1p, tanh and others for float and double, without branches; sums of rows.
 
-Written so that a loop over them becomes one loop over registers: selects in
-place of branches, bit patterns in place of conversions.  A C library's exp is
-a call per number, and its vector versions need -ffast-math and a newer glibc.
+A loop over one of these functions becomes a loop over registers: selects take the place of
+branches, and bit patterns that of conversions.  Rejected: the C library's functions, one call for
+each element; their vector versions need -ffast-math and a recent glibc.
 
-Constants are cast to `floating`: a bare 1 is a double in C and would take the
-whole expression, and half the lanes, with it (tests/test_hygiene.py).
+Results are within 3 units in the last place (tests/test_mathf.py); NaN gives NaN.
 
-Within 3 units in the last place of the exact value (tests/test_mathf.py); NaN
-goes through.  Series: exp(r) = sum r^i / i! on |r| <= ln(2)/2 and 2 atanh(s),
-to the term below half a unit in the last place, added up in pairs (Estrin): a
-chain of multiply-adds would wait for each of its links.  The split of ln(2) in
-a high part with trailing zeros and a rest is that of Cody and Waite (1980).
+    exp    x = n ln(2) + r with |r| <= ln(2)/2; exp(x) = 2^n exp(r); exp(r) = sum r^i / i!
+    log    x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]; log(x) = e ln(2) + log(1 + f)
+
+A series ends with the last term above half a unit in the last place.  Its terms are added in pairs
+(Estrin), because in a chain of multiply-adds each waits for the one before.  ln(2) is the sum of a
+high part, whose trailing bits are zero so that n times it is exact, and a low part (Cody and Waite
+1980; the constants are those of Cephes and fdlibm):
+
+    float     0.693359375                  -2.12194440054690583e-4
+    double    6.93147180369123816490e-01    1.90821492927058770002e-10
+
+Adding 1.5 * 2^(bits of the fraction) rounds a number to an integer, which the low bits then hold:
+12582912 = 1.5 * 2^23 for float, 6755399441055744 = 1.5 * 2^52 for double.
+
+Constants are cast to `floating`.  A bare 1 is a double in C: the whole expression would be computed
+in double, with half the lanes (tests/test_hygiene.py).
 """
 from cython cimport floating
 from libc.stdint cimport uint32_t, uint64_t
-from libc.math cimport sqrt as sqrt64, sqrtf as sqrt32, fabs as fabs64, fabsf as fabs32, \
-    copysign as copysign64, copysignf as copysign32, erf as erf64, erff as erf32, INFINITY, NAN
+from libc.math cimport (
+    INFINITY, NAN, copysign as copysign64, copysignf as copysign32, erf as erf64, erff as erf32, fabs as fabs64,
+    fabsf as fabs32, sqrt as sqrt64, sqrtf as sqrt32)
 
 cdef extern from *:
     """
@@ -44,11 +55,12 @@ cdef extern from *:
 
 
 cdef inline floating multiply_add(floating a, floating b, floating c) noexcept nogil:
-    """a b + c, rounded once where the CPU level can.
+    """a b + c, rounded once where the CPU level has a fused multiply-add.
 
-    For sums of two products: in `a * b + c * d` the compiler picks the one it fuses, at each level as it likes.
-    For running sums of products: GCC fuses only those that fill no register.  -(a b + c) is written
-    multiply_add(-a, b, -c): GCC makes that of it anyway, and the sign of a 0 differs.
+    It is for sums of two products: in `a * b + c * d` the compiler chooses which product it fuses,
+    and may choose another at another level.  And for running sums of products: GCC fuses only those
+    that do not fill a register.  Write -(a b + c) as multiply_add(-a, b, -c): GCC changes it into
+    that anyway, and the sign of a zero differs.
     """
     if floating is float:
         return fma32(a, b, c)
@@ -78,7 +90,7 @@ cdef inline floating copysign(floating size, floating sign) noexcept nogil:
 
 
 cdef inline floating erf(floating x) noexcept nogil:
-    """The C library's: within a unit in the last place, a call per number."""
+    """The C library's erf: within a unit in the last place, one call for each element."""
     if floating is float:
         return erf32(x)
     else:
@@ -86,7 +98,11 @@ cdef inline floating erf(floating x) noexcept nogil:
 
 
 cdef inline floating half_power_of_two(floating shifted) noexcept nogil:
-    """2^(n - 1), where `shifted` is n + 1.5 * 2^(bits of the fraction), its low bits n; 0 for the least n, 2 - bias."""
+    """2^(n - 1) from shifted = n + 1.5 * 2^(bits of the fraction).
+
+    The exponent bits become n - 1 + bias, with the bias 127 of float and 1023 of double.  They are
+    0, and so is the result, for the least n that callers pass: -126 for float and -1022 for double.
+    """
     if floating is float:
         return from_bits32((bits32(shifted) + 126) << 23)
     else:
@@ -107,40 +123,48 @@ cdef inline floating exp_series(floating r) noexcept nogil:
 
 
 cdef inline floating exp(floating x) noexcept nogil:
-    """2^n exp(r) = 2^(n - 1) (2 + 2 (exp(r) - 1)); results below sqrt(2) times the least normal number are 0."""
+    """2^n exp(r) = 2^(n - 1) (2 + 2 (exp(r) - 1)).
+
+    The factor 2^(n - 1) stays finite up to the largest result.  Results below sqrt(2) times the
+    least normal number are 0; x is clipped to just outside of the range with finite, normal
+    results.
+    """
     cdef floating shift, n, r
     if floating is float:
         x = <float>-87.5 if x < <float>-87.5 else x
         x = <float>89 if x > 89 else x
         shift = 12582912.0                              # 1.5 * 2^23
-        n = x * <float>1.4426950408889634 + shift
+        n = x * <float>1.4426950408889634 + shift       # x / ln(2), rounded
         r = x - (n - shift) * <float>0.693359375
         r = r - (n - shift) * <float>-2.12194440054690583e-4
     else:
         x = -708.5 if x < -708.5 else x
         x = 710 if x > 710 else x
         shift = 6755399441055744.0                      # 1.5 * 2^52
-        n = x * 1.4426950408889634 + shift
+        n = x * 1.4426950408889634 + shift              # x / ln(2), rounded
         r = x - (n - shift) * 6.93147180369123816490e-01
         r = r - (n - shift) * 1.90821492927058770002e-10
     return (<floating>2 + <floating>2 * (r + r * r * exp_series(r))) * half_power_of_two(n)
 
 
 cdef inline floating expm1(floating x) noexcept nogil:
-    """exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), exact in its second part."""
+    """exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1); the second part is exact.
+
+    Below -20 in float and -40 in double the result is -1.
+    """
     cdef floating shift, n, r, power
     if floating is float:
         x = <float>-20 if x < -20 else x
         x = <float>89 if x > 89 else x
         shift = 12582912.0
-        n = x * <float>1.4426950408889634 + shift
+        n = x * <float>1.4426950408889634 + shift       # x / ln(2), rounded
         r = x - (n - shift) * <float>0.693359375
         r = r - (n - shift) * <float>-2.12194440054690583e-4
     else:
         x = -40 if x < -40 else x
         x = 710 if x > 710 else x
         shift = 6755399441055744.0
-        n = x * 1.4426950408889634 + shift
+        n = x * 1.4426950408889634 + shift              # x / ln(2), rounded
         r = x - (n - shift) * 6.93147180369123816490e-01
         r = r - (n - shift) * 1.90821492927058770002e-10
     power = half_power_of_two(n)
@@ -148,7 +172,7 @@ cdef inline floating expm1(floating x) noexcept nogil:
 
 
 cdef inline floating log_factor(floating f) noexcept nogil:
-    """The factor of `log_series`: f^2 in float; in double -s, s = f / (2 + f)."""
+    """Factor of `log_series`: f^2 in float; -s with s = f / (2 + f) in double."""
     if floating is float:
         return f * f
     else:
@@ -156,16 +180,19 @@ cdef inline floating log_factor(floating f) noexcept nogil:
 
 
 cdef inline floating log_series(floating f, floating factor) noexcept nogil:
-    """(log(1 + f) - f) / factor on 1 + f in [sqrt(1/2), sqrt(2)].
+    """(log(1 + f) - f) / factor for 1 + f in [sqrt(1/2), sqrt(2)].
 
-    In float a polynomial of least maximal error (Remez' exchange: 4e-9 of log(1 + f)) and no division; in double
-    that of 2 atanh(s).
+    In float it is a polynomial of least maximal error (Remez exchange: 4e-9 of log(1 + f)), without
+    a division.  In double it is the series of log(1 + f) = 2 atanh(s), written with 2 s = f - s f:
+    f - s (f - 2 s^2/3 - 2 s^4/5 - ...).
     """
     cdef floating z, z2
     if floating is float:
         z = factor
-        return ((<float>-0.4999998835 + f * <float>0.3333332569) + z * (<float>-0.2500158295 + f * <float>0.2000197393)) + z * z * (
-            ((<float>-0.1660908274 + f * <float>0.1418182532) + z * (<float>-0.1324298676 + f * <float>0.1290443212)) + z * z * <float>-0.07621778958)
+        return ((<float>-0.4999998835 + f * <float>0.3333332569)
+                + z * (<float>-0.2500158295 + f * <float>0.2000197393)) + z * z * (
+            ((<float>-0.1660908274 + f * <float>0.1418182532)
+             + z * (<float>-0.1324298676 + f * <float>0.1290443212)) + z * z * <float>-0.07621778958)
     else:
         z = factor * factor
         z2 = z * z
@@ -174,7 +201,12 @@ cdef inline floating log_series(floating f, floating factor) noexcept nogil:
 
 
 cdef inline floating log_sum(floating x, floating rest) noexcept nogil:
-    """log(x + rest) of a normal number x and a rest below its last place: x + rest = 2^e (1 + f)."""
+    """log(x + rest) for a normal number x and a rest below its last place: x + rest = 2^e (1 + f).
+
+    0x3F3504F3 and 0x3FE6A09E667F3BCD are the bits of sqrt(1/2), 0x3F800000 and 0x3FF0000000000000
+    those of 1: with them the exponent bits of u or v become e + bias.  0x4B400000 and
+    0x4338000000000000 are the bits of 1.5 * 2^23 and 1.5 * 2^52, which make e a number.
+    """
     cdef floating e, f, factor
     cdef uint32_t u
     cdef uint64_t v
@@ -184,21 +216,26 @@ cdef inline floating log_sum(floating x, floating rest) noexcept nogil:
         f = from_bits32((u & <uint32_t>0x7FFFFF) + <uint32_t>0x3F3504F3) - <floating>1
         f = f + <float>0.5 * rest * from_bits32((255 - (u >> 23)) << 23)
         factor = log_factor(f)
-        return e * <float>0.693359375 + (f + multiply_add(e, <float>-2.12194440054690583e-4, factor * log_series(f, factor)))
+        return e * <float>0.693359375 + (
+            f + multiply_add(e, <float>-2.12194440054690583e-4, factor * log_series(f, factor)))
     else:
         v = bits64(x) - <uint64_t>0x3FE6A09E667F3BCD + <uint64_t>0x3FF0000000000000
         e = from_bits64(<uint64_t>0x4338000000000000 + (v >> 52)) - (6755399441055744.0 + 1023)
         f = from_bits64((v & <uint64_t>0xFFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD) - <floating>1
         f = f + 0.5 * rest * from_bits64((2047 - (v >> 52)) << 52)
         factor = log_factor(f)
-        return e * 6.93147180369123816490e-01 + (f + multiply_add(e, 1.90821492927058770002e-10, factor * log_series(f, factor)))
+        return e * 6.93147180369123816490e-01 + (
+            f + multiply_add(e, 1.90821492927058770002e-10, factor * log_series(f, factor)))
 
 
 cdef inline floating log(floating x) noexcept nogil:
-    """Natural logarithm; log(0) = -inf, NaN below 0."""
+    """Natural logarithm; log(0) = -inf, NaN below 0.
+
+    Denormals are multiplied by 2^23 or 2^54 first, and 23 ln(2) or 54 ln(2) is subtracted.
+    """
     cdef floating scaled, shift, result
     if floating is float:
-        scaled = x * <float>8388608.0 if x < <float>1.17549435e-38 else x       # 2^23: out of the denormals
+        scaled = x * <float>8388608.0 if x < <float>1.17549435e-38 else x       # 2^23
         shift = <float>15.942385 if x < <float>1.17549435e-38 else <float>0
     else:
         scaled = x * 18014398509481984.0 if x < 2.2250738585072014e-308 else x  # 2^54
@@ -210,14 +247,14 @@ cdef inline floating log(floating x) noexcept nogil:
 
 
 cdef inline floating log1p(floating x) noexcept nogil:
-    """log(1 + x) for x >= -1/2, of w = 1 + x and what its rounding left out."""
+    """log(1 + x) = log(w + rest) for x >= -1/2: w = 1 + x rounded, rest what rounding left out."""
     cdef floating w = <floating>1 + x
     cdef floating result = log_sum(w, x - (w - <floating>1))
     return result if x < <floating>INFINITY else x
 
 
 cdef inline floating log1p_unit(floating x) noexcept nogil:
-    """log(1 + x) for x in [0, 1]: of 1 + x, or of (1 + x) / 2 and log(2)."""
+    """log(1 + x) for x in [0, 1]; above sqrt(2) - 1 as log((1 + x) / 2) + log(2)."""
     cdef floating f = <floating>0.5 * x - <floating>0.5 if x > <floating>0.41421356 else x
     cdef floating rest = <floating>0.6931471805599453 if x > <floating>0.41421356 else <floating>0
     cdef floating factor = log_factor(f)
@@ -225,7 +262,7 @@ cdef inline floating log1p_unit(floating x) noexcept nogil:
 
 
 cdef inline floating tanh(floating x) noexcept nogil:
-    """e / (e + 2) with e = exp(2 |x|) - 1, and the sign of x."""
+    """sign(x) e / (e + 2) with e = exp(2 |x|) - 1; from 20 on the quotient is 1."""
     cdef floating size = fabs(x)
     cdef floating e
     size = 20 if size > 20 else size
@@ -234,6 +271,7 @@ cdef inline floating tanh(floating x) noexcept nogil:
 
 
 cdef inline floating sigmoid(floating x) noexcept nogil:
+    """1 / (1 + exp(-x))."""
     return <floating>1 / (<floating>1 + exp(-x))
 
 
@@ -254,11 +292,11 @@ cdef inline double power(double base, Py_ssize_t exponent) noexcept nogil:
 
 
 cdef enum:
-    LANES = 16              # partial sums of a long reduction, at every CPU level
+    LANES = 16              # partial sums of a long row, the same number at every CPU level
 
 
 cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
-    """Sum of n numbers in an order fixed by n alone: 16 partial sums, added up by halves, and the rest."""
+    """Sum of x (n,); its order depends on n only: 16 partial sums, by halves, then the rest."""
     cdef floating partial[LANES]
     cdef floating total = 0
     cdef Py_ssize_t i = 0, lane
@@ -283,7 +321,7 @@ cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline double sum_wide(const floating* x, Py_ssize_t n) noexcept nogil:
-    """`sum_row` in double precision."""
+    """`sum_row` in double."""
     cdef double partial[LANES]
     cdef double total = 0
     cdef Py_ssize_t i = 0, lane
@@ -308,7 +346,7 @@ cdef inline double sum_wide(const floating* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
-    """Sum of x y in double precision, in the order of `sum_row`."""
+    """Sum of x (n,) times y (n,) in double, in the order of `sum_row`."""
     cdef double partial[LANES]
     cdef double total = 0
     cdef Py_ssize_t i = 0, lane
@@ -333,7 +371,10 @@ cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) 
 
 
 cdef inline floating max_row(const floating* x, Py_ssize_t n) noexcept nogil:
-    """Largest of n >= 1 numbers, if none is NaN; 32 lanes, for GCC takes a loop of 16 selects apart."""
+    """Largest element of x (n,), n >= 1, without NaN.
+
+    It has 32 lanes, because GCC splits a loop of 16 selects.
+    """
     cdef floating partial[2 * LANES]
     cdef floating largest = x[0]
     cdef Py_ssize_t i = 0, lane

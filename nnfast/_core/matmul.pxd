@@ -1,49 +1,63 @@
 # cython: cdivision=True
 """C = A B and C += A B: the three products of a dense layer.
 
-Every number of C is one chain of fused multiply-adds over k = 0, 1, 2, ... (in `dots` a fixed tree of chains):
-the shape of the tile, the blocks of k, the split over threads and the width of
-the registers change when a number is made, never its bits.
+    x W          (rows, n_in) (n_in, n_out)     forward
+    x^T delta    (n_in, rows) (rows, n_out)     gradient of W
+    delta W^T    (rows, n_out) (n_out, n_in)    delta of the layer before
 
-    A  (rows, k)    any strides: activations by rows, or by columns for x^T delta
-    B  (k, width)   panels of `panel_width` columns; a panel has its rows `b_row`
-                    apart and the next panel `b_panel` on, so that a plain
-                    row-major matrix (b_panel = panel_width) needs no packing
-    C  (rows, width) rows `c_row` apart
+Every element of C is one chain of fused multiply-adds over k = 0, 1, 2, ... (in `dots` a fixed tree
+of chains).  The shape of the tile, the blocks of k, the number of threads and the width of the
+registers change when an element is computed, never its bits.
 
-`width` counts whole padded registers: B is read and C is written that far, so
-there are no masks; what stands in the padding of C has no meaning.
+    A  (rows, k)      any strides: by rows for activations, by columns for x^T delta
+    B  (k, width)     panels of `panel_width` columns (two registers):
 
-The register tile is MAX_ROWS x 2 registers, k innermost; few rows take 4 or 8
-registers side by side.  The loops around it keep K_BLOCK rows of a B panel near
-while all rows of A pass by.  A is not packed: its rows lie an odd number of
-cache lines apart (`padded_row` below), and the callers take so few rows at a
-time that they stay in the cache.
+           panel 0        panel 1                b_row    elements from row to row of a panel
+           +----------+   +----------+           b_panel  elements from panel to panel
+           | row 0    |   | row 0    |
+           | row 1    |   | row 1    |   ...     Packed (`pack`): b_row = panel_width,
+           | ...      |   | ...      |           b_panel = k panel_width.  A plain row-major matrix
+           | row k-1  |   | row k-1  |           needs no packing: b_panel = panel_width.
+           +----------+   +----------+
+    C  (rows, width)  rows `c_row` elements apart
 
-Columns that would be padding mostly have forms of their own, chosen by the
-layer alone, never by the rows: `dots` for x W and delta W^T, the transpose
-delta^T x for x^T delta (`stands_better`).
+`width` counts whole padded registers.  B is read and C is written up to there, so no masks are
+needed; what the padding of C holds has no meaning.
+
+The register tile is MAX_ROWS x 2 registers with k innermost; few rows take 4 or 8 registers side by
+side.  The loops around it keep K_BLOCK rows of a panel of B in the cache while all rows of A pass.
+
+A is not packed.  Its rows lie an odd number of cache lines apart (`padded_row`), and callers take
+so few rows at a time that they stay in the cache.  benchmarks/README.md lists what was measured and
+rejected: packing A, other blocks of k, tiles of other shapes.
+
+Two cases would compute mostly padding and have another form.  The layer alone selects it, never the
+number of rows, so that the bits do not depend on how rows are divided:
+
+    by_dots        few columns: x W and delta W^T as dot products (`dots`)
+    by_transpose   x^T delta as the transpose of delta^T x
 """
 from cython cimport floating
 from nnfast._core.vectors cimport (
-    vec, f32_vec, f64_vec, ZERO_F32, ZERO_F64, PANEL_BYTES, height, columns, MAX_ROWS, interleave_low, interleave_high, first_lanes,
-    n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14)
+    CACHE_LINE, MAX_ROWS, PANEL_BYTES, ZERO_F32, ZERO_F64, columns, f32_vec, f64_vec, first_lanes, height,
+    interleave_high, interleave_low, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, vec)
 
 cdef enum:
-    K_BLOCK = 2048      # x 128 bytes of B; shorter ones, which fit the first-level cache, let C come and go (512: 10 % at 2048 columns)
-    NARROW = 8          # columns up to which a product is made of dot products,
-    LONG = 128          # if they are this number of bytes long
-    TILE_SUMS = 112     # room for any tile, of those too that drop out
+    K_BLOCK = 2048      # rows of B, at most 128 bytes of a panel each; 512 fit the L1 cache, but are up to 10 % slower
+    NARROW = 8          # most columns of a product by dot products,
+    LONG = 128          # if each has at least this number of bytes
+    TILE_SUMS = 112     # registers of the largest tile, 14 x 8, also of tiles that drop out
 
 
 cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                               const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
-                              floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate, Py_ssize_t tiles,
+                              floating* c, Py_ssize_t c_row, Py_ssize_t k, bint add, Py_ssize_t tiles,
                               vec* register, height* rows, columns* registers) noexcept nogil:
-    """c (+)= sum_p a[:, p] b[p, :] for a number of tiles of sizeof(rows) rows and sizeof(registers) registers, one below the other.
+    """c (+)= sum_p a[:, p] b[p, :] for `tiles` tiles, one below the other.
 
-    The loop over the tiles stands here: GCC unrolls those over the rows of a tile early enough to keep the sums in
-    registers only where they stand in another loop.
+    A tile has sizeof(rows) rows and sizeof(registers) registers side by side.  The loop over the
+    tiles is here for GCC: only inside of another loop does it unroll the loops over the rows of a
+    tile early enough to keep the sums in registers.
     """
     cdef vec sums[TILE_SUMS]
     cdef vec right[8]
@@ -61,7 +75,7 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
             while r < <Py_ssize_t>(sizeof(height) * sizeof(columns)):
                 sums[r] = zero
                 r += 1
-            if accumulate:
+            if add:
                 r = 0
                 while r < <Py_ssize_t>sizeof(height):
                     j = 0
@@ -97,82 +111,89 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
 
 
 cdef inline bint fits(Py_ssize_t rows, Py_ssize_t registers) noexcept nogil:
-    """Whether a tile so high and so wide leaves registers for its factors."""
+    """Whether a tile of this height and width leaves registers for its factors."""
     return rows <= MAX_ROWS and (registers <= 2 or rows * registers <= 2 * MAX_ROWS - 4)
 
 
 cdef inline void tile(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                       const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
-                      floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate, Py_ssize_t tiles, Py_ssize_t rows,
+                      floating* c, Py_ssize_t c_row, Py_ssize_t k, bint add, Py_ssize_t tiles, Py_ssize_t rows,
                       vec* register, columns* registers) noexcept nogil:
-    """The micro-kernel of this height; tiles that do not fit drop out when C is compiled."""
+    """`micro_kernel` for `rows` rows; the C compiler drops the tiles that do not fit."""
     if rows == 14 and fits(14, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n14*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n14*>NULL, registers)
     elif rows == 13 and fits(13, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n13*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n13*>NULL, registers)
     elif rows == 12 and fits(12, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n12*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n12*>NULL, registers)
     elif rows == 11 and fits(11, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n11*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n11*>NULL, registers)
     elif rows == 10 and fits(10, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n10*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n10*>NULL, registers)
     elif rows == 9 and fits(9, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n9*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n9*>NULL, registers)
     elif rows == 8 and fits(8, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n8*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n8*>NULL, registers)
     elif rows == 7 and fits(7, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n7*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n7*>NULL, registers)
     elif rows == 6 and fits(6, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n6*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n6*>NULL, registers)
     elif rows == 5 and fits(5, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n5*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n5*>NULL, registers)
     elif rows == 4 and fits(4, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n4*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n4*>NULL, registers)
     elif rows == 3 and fits(3, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n3*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n3*>NULL, registers)
     elif rows == 2 and fits(2, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n2*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n2*>NULL, registers)
     elif rows == 1 and fits(1, sizeof(columns)):
-        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, tiles, register, <n1*>NULL, registers)
+        micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n1*>NULL, registers)
 
 
 cdef inline void column_of_tiles(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                                  const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
-                                 floating* c, Py_ssize_t c_row, Py_ssize_t k, bint accumulate, Py_ssize_t rows,
+                                 floating* c, Py_ssize_t c_row, Py_ssize_t k, bint add, Py_ssize_t rows,
                                  vec* register, columns* registers) noexcept nogil:
-    """All rows of C, sizeof(registers) registers wide; rows shared out evenly: 32 = 11 + 11 + 10."""
+    """All rows of C, sizeof(registers) registers wide, in similar tiles: 32 = 11 + 11 + 10."""
     cdef Py_ssize_t tiles = max(<Py_ssize_t>1, (rows + MAX_ROWS - 1) // MAX_ROWS)
     cdef Py_ssize_t size = rows // tiles, higher = rows % tiles, i = higher * (size + 1)
     if higher > 0:
-        tile(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, accumulate, higher, size + 1, register, registers)
-    tile(a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row, c_row, k, accumulate, tiles - higher, size, register, registers)
+        tile(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, higher, size + 1, register, registers)
+    tile(a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row, c_row, k, add, tiles - higher, size,
+         register, registers)
 
 
 cdef inline void matmul(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                         const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
                         floating* c, Py_ssize_t c_row,
                         Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, bint accumulate, vec* register) noexcept nogil:
-    """C (rows, width) <- A (rows, k) B (k, width), added to C when `accumulate`."""
+    """C (rows, width) <- A (rows, k) B (k, width), added to C if `accumulate`."""
     cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating)
     cdef Py_ssize_t p = 0, j, depth, left
+    cdef bint add
     cdef const floating* panel
     while p < k or (p == 0 and not accumulate):
         depth = min(k - p, <Py_ssize_t>K_BLOCK)
+        add = accumulate or p > 0
         j = 0
         panel = b + p * b_row
         while j < width:
             left = (width - j) // lanes
             if left >= 8 and fits(rows, 8):
-                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, accumulate or p > 0, rows, register, <n8*>NULL)
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows, register,
+                                <n8*>NULL)
                 left = 8
             elif left >= 4 and fits(rows, 4):
-                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, accumulate or p > 0, rows, register, <n4*>NULL)
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows, register,
+                                <n4*>NULL)
                 left = 4
             elif left >= 2:
-                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, accumulate or p > 0, rows, register, <n2*>NULL)
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows, register,
+                                <n2*>NULL)
                 left = 2
             else:
-                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, accumulate or p > 0, rows, register, <n1*>NULL)
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows, register,
+                                <n1*>NULL)
             j += left * lanes
             panel += left // 2 * b_panel
         p += K_BLOCK
@@ -183,49 +204,55 @@ cdef inline void product(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                          const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
                          floating* c, Py_ssize_t c_row,
                          Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, bint accumulate) noexcept nogil:
-    """`matmul` in the registers of this dtype."""
+    """C (rows, width) <- A (rows, k) B (k, width), added to C if `accumulate`, in this dtype."""
     if floating is float:
         matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, <f32_vec*>NULL)
     else:
         matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, <f64_vec*>NULL)
 
 
-cdef inline vec merged(vec x, vec y) noexcept nogil:
-    """Sums of lane i and lane i + half of x, and of y, in turns."""
+cdef inline vec add_halves(vec x, vec y) noexcept nogil:
+    """x[i] + x[i + half] and y[i] + y[i + half], alternating: one round of `add_across`."""
     return interleave_low(x, y) + interleave_high(x, y)
 
 
 cdef inline vec add_across(vec* x) noexcept nogil:
-    """The sum of the numbers of each of as many registers as one has lanes, in their order."""
+    """Lane i of the result is the sum of the lanes of x[i]; x is a square of registers."""
     cdef Py_ssize_t lanes = sizeof(vec) // (sizeof(float) if vec is f32_vec else sizeof(double)), i = 0
     while i < lanes // 2:
-        x[i] = merged(x[i], x[i + lanes // 2])
+        x[i] = add_halves(x[i], x[i + lanes // 2])
         i += 1
     i = 0
     while i < lanes // 4:
-        x[i] = merged(x[i], x[i + lanes // 4])
+        x[i] = add_halves(x[i], x[i + lanes // 4])
         i += 1
     i = 0
     while i < lanes // 8:
-        x[i] = merged(x[i], x[i + lanes // 8])
+        x[i] = add_halves(x[i], x[i + lanes // 8])
         i += 1
     if lanes == 16:
-        x[0] = merged(x[0], x[1])
+        x[0] = add_halves(x[0], x[1])
     return x[0]
 
 
 cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* b, Py_ssize_t b_row,
                            floating* c, Py_ssize_t c_row, Py_ssize_t rows, Py_ssize_t k,
                            vec* register, height* columns_) noexcept nogil:
-    """C (rows, sizeof(columns_)) <- A B^T: as many rows at once as their sums fill the lanes of a register."""
-    cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating), unit = 64 // sizeof(floating), parts = 64 // sizeof(vec)
+    """C (rows, n) <- A (rows, k) B (n, k)^T with n = sizeof(columns_).
+
+    A tile has as many rows as their n sums fill the lanes of a register.  Each sum is kept in 64
+    bytes of partial sums: one register at the widest CPU level, else `parts` of them.  They are
+    added up in the same order at every level.
+    """
+    cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating)
+    cdef Py_ssize_t unit = CACHE_LINE // sizeof(floating), parts = CACHE_LINE // sizeof(vec)
     cdef Py_ssize_t n = sizeof(height), high = max(<Py_ssize_t>1, lanes // n), count, i = 0, r, j, p, part
-    cdef vec sums[4 * 16]
+    cdef vec sums[4 * 16]           # (parts, 16): a tile has at most 16 sums
     cdef vec right[8]
     cdef vec left, zero
-    cdef vec* own
+    cdef vec* of_part
     cdef floating totals[16]
-    cdef Py_ssize_t step = a_row if rows >= high else 0         # fewer rows than a tile has: each fills one
+    cdef Py_ssize_t step = a_row if rows >= high else 0         # with fewer rows than a tile has, each row fills one
     cdef const floating* line
     if (floating is float and vec is f32_vec) or (floating is double and vec is f64_vec):
         if vec is f32_vec:
@@ -234,13 +261,13 @@ cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* 
             zero = ZERO_F64
         count = high if step > 0 else 1
         while i < rows:
-            i = min(i, rows - count)        # the last tile takes some rows again
+            i = min(i, rows - count)        # the last tile may overlap the one before
             part = 0
             while part < parts:
-                own = sums + part * 16
+                of_part = sums + part * 16
                 j = 0
                 while j < 16:
-                    own[j] = zero
+                    of_part[j] = zero
                     j += 1
                 line = a + i * a_row + part * lanes
                 p = part * lanes
@@ -254,7 +281,7 @@ cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* 
                         left = (<vec*>(line + r * step))[0]
                         j = 0
                         while j < n:
-                            own[r * n + j] = own[r * n + j] + left * right[j]
+                            of_part[r * n + j] = of_part[r * n + j] + left * right[j]
                             j += 1
                         r += 1
                     p += unit
@@ -269,7 +296,7 @@ cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* 
                         left = first_lanes((<vec*>(line + r * step))[0], k - p)
                         j = 0
                         while j < n:
-                            own[r * n + j] = own[r * n + j] + left * right[j]
+                            of_part[r * n + j] = of_part[r * n + j] + left * right[j]
                             j += 1
                         r += 1
                 part += 1
@@ -291,8 +318,9 @@ cdef inline void dot_tiles(const floating* a, Py_ssize_t a_row, const floating* 
 
 
 cdef inline void dots_of(const floating* a, Py_ssize_t a_row, const floating* b, Py_ssize_t b_row,
-                         floating* c, Py_ssize_t c_row, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, vec* register) noexcept nogil:
-    """`dot_tiles` for a number of columns known to the compiler."""
+                         floating* c, Py_ssize_t c_row, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k,
+                         vec* register) noexcept nogil:
+    """`dot_tiles` for n columns, a number that the compiler then knows."""
     if n == 1:
         dot_tiles(a, a_row, b, b_row, c, c_row, rows, k, register, <n1*>NULL)
     elif n == 2:
@@ -313,10 +341,11 @@ cdef inline void dots_of(const floating* a, Py_ssize_t a_row, const floating* b,
 
 cdef inline void dots(const floating* a, Py_ssize_t a_row, const floating* b, Py_ssize_t b_row,
                       floating* c, Py_ssize_t c_row, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
-    """C (rows, n) <- A (rows, k) B^T for up to NARROW columns, B (n, k) by rows: a tile of columns would be padding mostly.
+    """C (rows, n) <- A (rows, k) B (n, k)^T for n <= NARROW, where a tile would be mostly padding.
 
-    Each number is the sum of 64 bytes of chains, one for each place of p modulo their count, added up as a tree.
-    Rows of A and B are read in whole registers: behind the last number there must be memory up to a multiple of 64 bytes.
+    Each element is a fixed tree of chains, 16 for float and 8 for double (64 bytes); chain c adds
+    the products of the p with p % chains == c.  Rows of A and B are read in whole registers: after
+    the last element memory must be readable up to a multiple of 64 bytes.
     """
     if floating is float:
         dots_of(a, a_row, b, b_row, c, c_row, rows, n, k, <f32_vec*>NULL)
@@ -331,23 +360,26 @@ cdef inline Py_ssize_t panel_width(const floating* tag) noexcept nogil:
 
 cdef inline Py_ssize_t padded(Py_ssize_t n, const floating* tag) noexcept nogil:
     """n rounded up to whole registers of the widest CPU level."""
-    cdef Py_ssize_t unit = 64 // sizeof(floating)
+    cdef Py_ssize_t unit = CACHE_LINE // sizeof(floating)
     return (n + unit - 1) // unit * unit
 
 
 cdef inline Py_ssize_t padded_row(Py_ssize_t n, const floating* tag) noexcept nogil:
-    """Row stride for n numbers and the 1 that multiplies the bias.
+    """Row stride for n elements and the 1 that multiplies the bias.
 
-    An odd number of cache lines once a row has several: with a stride of a
-    power of two all rows meet in a few sets of the cache (222 against 229 GFLOP/s at 1024 columns, AVX-512).
+    It is an odd number of cache lines where a row has more than three.  With a stride of a power of
+    two all rows share a few sets of the cache (1024 columns, AVX-512: 222 GFLOP/s instead of 229).
     """
-    cdef Py_ssize_t unit = 64 // sizeof(floating)
+    cdef Py_ssize_t unit = CACHE_LINE // sizeof(floating)
     cdef Py_ssize_t lines = n // unit + 1
     return (lines + (lines > 3 and lines % 2 == 0)) * unit
 
 
 cdef inline void transpose_square(vec* rows) noexcept nogil:
-    """Transposes as many registers as one has lanes: log2 rounds of interleaving row i with row i + half."""
+    """Transposes a square: as many registers as one has lanes.
+
+    It takes log2(lanes) rounds; each interleaves row i with row i + half.
+    """
     cdef Py_ssize_t lanes = sizeof(vec) // (sizeof(float) if vec is f32_vec else sizeof(double))
     cdef vec mixed[16]
     cdef Py_ssize_t i, round_ = 1
@@ -365,19 +397,25 @@ cdef inline void transpose_square(vec* rows) noexcept nogil:
 
 
 cdef inline bint by_dots(Py_ssize_t n, Py_ssize_t k, const floating* tag) noexcept nogil:
-    """Whether a product of n columns with sums over the columns of A is made of dot products."""
+    """Whether a product of n columns and inner size k is computed by dot products."""
     return n <= NARROW and k * <Py_ssize_t>sizeof(floating) >= LONG
 
 
-cdef inline bint stands_better(Py_ssize_t n, const floating* tag) noexcept nogil:
-    """Whether x^T delta (n_in, n) is better made as its transpose, whose rows need no padding."""
+cdef inline bint by_transpose(Py_ssize_t n, const floating* tag) noexcept nogil:
+    """Whether x^T delta (n_in, n) is computed as its transpose, whose rows need no padding.
+
+    It is where the padding is at least a ninth of n.
+    """
     return 9 * padded(n, tag) >= 10 * n
 
 
 cdef inline void transpose_rows(const floating* source, Py_ssize_t source_row, Py_ssize_t n, Py_ssize_t columns_,
                                 floating* out, vec* register) noexcept nogil:
-    """out (columns_, n), without gaps, <- source (n, columns_): by squares, the lowest last, for each row's last square
-    runs over into the row below."""
+    """out (columns_, n), without gaps, <- source (n, columns_)^T, in squares of lanes x lanes.
+
+    The last square of a row of out also writes into the beginning of the next row, so squares are
+    written from right to left.
+    """
     cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating), r, i, j
     cdef vec square[16]
     if (floating is float and vec is f32_vec) or (floating is double and vec is f64_vec):
@@ -400,15 +438,16 @@ cdef inline void transpose_rows(const floating* source, Py_ssize_t source_row, P
 
 cdef inline void transpose(const floating* source, Py_ssize_t source_row, Py_ssize_t n, Py_ssize_t columns_,
                            floating* out) noexcept nogil:
-    """`transpose_rows` in the registers of this dtype."""
+    """out (columns_, n) <- source (n, columns_)^T: `transpose_rows` for this dtype."""
     if floating is float:
         transpose_rows(source, source_row, n, columns_, out, <f32_vec*>NULL)
     else:
         transpose_rows(source, source_row, n, columns_, out, <f64_vec*>NULL)
 
-cdef inline void pack_transposed_rows(const floating* w, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t first, Py_ssize_t last,
-                                      floating* panels, vec* register) noexcept nogil:
-    """Rows first..last of W become columns of the panels of W^T; first is a multiple of the lanes."""
+
+cdef inline void pack_transposed_rows(const floating* w, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t first,
+                                      Py_ssize_t last, floating* panels, vec* register) noexcept nogil:
+    """Panels of W^T from rows first..last of W (n_in, n_out); first is a multiple of lanes."""
     cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating)
     cdef Py_ssize_t panel = 2 * lanes, pitch = padded(n_out, w) * panel
     cdef Py_ssize_t r, c, i
@@ -433,9 +472,9 @@ cdef inline void pack_transposed_rows(const floating* w, Py_ssize_t n_in, Py_ssi
             r += lanes
 
 
-cdef inline void pack_transposed(const floating* w, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t first, Py_ssize_t last,
-                                 floating* panels) noexcept nogil:
-    """`pack_transposed_rows` in the registers of this dtype."""
+cdef inline void pack_transposed(const floating* w, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t first,
+                                 Py_ssize_t last, floating* panels) noexcept nogil:
+    """Panels of W^T from rows first..last of W: `pack_transposed_rows` for this dtype."""
     if floating is float:
         pack_transposed_rows(w, n_in, n_out, first, last, panels, <f32_vec*>NULL)
     else:
@@ -443,19 +482,19 @@ cdef inline void pack_transposed(const floating* w, Py_ssize_t n_in, Py_ssize_t 
 
 
 cdef inline Py_ssize_t whole_panels(Py_ssize_t n, const floating* tag) noexcept nogil:
-    """Columns of the panels that a product of n padded columns reads: a panel may be narrower than the padding."""
+    """Columns that a product reads: n rounded up to 64 bytes, then to whole panels."""
     cdef Py_ssize_t panel = panel_width(tag)
     return (padded(n, tag) + panel - 1) // panel * panel
 
 
 cdef inline Py_ssize_t transposed_size(Py_ssize_t n_in, Py_ssize_t n_out, const floating* tag) noexcept nogil:
-    """Numbers in the panels of W^T."""
+    """Number of elements in the panels of W^T."""
     return whole_panels(n_in, tag) * padded(n_out, tag)
 
 
 cdef inline void pack(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_ssize_t k, Py_ssize_t n,
                       Py_ssize_t first, Py_ssize_t last, floating* panels) noexcept nogil:
-    """Rows first..last of B (k, n) of any strides into its panels, padded with zeros to whole panels."""
+    """Copies rows first..last of B (k, n), with any strides, into its panels, padded with zeros."""
     cdef Py_ssize_t panel = panel_width(b)
     cdef Py_ssize_t j, r, i, count
     cdef floating* out
@@ -463,7 +502,7 @@ cdef inline void pack(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_
     while j < n:
         count = min(panel, n - j)
         out = panels + j * k
-        if b_row == 1:              # along the memory of b
+        if b_row == 1:              # B is by columns: read each along its memory
             for i in range(count):
                 for r in range(first, last):
                     out[r * panel + i] = b[r + (j + i) * b_col]
@@ -478,13 +517,13 @@ cdef inline void pack(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_
 
 
 cdef inline Py_ssize_t packed_size(Py_ssize_t k, Py_ssize_t n, const floating* tag) noexcept nogil:
-    """Numbers in the panels of B (k, n)."""
+    """Number of elements in the panels of B (k, n)."""
     return whole_panels(n, tag) * k
 
 
 cdef inline void pack_columns(const floating* b, Py_ssize_t b_row, Py_ssize_t b_col, Py_ssize_t k, Py_ssize_t n,
                               Py_ssize_t first, Py_ssize_t last, floating* columns_) noexcept nogil:
-    """Rows first..last of B (k, n) of any strides into its columns, as `dots` reads them."""
+    """Copies rows first..last of B (k, n), with any strides, into its columns for `dots`."""
     cdef Py_ssize_t r, j, pitch = padded(k, b)
     for r in range(first, last):
         for j in range(n):

@@ -1,5 +1,9 @@
 # cython: cdivision=True
-"""Metrics of a row: reported, never differentiated, so they change no bit of training."""
+"""Metrics of one row.  They are only reported, so they change no bit of training.
+
+Sums are in double.  To add one: a name in `Metric` and `metric_codes`, its formula in `metric_row`,
+a class in nnfast/metrics.py, and its NumPy formula in tests/reference.py.
+"""
 from cython cimport floating
 from libc.stdint cimport int64_t
 from nnfast._core.mathf cimport fabs, multiply_add
@@ -21,20 +25,28 @@ cdef inline dict metric_codes():
 
 
 cdef inline bint keeps_order(int kind) noexcept nogil:
-    """Whether it asks only which output is the largest: softmax need not be applied first."""
+    """Whether the metric needs only the index of the largest output, which softmax keeps."""
     return kind == CATEGORICAL_ACCURACY or kind == SPARSE_CATEGORICAL_ACCURACY
 
 
 cdef inline Py_ssize_t argmax(const floating* x, Py_ssize_t n) noexcept nogil:
-    """Place of the first largest number."""
+    """Index of the largest of x (n,), the first if several are equal."""
     cdef Py_ssize_t i, best = 0
     for i in range(1, n):
         best = i if x[i] > x[best] else best
     return best
 
 
-cdef inline double metric_row(int kind, const floating* y, int64_t label, const floating* p, Py_ssize_t n) noexcept nogil:
-    """The metric of one row of predictions p; binary accuracy is at threshold 0.5, as Keras'."""
+cdef inline double metric_row(int kind, const floating* y, int64_t label, const floating* p,
+                              Py_ssize_t n) noexcept nogil:
+    """Metric of one row: targets y (n,) or label, predictions p (n,).
+
+        SPARSE_CATEGORICAL_ACCURACY    argmax(p) == label
+        CATEGORICAL_ACCURACY           argmax(p) == argmax(y)
+        BINARY_ACCURACY                mean(y == (p > 0.5)), the threshold of Keras
+        ABSOLUTE_ERROR                 mean |p - y|
+        SQUARED_ERROR                  mean (p - y)^2
+    """
     cdef Py_ssize_t i
     cdef double total = 0, error
     if kind == SPARSE_CATEGORICAL_ACCURACY:

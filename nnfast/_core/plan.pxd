@@ -1,25 +1,66 @@
 # cython: cdivision=True
-"""The plan of a network: structs without methods, each for one lifetime, and where their memory lies.
+"""The plan of a network: the structs that the core shares, and the layout of its memory.
 
-    Plan         the network: layers, weights, state, the layout of the workspace        as long as the Network
-    Objective    loss and metrics                                                        from one `set_loss` to the next
-    Optimizer    its kind, hyper-parameters and state                                    from one `set_optimizer` to the next
-    Job          rows to work on, and what to do with them                               one native call
-    Batch        what the step of this batch needs                                       one batch
-    Threads      what each thread has met, and its memory                                the team
-
-A forward pass reads the plan, a job and a workspace: evaluation and prediction bring a job and a workspace of their own, so
-that many threads may predict with one network.
-
-The rooms of the core, each of which reads only those before it:
+Files, each of which reads only those above it:
 
     matmul, activations, layers, losses, metrics, optimizers, gather, team      kernels
     plan         these structs
     sparse       rows of x in CSR form
     forward      x -> z, a, loss, metrics
     backward     loss -> delta of every layer
-    weights      delta -> gradient, step, constraints, panels
-    network.pyx  the loop over batches, and the face to Python
+    weights      delta -> gradient, optimizer step, constraints, panels
+    network.pyx  the loop over batches, and the classes that Python sees
+
+A struct has no methods, and one lifetime:
+
+    Plan         the network: layers, weights, state, layout    as long as the Network
+    Objective    loss and metrics                               from one `set_loss` to the next
+    Optimizer    its kind, hyperparameters and state            from one `set_optimizer` to the next
+    Penalties    L1 and L2 penalties                            from one `set_penalties` to the next
+    Job          rows to work on, and what to do with them      one native call
+    Batch        what the step of one batch needs               one batch
+    Entries      elements of sparse rows, sorted by column      one batch
+    Threads      rows, status and memory of each thread         the team
+
+A forward pass reads the plan, a job and a workspace.  Evaluation and prediction bring a job and a
+workspace of their own, so many threads can predict with one network at the same time.
+
+Memory.  Weights are one flat array.  W and b of a layer adjoin, so [W; b] is one matrix of
+n_in + 1 rows: the bias is the weight of an input that is always 1.  gamma and beta of a
+normalization are such a matrix of two rows, alpha of PReLU is one of one row.
+
+    params   +---------------+---------+---------------+---------+----
+             | W0 (n0, n1)   | b0 (n1) | W1 (n1, n2)   | b1 (n2) | ...          (n_params,)
+             +---------------+---------+---------------+---------+----
+    slots    the state of the optimizer: one array like params for each slot
+    grads    like params; written only when something needs the whole gradient
+    state    what layers keep and no optimizer changes: moving means and variances of batch
+             normalization; shift, factor and offset of rescaling                (n_state,)
+    moments  sums over the current batch, for batch normalization
+
+The workspace is a sequence of blocks of `capacity` rows each.  A layer has a block for a; one for z
+if the gradient of its activation reads z; one for the normalized input if it is a normalization.
+
+    workspace  +---+-------+-------+-----+--------------+------------+---------------+----
+               | x | a0 z0 | a1 z1 | ... | delta of the | targets y  | delta of the  | ...
+               |   |       |       |     | last layer   |            | layer before  |
+               +---+-------+-------+-----+--------------+------------+---------------+----
+               '-- forward_size: evaluation, prediction -------------'
+               '-- train_size ------------------------------------------------------------
+
+    one row of a block  | a[0] ... a[n_out - 1] | 1 | padding |      `stride` elements, `padded_row`
+
+    packed     for each layer: columns or panels of [W; b], then panels of W^T (matmul.pxd)
+    scratch    for each thread: the gradient of a block of rows of [W; b], then its transpose
+    values     +----------------------+
+               | loss of each row     |
+               | metric 0 of each row |   (1 + n_metrics, capacity) float64, and a row for the
+               | ...                  |   penalty on outputs if there is one
+               +----------------------+
+
+`tag`, in many functions, is a pointer that is never read.  Its type selects float or double.
+
+The place of a row is its position in the order of training; `row_at` gives the caller's row there.
 """
 from cython cimport floating
 from libc.stdint cimport int64_t
@@ -40,7 +81,7 @@ cdef extern from *:
       #define nn_release(p) free(p)
     #endif
     """
-    void* allocate "nn_allocate"(size_t size) noexcept nogil
+    void* allocate "nn_allocate"(size_t size) noexcept nogil        # begins on a cache line
     void release "nn_release"(void* memory) noexcept nogil
 
 cdef enum Status:
@@ -61,31 +102,33 @@ cdef enum Constraint:
     NON_NEGATIVE
     MAX_NORM
 
+# The first three are limits, the others sizes of blocks that fit a cache; benchmarks/README.md has
+# measurements.  CHUNK and GROUP_ROWS also fix the order of sums: another value gives other bits.
 cdef enum:
     MAX_THREADS = 64
     MAX_METRICS = 16
     MAX_SETTINGS = 4
-    BLOCK_ROWS = 64         # rows of [W; b] whose gradient is made, applied and repacked together,
-    BLOCK_SIZE = 4096       # or as many as have this number of elements
-    CHUNK = 512             # absolute values are made CHUNK elements at a time
-    GROUP_ROWS = 16         # threads share rows of [W; b] in groups of whole registers
-    SPAN_ROWS = 192         # rows at most that are taken through all layers together: their activations stay in the cache
-    BATCH_ROWS = 8192       # rows of a batch in the workspace at once; longer batches accumulate their gradient
-    PREFETCH_BYTES = 8192   # rows this far ahead in the order are on their way to the cache while one is read
-    FAR = 4096              # bytes between rows of W from which panels of it pay: at 2000 to 4000 they cost 6 to 9 % (batch 128),
-    PANEL_ROWS = 96         # and rows of a batch times threads: packing costs 1024 x 1024 up to a fifth of a step of fewer
-    BLOCK_NUMBERS = 8192    # elements of predictions whose loss LossKernel takes together
-    SPARSE_AHEAD = 4        # elements of a sparse row this far ahead have their row of W on its way to the cache
-    SLACK = 64              # elements after the parameters that a register may read past the last row
+    BLOCK_ROWS = 64         # rows of [W; b] whose gradient is computed, applied and repacked together,
+    BLOCK_SIZE = 4096       # or more rows, up to this number of elements
+    CHUNK = 512             # absolute values are computed CHUNK elements at a time
+    GROUP_ROWS = 16         # threads divide the rows of [W; b] in groups of whole registers
+    SPAN_ROWS = 192         # most rows that pass all layers together: their activations stay in the cache
+    BATCH_ROWS = 8192       # most rows of the workspace; longer batches add up their gradient
+    PREFETCH_BYTES = 8192   # while one row is read, the row this far ahead in the order is prefetched
+    FAR = 4096              # bytes of a row of W from which panels pay; at 2000 to 4000 they cost 6 to 9 % (batch 128)
+    PANEL_ROWS = 96         # rows times threads from which panels pay; below, packing takes up to a fifth of a step
+    LOSS_BLOCK = 8192       # elements of predictions whose loss LossKernel computes together
+    SPARSE_AHEAD = 4        # for the element this far ahead in a sparse row, the row of W is prefetched
+    SLACK = 64              # elements behind the parameters that a register may read past the last row
 
 
-cdef struct Rows:               # a matrix of the caller's, read where it lies
-    const char* data
+cdef struct Rows:               # a matrix of the caller, read in place
+    const char* data            # first element
     Py_ssize_t row              # bytes from one row to the next
     Py_ssize_t step             # bytes from one column to the next
     int source                  # dtype, a code of gather.pxd
-    const char* indices         # CSR: the column of each element of data, and where each row begins; else NULL
-    const char* starts
+    const char* indices         # CSR: the column of each element of data; NULL for a dense matrix
+    const char* starts          # CSR: (rows + 1,), where each row begins
     bint wide                   # indices and starts are int64, else int32
 
 
@@ -93,18 +136,18 @@ cdef struct Work:               # a workspace
     char* memory
     Py_ssize_t capacity         # rows
     char* packed
-    bint has_panels             # of [W; b]; its columns are always there
+    bint has_panels             # packed holds the panels of [W; b]; it always holds the columns
 
 
 cdef struct Objective:
     Loss loss
-    bint fused                  # the loss works on z of the last layer
+    bint fused                  # the loss reads z of the last layer, not a
     int reduction
     bint whole                  # PYTHON_FUNCTION gives loss and gradient of the batch: no mean, no weights
     int n_metrics
     int metrics[MAX_METRICS]
-    bint ordinal                # no metric needs more of the outputs than their order, which softmax keeps
-    bint limited                # the loss has targets in [lowest, highest] only
+    bint ordinal                # all metrics need only the order of the outputs, which softmax keeps
+    bint limited                # targets must lie in [lowest, highest]
     double lowest
     double highest
 
@@ -113,104 +156,106 @@ cdef struct Optimizer:
     int kind
     double settings[MAX_SETTINGS]
     double weight_decay
-    double* multipliers         # (n_rates,): of the learning rate; `rate_index` of a layer says which is its own
+    double* multipliers         # (n_rates,): factors of the learning rate; `rate_index` of a layer selects one
     int n_rates
-    double clipvalue            # bounds of the gradient, or 0: of an element, of the norm of a kernel or bias, of the norm of all
-    double clipnorm
-    double global_clipnorm
+    double clipvalue            # bound of each element of the gradient, 0 for none
+    double clipnorm             # bound of the norm of the gradient of each kernel and bias, 0 for none
+    double global_clipnorm      # bound of the norm of the whole gradient, 0 for none
     Py_ssize_t accumulate       # batches whose gradients are added up for one step
     double ema_momentum         # of the running mean of the weights
-    Py_ssize_t ema_overwrite    # the mean becomes the weights every `ema_overwrite` steps; 0: never
-    Py_ssize_t accumulator      # offsets in slots of the sum of gradients and of the running mean, or -1
-    Py_ssize_t average
-    bint held                   # the step waits until the whole gradient is there
+    Py_ssize_t ema_overwrite    # the mean replaces the weights every `ema_overwrite` steps; 0 is never
+    Py_ssize_t accumulator      # offset in slots of the sum of gradients, or -1
+    Py_ssize_t average          # offset in slots of the running mean of the weights, or -1
+    bint deferred               # the step waits until the whole gradient is there
     char* slots                 # (n_slots, n_params): the state
     Py_ssize_t n_slots
-    Py_ssize_t steps            # taken so far
-    char* backup                # params, slots and state at the start of a range
+    Py_ssize_t steps            # taken before the current job
+    char* backup                # params, slots and state at the start of a range of batches
 
 
 cdef struct Penalties:          # l1 |w| + l2 w^2
     bint on_weights
-    bint on_outputs             # of some layers: the sum of each row stands behind the metrics in `values`
-    bint by_rows                # divided as the loss of a batch is: scikit-learn's alpha, not Keras' regularizers
-    double* values              # by groups of rows of W, so that their sum does not depend on the threads
+    bint on_outputs             # of some layers; `values` has a row for it, after the metrics
+    bint by_rows                # divided like the loss of a batch: scikit-learn's alpha, not Keras' regularizers
+    double* values              # (n,): by groups of rows of W, so that their sum does not depend on the threads
     Py_ssize_t n
 
 
 cdef struct Job:
     Rows x
     Rows y
-    const int64_t* labels       # instead of y for a sparse loss
+    const int64_t* labels       # (rows,): in place of y for a sparse loss
     Py_ssize_t n_targets        # columns of y
-    const double* weights       # of rows, or NULL
-    const int64_t* order        # of rows, or NULL
+    const double* weights       # (rows,): sample weights, or NULL
+    const int64_t* order        # (n_rows,): the row at each place, or NULL
     Py_ssize_t n_rows
     Py_ssize_t batch_size
     Py_ssize_t start            # batches start..stop
     Py_ssize_t stop
     Py_ssize_t done             # first batch not trained on
     double learning_rate
-    const double* rates         # of each batch, or NULL: learning_rate for all
-    bint update                 # else the gradient is left in grads
+    const double* rates         # (stop - start,): learning rate of each batch, or NULL: learning_rate for all
+    bint update                 # take a step after each batch, else leave the gradient in grads
     bint check                  # stop at a loss or gradient that is not finite
-    bint ignores                # some labels are below 0: those rows are left out of the mean
+    bint ignores                # some labels are below 0: these rows are left out of the mean
     uint64 seed                 # of the random elements of this pass over the data
-    double* sums                # loss and metrics of all rows so far, and the penalties of batches times their rows
-    char* outputs               # (n_rows, n_out): where the outputs of each place of the order go, or NULL
+    double* sums                # (1 + n_metrics,) and one for penalties: sums over all rows so far
+    char* outputs               # (n_rows, n_out): the outputs at each place are written here, or NULL
     uint64 mode                 # floating-point mode of the caller
 
 
-cdef struct Batch:              # written by thread 0, read by the others behind the next barrier
+cdef struct Batch:              # written by thread 0, read by the others after the next barrier
     Step* steps                 # (n_rates,)
-    bint stepping               # this batch ends with a step,
-    bint overwriting            # after which the running mean becomes the weights
+    bint stepping               # this batch ends with a step
+    bint overwriting            # after the step the running mean replaces the weights
     double ema_momentum
     double* factors             # (n_layers, 2): of the gradient of each kernel and bias
     double penalty_scale
-    Py_ssize_t first_place      # place in the order of the first row in the workspace
+    Py_ssize_t first_place      # place of the first row in the workspace
 
 
-cdef struct Entries:            # elements of the sparse rows of a batch by their columns: each thread sorts those of its rows of W
-    Py_ssize_t* column_first    # (n_inputs,): first and last element of each column
-    Py_ssize_t* column_last
-    Py_ssize_t* row             # of the workspace
-    char* value
-    Py_ssize_t room
+cdef struct Entries:            # elements of the sparse rows of a batch; each thread sorts those of its rows of W
+    Py_ssize_t* column_first    # (n_inputs,): first element of each column
+    Py_ssize_t* column_last     # (n_inputs,): end of each column
+    Py_ssize_t* row             # (capacity,): row of the workspace
+    char* value                 # (capacity,)
+    Py_ssize_t capacity
 
 
-cdef struct Threads:            # met in one half, read after the barrier of that half only, so that all threads read the same
+cdef struct Threads:
+    # A status is written in one half of a step and read only after the barrier of that half, so
+    # that all threads read the same.
     int rows_status[MAX_THREADS]
     int weights_status[MAX_THREADS]
-    Py_ssize_t place[MAX_THREADS]
-    Py_ssize_t* first_row       # (threads + 1, n_layers): of [W; b]
-    char* scratch               # padded rows of a block for each thread
+    Py_ssize_t place[MAX_THREADS]       # of the row that rows_status is about
+    Py_ssize_t* first_row       # (threads + 1, n_layers): thread t has rows first_row[t]..first_row[t + 1] of [W; b]
+    char* scratch               # (n_scratch, scratch_size) bytes
     Py_ssize_t scratch_size
-    int with_scratch            # threads that have one
+    int n_scratch
     Team team
 
 
 cdef struct Plan:
     bint is_double
     int n_layers
-    Layer* layers
+    Layer* layers               # (n_layers,)
     Py_ssize_t n_inputs
-    Py_ssize_t input_stride     # 0 for a network that reads sparse rows alone
+    Py_ssize_t input_stride     # elements of a row of x in the workspace; 0 for a network of sparse rows only
     bint sparse
     int first_trained           # first layer with weights: no delta goes further back
     bint has_batch_norm
     bint random                 # some layer draws random elements
-    bint has_panels             # of [W; b] in packed
-    bint has_columns
+    bint has_panels             # some layer has panels of [W; b] in packed
+    bint has_columns            # some layer has columns of [W; b] in packed
     bint has_max_norm           # some weights have a bound on their norm
-    char* params
+    char* params                # (n_params,)
     Py_ssize_t n_params
-    char* grads
-    char* state
+    char* grads                 # (n_params,), or NULL
+    char* state                 # (n_state,)
     Py_ssize_t n_state
-    char* moments
+    char* moments               # (n_moments,)
     Py_ssize_t n_moments
-    Py_ssize_t forward_size     # of a workspace row, for a forward pass and its loss
+    Py_ssize_t forward_size     # elements of a workspace for each row of capacity, for a forward pass and its loss
     Py_ssize_t train_size       # and for training
     Py_ssize_t packed_size
     Work work
@@ -225,7 +270,8 @@ cdef struct Plan:
     Threads threads
 
 
-cdef inline floating* at(const Work* work, Py_ssize_t offset, Py_ssize_t stride, Py_ssize_t row, const floating* tag) noexcept nogil:
+cdef inline floating* at(const Work* work, Py_ssize_t offset, Py_ssize_t stride, Py_ssize_t row,
+                         const floating* tag) noexcept nogil:
     """Row `row` of the block of the workspace at `offset`."""
     return <floating*>work.memory + offset * work.capacity + row * stride
 
@@ -236,40 +282,47 @@ cdef inline Py_ssize_t row_at(const Job* job, Py_ssize_t place) noexcept nogil:
 
 
 cdef inline const floating* gamma_of(const Plan* p, const Layer* layer, const floating* tag) noexcept nogil:
-    """The factors of a normalisation, or the slopes of PReLU; or NULL."""
+    """(n_out,): gamma of a normalization or alpha of PReLU; NULL if the layer has none."""
     return <const floating*>p.params + layer.kernel if layer.of_kernel > 0 else NULL
 
 
 cdef inline const floating* beta_of(const Plan* p, const Layer* layer, const floating* tag) noexcept nogil:
-    """The offsets of a normalisation, or NULL."""
-    return <const floating*>p.params + layer.kernel + layer.of_kernel * layer.n_out if layer.k > layer.of_kernel else NULL
+    """(n_out,): beta of a normalization; NULL if the layer has none."""
+    if layer.k > layer.of_kernel:
+        return <const floating*>p.params + layer.kernel + layer.of_kernel * layer.n_out
+    return NULL
 
 
 cdef inline const floating* state_of(const Plan* p, const Layer* layer, const floating* tag) noexcept nogil:
-    """What a layer knows and no optimizer moves."""
+    """(n_states, n_out): what the layer keeps and no optimizer changes."""
     return <const floating*>p.state + layer.state
 
 
-cdef inline bint at_once(const Plan* p) noexcept nogil:
-    """Whether the workspace must hold a batch of any length, for something looks at all of its rows."""
+cdef inline bint needs_whole_batch(const Plan* p) noexcept nogil:
+    """Whether the workspace must hold a whole batch, for batch normalization or the loss."""
     return p.objective.whole or p.has_batch_norm
 
 
-cdef inline void note(Plan* p, int status, Py_ssize_t place, int thread) noexcept nogil:
-    """What a thread has met first in its rows."""
+cdef inline Py_ssize_t first_column(Py_ssize_t n, int thread, int size) noexcept nogil:
+    """First of n columns that a thread of `size` has: threads divide them in whole groups."""
+    return min(n, GROUP_ROWS * ((n + GROUP_ROWS - 1) // GROUP_ROWS * thread // size))
+
+
+cdef inline void record_bad_row(Plan* p, int status, Py_ssize_t place, int thread) noexcept nogil:
+    """Keeps the first problem that a thread finds in its rows, and the place of the row."""
     if p.threads.rows_status[thread] == STATUS_DONE:
         p.threads.rows_status[thread] = status
         p.threads.place[thread] = place
 
 
-cdef inline void spoil(Plan* p, int thread) noexcept nogil:
-    """A gradient, or a weight after its step, is not finite."""
+cdef inline void record_bad_gradient(Plan* p, int thread) noexcept nogil:
+    """Records that a gradient, or a weight after its step, is not finite."""
     if p.threads.weights_status[thread] == STATUS_DONE:
         p.threads.weights_status[thread] = STATUS_BAD_GRADIENT
 
 
 cdef inline bint failed(const int* status, int size) noexcept nogil:
-    """Whether a thread of the team has met something."""
+    """Whether a thread of the team has recorded a problem."""
     cdef int t
     for t in range(size):
         if status[t] != STATUS_DONE:

@@ -1,8 +1,8 @@
-"""Data as the core reads it: opened once for a fit, read where it lies."""
+"""Data as the core reads it: opened once for a fit, read in place."""
 
 
 cdef class DenseRows:
-    """A matrix of the caller's, in any strides, read-only or not.
+    """A matrix of the caller, with any strides, read-only or not.
 
     Parameters
     ----------
@@ -10,7 +10,6 @@ cdef class DenseRows:
     """
     cdef Rows rows
     cdef Py_buffer buffer
-    cdef bint opened
     cdef readonly Py_ssize_t n_columns
     cdef readonly object array
 
@@ -18,9 +17,9 @@ cdef class DenseRows:
         dtype = array.dtype
         source = SOURCE_OF_CHAR.get(dtype.char)
         if source is None or not dtype.isnative or array.ndim != 2:
-            raise ValueError(f"rows must be a 2-D array of a dtype that the core reads; got shape {array.shape}, dtype {dtype}")
+            raise ValueError("rows must be a 2-D array of a dtype that the core reads, in the byte order of the "
+                             f"machine; got shape {array.shape}, dtype {dtype}")
         PyObject_GetBuffer(array, &self.buffer, PyBUF_STRIDED_RO)
-        self.opened = True
         self.array = array
         self.n_columns = self.buffer.shape[1]
         self.rows.data = <const char*>self.buffer.buf
@@ -29,15 +28,16 @@ cdef class DenseRows:
         self.rows.source = source
 
     def __dealloc__(self):
-        if self.opened:
-            PyBuffer_Release(&self.buffer)
+        PyBuffer_Release(&self.buffer)      # does nothing for a buffer that was never opened
 
     def __len__(self):
         return self.buffer.shape[0]
 
 
 cdef class SparseRows:
-    """A matrix in compressed sparse rows, read where it lies; columns in any order, of equal ones the sum counts.
+    """A matrix in compressed sparse row (CSR) form, read in place.
+
+    The columns of a row may be in any order.  Elements of the same row and column are added up.
 
     Parameters
     ----------
@@ -55,9 +55,11 @@ cdef class SparseRows:
 
     def __cinit__(self, data, indices, starts, Py_ssize_t n_columns):
         data, indices, starts = np.ascontiguousarray(data), np.ascontiguousarray(indices), np.ascontiguousarray(starts)
-        if data.dtype not in (np.float32, np.float64) or indices.dtype not in (np.int32, np.int64) or starts.dtype != indices.dtype \
-                or not data.ndim == indices.ndim == starts.ndim == 1 or len(starts) < 1 or min(len(data), len(indices)) < starts.item(len(starts) - 1):
-            raise ValueError("data must be float32 or float64, indices and starts int32 or int64 alike, with an element for each index")
+        if data.dtype not in (np.float32, np.float64) or indices.dtype not in (np.int32, np.int64) \
+                or starts.dtype != indices.dtype or not data.ndim == indices.ndim == starts.ndim == 1 \
+                or len(starts) < 1 or min(len(data), len(indices)) < starts.item(len(starts) - 1):
+            raise ValueError("data must be float32 or float64, indices and starts both int32 or both int64, "
+                             "and data and indices must have one entry for each element that starts counts")
         self.arrays = data, indices, starts
         self.n_rows, self.n_columns = len(starts) - 1, n_columns
         self.rows.data, self.rows.indices, self.rows.starts = address(data), address(indices), address(starts)
@@ -79,7 +81,7 @@ cdef class SparseRows:
 
 
 cdef int read_rows(object opened, Rows* rows, Py_ssize_t* n_columns) except -1:
-    """The rows of DenseRows or SparseRows."""
+    """Reads `rows` and `n_columns` from DenseRows or SparseRows."""
     if isinstance(opened, DenseRows):
         rows[0], n_columns[0] = (<DenseRows>opened).rows, (<DenseRows>opened).n_columns
     elif isinstance(opened, SparseRows):
@@ -90,7 +92,7 @@ cdef int read_rows(object opened, Rows* rows, Py_ssize_t* n_columns) except -1:
 
 
 cdef class Batches:
-    """Rows of x and y in an order, cut into batches.
+    """Rows of x and y in the order of training, divided into batches.
 
     Parameters
     ----------
@@ -98,12 +100,15 @@ cdef class Batches:
     y : DenseRows (n, n_targets), or int64 labels (n,) for a sparse loss
     batch_size : int
     n_rows : int, optional
-        The first rows of the order; all of them by default, or without an order all rows of x.
+        Number of rows to train on, the first of the order.  Default: all rows of the order, or of
+        x.
     order : int64 (n_rows,), optional
-        Rows in the order of training; checked by the caller to lie in [0, n).  It is read anew in every call.
+        Rows in the order of training.  The caller makes sure that they lie in [0, n).  Each call
+        reads the array again, so it may be shuffled between calls.
     weights : float64 (n,), optional
+        Sample weights.
     ignores : bool
-        Whether labels below 0 may occur: rows left out of the mean of their batch.
+        Whether labels below 0 may occur.  These rows are left out of the mean of their batch.
     """
     cdef Job job
     cdef readonly object x, y, order, weights
@@ -126,7 +131,9 @@ cdef class Batches:
         self.job.batch_size = batch_size
         if batch_size < 1 or not 1 <= self.job.n_rows <= rows \
                 or (weights is not None and len(weights) < len(x)) or len(y) < len(x):
-            raise ValueError("x, y, order and weights must have an entry for every row, and a batch at least one row")
+            raise ValueError("y and weights must have an entry for each row of x, batch_size must be at least 1, and "
+                             f"n_rows must lie in [1, {rows}]; got {len(x)} rows of x, {len(y)} of y, "
+                             f"batch_size {batch_size}, n_rows {self.job.n_rows}")
         self.job.order = &self.order_view[0] if order is not None else NULL
         self.job.weights = &self.weights_view[0] if weights is not None else NULL
         self.job.ignores = ignores

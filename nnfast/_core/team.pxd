@@ -1,14 +1,23 @@
 # cython: cdivision=True
-"""A team of threads in lockstep: a place to wait for work, and a barrier.
+"""A team of threads in lockstep: a word to wait for work, a barrier, and the floating-point mode.
 
-    job      (number << 8) | size: one word, so a thread that wakes late can not
-             take the size of one job for another's
-    arrived  threads of the job now at the barrier
-    phase    number of barriers passed
+    nn_team    +------------------------------+
+               | job      sleepers            |  cache line 0    job = (number << 8) | size
+               | arrived                      |  cache line 1
+               | phase                        |  cache line 2
+               +------------------------------+
 
-Who waits spins for some ten microseconds, then sleeps in the kernel (a futex on
-Linux, short naps elsewhere).  OpenMP would do the same with a pool that outlives
-the fit, hangs after a fork and meets the one that another library brings.
+    job        number and size of the job in one word, so that a thread that wakes late
+               cannot combine one job's number with another's size
+    sleepers   threads that sleep in the kernel
+    arrived    threads of the job that are at the barrier
+    phase      number of barriers passed
+
+A waiting thread spins for some ten microseconds, then sleeps in the kernel (a futex on Linux, short
+sleeps elsewhere).
+
+Rejected: OpenMP.  Its threads outlive the fit, hang after a fork, and collide with the OpenMP
+runtime of another library in the same process.
 """
 
 cdef extern from *:
@@ -40,7 +49,7 @@ cdef extern from *:
         uint32_t phase    __attribute__((aligned(64)));
     } nn_team;
 
-    #define NN_SPINS 600            /* of _mm_pause: 10 to 30 microseconds */
+    #define NN_SPINS 600            /* times nn_pause: 10 to 30 microseconds on x86-64 */
 
     static inline uint32_t nn_load(const uint32_t* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 
@@ -64,6 +73,7 @@ cdef extern from *:
         __atomic_sub_fetch(&team->sleepers, 1, __ATOMIC_SEQ_CST);
     }
 
+    /* Sets *word and wakes the threads that sleep. */
     static void nn_set(nn_team* team, uint32_t* word, uint32_t value) {
         __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
     #if defined(__linux__)
@@ -72,6 +82,7 @@ cdef extern from *:
     #endif
     }
 
+    /* Returns when `size` threads have called it.  The last one resets the count, then starts the next phase. */
     static inline void nn_barrier(nn_team* team, int size) {
         if (size == 1) return;
         uint32_t phase = nn_load(&team->phase);
@@ -82,8 +93,9 @@ cdef extern from *:
             nn_wait(team, &team->phase, phase);
     }
 
-    /* Denormals are taken for zero inside a native call and the thread's own mode is put back after:
-       the moments of a dead unit shrink by 0.9 a step until they are denormal, and arithmetic on those is slow. */
+    /* Denormals count as zero inside a native call; afterwards the mode of the thread is restored.  Reason: Adam's
+       moments of a dead unit shrink by 0.9 a step until they are denormal, and arithmetic on denormals is slow.
+       0x8040 are flush-to-zero and denormals-are-zero of MXCSR, 1 << 24 is flush-to-zero of FPCR. */
     #if defined(__x86_64__)
     static inline uint64_t nn_flush_denormals(void) {
         uint32_t mode = _mm_getcsr(); _mm_setcsr(mode | 0x8040); return mode; }

@@ -1,25 +1,28 @@
 # cython: cdivision=True
-"""Registers: one name for the SIMD vector of each dtype, whatever the CPU level.
+"""SIMD registers: one name for the vector of each dtype, at every CPU level.
 
-A register is a C typedef that Cython takes for a number and the C compiler for
-a vector, so `acc + a * b` is a broadcast fused multiply-add.  `lanes` numbers
-fit in one.  Kernels that hold registers take `floating` pointers and a `vec`;
-of the four pairs Cython makes of two dtypes the two mixed ones are dropped by
-`if floating is float and vec is f32_vec ...`, decided while Cython compiles.
+A register is a C typedef.  Cython takes it for a number and the C compiler for a vector, so
+`acc + a * b` is a broadcast and a fused multiply-add.  It holds `lanes` elements.
 
-`height` and `columns` are numbers known to the C compiler: `sizeof` of a
-fused type.  So one kernel is compiled for every tile it can be asked for, and
-its accumulators stay in registers.
+Kernels that hold registers take `floating` pointers and a `vec`.  Of the four pairs that Cython
+makes of two fused types, `if floating is float and vec is f32_vec ...` drops the two mixed ones
+when Cython compiles.
+
+`height` and `columns` are sizes known to the C compiler: `sizeof` of a fused type.  So one kernel
+is compiled for every size of a tile, and its accumulators stay in registers.
+
+Rejected: intrinsics, which need the code once for each CPU level, and plain loops, which compilers
+do not keep in registers.
 """
 
 cdef extern from *:
     """
     #include <stddef.h>
     #if defined(__AVX512F__)
-      #define NN_BYTES 64        /* 32 registers: 14 x 2 accumulators, 2 of B, 1 of A */
+      #define NN_BYTES 64        /* AVX-512 has 32 registers: 14 x 2 accumulators, 2 of B, 1 of A */
       #define NN_ROWS 14
     #elif defined(__AVX__)
-      #define NN_BYTES 32        /* 16 registers: 6 x 2 accumulators, 2 of B, 1 of A */
+      #define NN_BYTES 32        /* AVX has 16 registers: 6 x 2 accumulators, 2 of B, 1 of A */
       #define NN_ROWS 6
     #elif defined(__ARM_NEON)
       #define NN_BYTES 16
@@ -98,7 +101,7 @@ cdef extern from *:
     const f32_vec ZERO_F32 "((nn_f32){0})"
     const f64_vec ZERO_F64 "((nn_f64){0})"
     const Py_ssize_t PANEL_BYTES "(2 * NN_BYTES)"
-    const Py_ssize_t MAX_ROWS "NN_ROWS"      # rows of a register tile at this CPU level
+    const Py_ssize_t MAX_ROWS "NN_ROWS"      # most rows of a register tile at this CPU level
     f32_vec low_f32 "nn_interleave_low"(f32_vec a, f32_vec b) noexcept nogil
     f64_vec low_f64 "nn_interleave_low"(f64_vec a, f64_vec b) noexcept nogil
     f32_vec high_f32 "nn_interleave_high"(f32_vec a, f32_vec b) noexcept nogil
@@ -136,6 +139,9 @@ cdef extern from *:
     ctypedef struct n14 "nn_14":
         pass
 
+cdef enum:
+    CACHE_LINE = 64     # bytes; also of the widest register
+
 ctypedef fused vec:
     f32_vec
     f64_vec
@@ -163,7 +169,7 @@ ctypedef fused columns:
     n8
 
 cdef inline vec interleave_low(vec a, vec b) noexcept nogil:
-    """a0 b0 a1 b1 ... of the lower halves."""
+    """a0 b0 a1 b1 ... from the lower halves of a and b."""
     if vec is f32_vec:
         return low_f32(a, b)
     else:
@@ -171,7 +177,7 @@ cdef inline vec interleave_low(vec a, vec b) noexcept nogil:
 
 
 cdef inline vec interleave_high(vec a, vec b) noexcept nogil:
-    """The same of the upper halves."""
+    """The same from the upper halves."""
     if vec is f32_vec:
         return high_f32(a, b)
     else:
@@ -179,7 +185,7 @@ cdef inline vec interleave_high(vec a, vec b) noexcept nogil:
 
 
 cdef inline vec first_lanes(vec x, Py_ssize_t count) noexcept nogil:
-    """The first `count` numbers of x, zeros behind; count may be below 0 or beyond the register."""
+    """The first `count` elements of x, then zeros; count may be negative or exceed the lanes."""
     if vec is f32_vec:
         return first_f32(x, <int>count)
     else:
