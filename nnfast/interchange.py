@@ -305,8 +305,9 @@ def torch_weights(model: Sequential) -> dict[str, _Array]:
     >>> import nnfast, torch
     >>> stack = [nnfast.Input(3), nnfast.Dense(5, "tanh"), nnfast.Dense(2)]
     >>> weights = nnfast.interchange.torch_weights(nnfast.Sequential(stack, seed=0))
-    >>> module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2))
-    >>> module.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    >>> linear = torch.nn.Linear
+    >>> module = torch.nn.Sequential(linear(3, 5), torch.nn.Tanh(), linear(5, 2))
+    >>> module.load_state_dict({key: torch.from_numpy(w) for key, w in weights.items()})
     <All keys matched successfully>
     """
     modules = _written(model, lambda _: [], TORCH_WRITERS, "torch_weights")

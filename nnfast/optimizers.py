@@ -508,7 +508,7 @@ class LBFGS(_Options):
         return "sgd", []
 
 
-_NAMES = {cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Lion, RAdam, LBFGS)}
+_NAMES = {name.lower(): globals()[name] for name in __all__ if name not in ("Optimizer", "get")}
 
 
 def get(identifier):
