@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from optional import needs
 
+from nnfast import _peers, activations, functional, losses
+from nnfast._core import network as core
+
 ROOT = Path(__file__).parent.parent
 
 # file under nnfast/, a text that it holds once, and what is inserted before it
@@ -125,6 +128,13 @@ def inserted(folder, lines):
         assert source.count(before) == 1, (file, before)
         path.write_text(source.replace(before, text + before))
     return len({file for file, _, _ in lines})
+
+
+def test_the_lists_of_names_hold_every_activation_and_loss():
+    assert set(activations.__all__) == {"get", *core.ACTIVATIONS}
+    names = [*core.ACTIVATIONS, *losses._CLASSES]
+    assert {*names, *(f"{name}_gradient" for name in names)} <= set(functional.__all__)
+    assert _peers.ACTIVATIONS.keys() <= core.ACTIVATIONS.keys()
 
 
 @pytest.mark.slow

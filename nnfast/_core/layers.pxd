@@ -47,7 +47,7 @@ cdef struct Layer:
     Py_ssize_t kernel           # offset of [W; b] in params, grads and each slot
     Py_ssize_t columns          # offset of the columns of [W; b] in packed, or -1: no dot products
     Py_ssize_t panels           # offset of the panels of [W; b] in packed, or -1: read W itself
-    Py_ssize_t transposed       # offset of the panels of W^T in packed, or -1: first layer, dots
+    Py_ssize_t transposed       # panels of W^T in packed, or -1: first layer, or by dot products
     Py_ssize_t block            # rows of [W; b] whose gradient is computed together
     Py_ssize_t block_size       # elements of their gradient, padded
     Py_ssize_t gradient_row     # elements from one row of it to the next
@@ -124,7 +124,7 @@ cdef inline int describe(Layer* layer, int kind, list options) except -1:
 # on the thread that makes it.
 
 cdef inline uint64_t row_key(uint64_t seed, Py_ssize_t row, int layer) noexcept nogil:
-    """64 bits for a row of a layer: splitmix64 (Steele, Lea and Flood 2014) of both."""
+    """64 bits for a row of a layer: splitmix64 (Steele, Lea and Flood 2014)."""
     cdef uint64_t x = seed + ((<uint64_t>row << 16) + <uint64_t>layer + 1) * <uint64_t>0x9E3779B97F4A7C15
     x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
     x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EB
@@ -134,7 +134,8 @@ cdef inline uint64_t row_key(uint64_t seed, Py_ssize_t row, int layer) noexcept 
 cdef inline uint32_t random_bits(uint64_t key, Py_ssize_t i) noexcept nogil:
     """32 bits: the hash lowbias32 (Wellons 2018) of i + half of the key.
 
-    The other half of the key is added between its two rounds.  It takes two 32-bit multiplications per element, Philox forty: dropout must be cheap.
+    The other half of the key is mixed in between its two rounds.  It takes two 32-bit multiplications
+    per element, Philox forty: dropout must be cheap.
     """
     cdef uint32_t x = <uint32_t>i + <uint32_t>key
     x = (x ^ (x >> 16)) * <uint32_t>0x7FEB352D
