@@ -20,14 +20,7 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 from nnfast import layers
-from nnfast._peers import (
-    ACTIVATIONS,
-    IDENTITIES,
-    Activation,
-    gamma_and_beta,
-    shift_factor_offset,
-    unknown_activation,
-)
+from nnfast._peers import ACTIVATIONS, IDENTITIES, Forms, gamma_and_beta, shift_factor_offset, unknown_activation
 from nnfast._version import __version__
 
 if TYPE_CHECKING:
@@ -75,7 +68,7 @@ class Graph:
         """Adds an activation of the output named z; returns the name of its own output."""
         if name == "linear":
             return z
-        row = ACTIVATIONS.get(name, Activation())
+        row = ACTIVATIONS.get(name, Forms())
         if row.onnx_composed is not None and (row.onnx is None or self.dtype == np.float64):
             return row.onnx_composed(self, z)
         if row.onnx is not None:

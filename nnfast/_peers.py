@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     _Layer: TypeAlias = tuple[str, dict[str, tuple[Any, ...]]]      # name of its class, and values of its options
 
 
-class Activation(NamedTuple):
-    """An activation in other tools.
+class Forms(NamedTuple):
+    """What other tools call an activation, or how they compute it.
 
     In float64 ONNX takes the composed form where there is one: attributes of operators are float32,
     and ONNX Runtime has few operators of doubles.  In float32 it takes the operator first.
@@ -75,51 +75,51 @@ def _hard_sigmoid(graph, z):
 # -- activations -----------------------------------------------------------------------------------
 
 ACTIVATIONS = {
-    "linear": Activation(keras="linear"),       # no step in ONNX and C
-    "relu": Activation(
+    "linear": Forms(keras="linear"),       # no step in ONNX and C
+    "relu": Forms(
         keras="relu", keras_layer=("ReLU", {"negative_slope": (0,), "max_value": (None,), "threshold": (0,)}),
         torch=("ReLU", {}), onnx=("Relu", {}), c="z <= 0 ? 0 : z"),
-    "sigmoid": Activation(keras="sigmoid", torch=("Sigmoid", {}), onnx=("Sigmoid", {}), c="1 / (1 + exp$f(-z))"),
-    "tanh": Activation(keras="tanh", torch=("Tanh", {}), onnx=("Tanh", {}), c="tanh$f(z)"),
-    "softmax": Activation(                      # in C a function of a row: _c_source.SOFTMAX
+    "sigmoid": Forms(keras="sigmoid", torch=("Sigmoid", {}), onnx=("Sigmoid", {}), c="1 / (1 + exp$f(-z))"),
+    "tanh": Forms(keras="tanh", torch=("Tanh", {}), onnx=("Tanh", {}), c="tanh$f(z)"),
+    "softmax": Forms(                      # in C a function of a row: _c_source.SOFTMAX
         keras="softmax", keras_layer=("Softmax", {"axis": (-1, 1)}), torch=("Softmax", {"dim": (-1, 1, None)}),
         onnx=("Softmax", {"axis": -1})),
-    "leaky_relu": Activation(
+    "leaky_relu": Forms(
         keras="leaky_relu", keras_layer=("LeakyReLU", {"negative_slope": (LEAKY_SLOPE,)}),
         torch=("LeakyReLU", {"negative_slope": (LEAKY_SLOPE,)}), onnx=("LeakyRelu", {"alpha": LEAKY_SLOPE}),
         onnx_composed=lambda graph, z: graph.node("Max", z, graph.node("Mul", z, graph.constant(LEAKY_SLOPE))),
         c=f"z <= 0 ? {LEAKY_SLOPE}$f * z : z"),
-    "elu": Activation(
+    "elu": Forms(
         keras="elu", keras_layer=("ELU", {"alpha": (1,)}), torch=("ELU", {"alpha": (1,)}), onnx=("Elu", {"alpha": 1.0}),
         onnx_composed=lambda graph, z: _scaled_elu(graph, z, 1, 1), c="z <= 0 ? expm1$f(z) : z"),
-    "selu": Activation(
+    "selu": Forms(
         keras="selu", torch=("SELU", {}), onnx=("Selu", {"gamma": SELU_SCALE, "alpha": SELU_ALPHA}),
         onnx_composed=lambda graph, z: _scaled_elu(graph, z, SELU_SCALE, SELU_ALPHA),
         c=f"{SELU_SCALE}$f * (z <= 0 ? {SELU_ALPHA}$f * expm1$f(z) : z)"),
-    "gelu": Activation(
+    "gelu": Forms(
         keras="gelu", torch=("GELU", {"approximate": ("none",)}), onnx_composed=_gelu,
         c=f"0.5$f * z * (1 + erf$f({0.5**0.5!r}$f * z))"),
-    "gelu_tanh": Activation(                    # (1 + tanh(u)) / 2 is sigmoid(2 u)
+    "gelu_tanh": Forms(                    # (1 + tanh(u)) / 2 is sigmoid(2 u)
         torch=("GELU", {"approximate": ("tanh",)}), onnx_composed=_gelu_tanh,
         c=f"z / (1 + exp$f(-{(8 / math.pi)**0.5!r}$f * (z + 0.044715$f * z * z * z)))"),
-    "silu": Activation(
+    "silu": Forms(
         keras="silu", torch=("SiLU", {}), onnx_composed=lambda graph, z: graph.node("Mul", z, graph.node("Sigmoid", z)),
         c="z / (1 + exp$f(-z))"),
-    "softplus": Activation(                     # its threshold in PyTorch: interchange._torch_softplus
+    "softplus": Forms(                     # its threshold in PyTorch: interchange._torch_softplus
         keras="softplus", torch=("Softplus", {"beta": (1,)}), onnx=("Softplus", {}), onnx_composed=_softplus,
         c="fmax$f(z, 0) + log1p$f(exp$f(-fabs$f(z)))"),
-    "softsign": Activation(
+    "softsign": Forms(
         keras="softsign", torch=("Softsign", {}), onnx=("Softsign", {}),
         onnx_composed=lambda graph, z: graph.node("Div", z, graph.node("Add", graph.constant(1), graph.node("Abs", z))),
         c="z / (1 + fabs$f(z))"),
-    "mish": Activation(
+    "mish": Forms(
         keras="mish", torch=("Mish", {}),
         onnx_composed=lambda graph, z: graph.node("Mul", z, graph.node("Tanh", graph.activation("softplus", z))),
         c="z * tanh$f(fmax$f(z, 0) + log1p$f(exp$f(-fabs$f(z))))"),
-    "hard_sigmoid": Activation(                 # Keras 3 and PyTorch: relu6(z + 3) / 6
+    "hard_sigmoid": Forms(                 # Keras 3 and PyTorch: relu6(z + 3) / 6
         keras="hard_sigmoid", torch=("Hardsigmoid", {}), onnx=("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
         onnx_composed=_hard_sigmoid, c="z <= -3 ? 0 : z >= 3 ? 1 : z / 6 + 0.5$f"),
-    "exponential": Activation(keras="exponential", onnx=("Exp", {}), c="exp$f(z)"),
+    "exponential": Forms(keras="exponential", onnx=("Exp", {}), c="exp$f(z)"),
 }
 
 

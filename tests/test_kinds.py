@@ -47,7 +47,8 @@ cdef inline void cubic_gradient(const floating* z, floating* delta, Py_ssize_t s
 OPTIMIZER = [
     ("_core/optimizers.pxd", "    ADAGRAD\n", "    HALF\n"),
     ("_core/optimizers.pxd", '        "sgd": (SGD, 0)', '        "half": (HALF, 0),\n'),
-    ("_core/optimizers.pxd", "cdef inline void momentum(", '''cdef inline void half(floating* w, const floating* g, Py_ssize_t size, double learning_rate) noexcept nogil:
+    ("_core/optimizers.pxd", "cdef inline void momentum(", '''cdef inline void half(floating* w, const floating* g, Py_ssize_t size,
+                      double learning_rate) noexcept nogil:
     """w <- w - lr g / 2."""
     cdef floating rate = learning_rate / 2
     cdef Py_ssize_t i
