@@ -1,23 +1,34 @@
-"""A model as one file of C99: weights, a function for each kind of step, and `predict`, a call for each layer.
+"""A model as one file of C99: weights, a function for each kind of step, and `predict`.
 
-    const weights        kernel_0 (n_in, n_out) by rows, bias_0, ... as the model holds them, by the number of the layer
-    dense                out <- bias + x kernel: the inner loop runs over outputs, side by side in memory, so that compilers
-                         use vectors without leave to reorder sums
-    any other step       in place; 0 instead of a vector that does nothing
-    predict              x -> a -> b -> a -> ... -> out: two arrays on the stack take turns
+    const weights        kernel_0 (n_in, n_out) by rows, bias_0, ...: the arrays of the model, by
+                         the number of the layer
+    dense                out <- bias + x kernel: the inner loop runs over outputs, which adjoin in
+                         memory, so compilers vectorise it without leave to reorder sums
+    any other step       in place; 0 instead of a vector that changes nothing
+    predict              a call for each step, x -> a -> b -> a -> ... -> out: two arrays on the
+                         stack take turns
 
-Templates have $name (what every name in the file begins with), $real (float or double) and $f, the suffix of constants and
-functions of that type ("f" or nothing).
+Templates hold $name (the prefix of every name in the file), $real (float or double) and $f, the
+suffix of constants and functions of that type ("f" or nothing).  Formulas of activations are in
+`_peers.py`.
 """
+from __future__ import annotations
+
 import math
 import re
 import textwrap
 from string import Template
+from typing import TYPE_CHECKING
 
 from nnfast import layers
+from nnfast._peers import ACTIVATIONS, IDENTITIES, gamma_and_beta, shift_factor_offset, unknown_activation
 from nnfast._version import __version__
-from nnfast.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
-from nnfast.interchange import gamma_and_beta, shift_factor_offset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from numpy.typing import NDArray
 
 FILE = """\
 /* A trained network, written by nnfast $version:
@@ -121,46 +132,36 @@ static void ${name}_$function($real *a, int n)
     }
 }
 """
-FORMULAS = {
-    "relu": "z <= 0 ? 0 : z",
-    "sigmoid": "1 / (1 + exp$f(-z))",
-    "tanh": "tanh$f(z)",
-    "leaky_relu": f"z <= 0 ? {LEAKY_SLOPE}$f * z : z",
-    "elu": "z <= 0 ? expm1$f(z) : z",
-    "selu": f"{SELU_SCALE}$f * (z <= 0 ? {SELU_ALPHA}$f * expm1$f(z) : z)",
-    "gelu": f"0.5$f * z * (1 + erf$f({0.5**0.5!r}$f * z))",
-    "gelu_tanh": f"z / (1 + exp$f(-{(8 / math.pi)**0.5!r}$f * (z + 0.044715$f * z * z * z)))",      # (1 + tanh(u)) / 2 is sigmoid(2 u)
-    "silu": "z / (1 + exp$f(-z))",
-    "softplus": "fmax$f(z, 0) + log1p$f(exp$f(-fabs$f(z)))",
-    "softsign": "z / (1 + fabs$f(z))",
-    "mish": "z * tanh$f(fmax$f(z, 0) + log1p$f(exp$f(-fabs$f(z))))",
-    "hard_sigmoid": "z <= -3 ? 0 : z >= 3 ? 1 : z / 6 + 0.5$f",
-    "exponential": "exp$f(z)",
-}
-FUNCTIONS = {"dense": DENSE, "copy": COPY, "softmax": SOFTMAX, "scale": SCALE, "layer_norm": LAYER_NORM, "prelu": PRELU,
-             **{name: Template(ELEMENTWISE).safe_substitute(function=name, formula=formula) for name, formula in FORMULAS.items()}}
+ONE_BY_ONE = {name: Template(ELEMENTWISE).safe_substitute(function=name, formula=row.c)
+              for name, row in ACTIVATIONS.items() if row.c is not None}
+FUNCTIONS = {"dense": DENSE, "copy": COPY, "softmax": SOFTMAX, "scale": SCALE, "layer_norm": LAYER_NORM,
+             "prelu": PRELU, **ONE_BY_ONE}
 
 
 class Source:
-    """Weights and steps of a file that grows at its end.
+    """A file under construction: weights and steps are appended to it.
 
-    A step is a function and its arguments: text, or the number of an array of activations, 0 for x; `widths` has those of the
-    arrays from 1 on.
+    A step is a function and its arguments: text, or the number of an array of activations, 0 for x.
+    `widths` are the widths of these arrays from 1 on.
     """
 
-    def __init__(self, model, name):
+    def __init__(self, model: Any, name: str) -> None:
         if not isinstance(name, str) or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
-            raise ValueError(f"name must be a letter followed by letters, digits and underscores, as C wants it; got {name!r}.")
+            raise ValueError(f"name must be a letter followed by letters, digits and underscores, as C wants it; "
+                             f"got {name!r}.")
         self.model, self.name, self.suffix = model, name, "f" if model.dtype == "float32" else ""
-        self.arrays, self.steps, self.plan, self.widths = [], [], [], []
+        self.arrays: list[str] = []
+        self.steps: list[tuple[str | int, ...]] = []
+        self.plan: list[str] = []
+        self.widths: list[int] = []
 
     @property
-    def width(self):
-        """Of the last array."""
+    def width(self) -> int:
+        """Width of the last array."""
         return self.widths[-1] if self.widths else math.prod(self.model.input_shape[1:])
 
-    def weight(self, array, what):
-        """Adds an array of weights of the layer that is the last of the plan; its name, 0 of None."""
+    def weight(self, array: NDArray[Any] | None, what: str) -> str:
+        """Adds an array of weights of the plan's last layer; returns its name, or 0 for None."""
         if array is None:
             return "0"
         name = f"${{name}}_{what}_{len(self.plan) - 1}"
@@ -169,61 +170,70 @@ class Source:
         self.arrays.append(f"\nstatic const $real {name}[{len(numbers)}] = {{\n    {lines}\n}};\n")
         return name
 
-    def into_new(self, function, *weights, width):
+    def into_new(self, function: str, *weights: str, width: int) -> None:
         """Adds function(last array, weights, new array, its sizes)."""
         last, sizes = len(self.widths), [width] if function == "copy" else [self.width, width]
         self.steps.append((function, last, *weights, last + 1, *map(str, sizes)))
         self.widths.append(width)
 
-    def begin(self):
-        """Copies x where nothing else has made an array of it: x is const."""
+    def begin(self) -> None:
+        """Copies x, which is const, if there is no array yet."""
         if not self.widths:
             self.into_new("copy", width=self.width)
 
-    def in_place(self, function, *weights):
+    def in_place(self, function: str, *weights: str) -> None:
         """Adds function(last array, weights, its size)."""
         self.begin()
         self.steps.append((function, len(self.widths), *weights, str(self.width)))
 
-    def text(self):
-        """The file."""
+    def activation(self, name: str) -> None:
+        """Adds an activation of the last array."""
+        if name == "linear":
+            return
+        if name not in ONE_BY_ONE and name != "softmax":
+            raise unknown_activation(name, "export_c", ["linear", "softmax", *ONE_BY_ONE])
+        self.in_place(name)
+
+    def text(self) -> str:
+        """Contents of the file."""
         self.begin()
         count = len(self.widths)
         names = ["x", *("ba"[k % 2] for k in range(1, count)), "out"]
-        sizes = {name: max(width for width, own in zip(self.widths, names[1:]) if own == name) for name in sorted(set(names[1:-1]))}
+        sizes = {name: max(width for width, own in zip(self.widths, names[1:]) if own == name)
+                 for name in sorted(set(names[1:-1]))}
         body = [f"$real {', '.join(f'{name}[{size}]' for name, size in sizes.items())};"] if sizes else []
         for function, *arguments in self.steps:
-            arguments = [names[each] if isinstance(each, int) else each for each in arguments]
-            body.append(f"${{name}}_{function}({', '.join(arguments)});")
-        used = dict.fromkeys(function for function, *_ in self.steps)
+            given = ", ".join(names[each] if isinstance(each, int) else each for each in arguments)
+            body.append(f"${{name}}_{function}({given});")
+        used = dict.fromkeys(str(function) for function, *_ in self.steps)
+        n_inputs = math.prod(self.model.input_shape[1:])
+        plan = " -> ".join([f"x[{n_inputs}]", *self.plan, f"out[{self.width}]"])
         file = Template(FILE).safe_substitute(
-            plan=textwrap.fill(" -> ".join([f"x[{math.prod(self.model.input_shape[1:])}]", *self.plan, f"out[{self.width}]"]), 110,
-                               initial_indent=" *     ", subsequent_indent=" *     "),
-            version=__version__, arrays="".join(self.arrays), functions="".join(FUNCTIONS[function] for function in used),
+            plan=textwrap.fill(plan, 110, initial_indent=" *     ", subsequent_indent=" *     "),
+            version=__version__, arrays="".join(self.arrays),
+            functions="".join(FUNCTIONS[function] for function in used),
             body="\n".join(f"    {line}" for line in body))
         return Template(file).substitute(
             name=self.name, NAME=self.name.upper(), real="float" if self.suffix else "double", f=self.suffix,
-            n_inputs=math.prod(self.model.input_shape[1:]), n_outputs=self.width, stack=sum(sizes.values()) * self.model.dtype.itemsize)
+            n_inputs=n_inputs, n_outputs=self.width, stack=sum(sizes.values()) * self.model.dtype.itemsize)
 
 
 def _dense(source, layer, kernel, bias=None):
     source.plan.append(f"Dense({layer.units}, {layer.activation})")
     source.into_new("dense", source.weight(kernel, "kernel"), source.weight(bias, "bias"), width=layer.units)
-    if layer.activation != "linear":
-        source.in_place(layer.activation)
+    source.activation(layer.activation)
 
 
 def _activation(source, layer):
     source.plan.append(layer.activation)
-    if layer.activation != "linear":
-        source.in_place(layer.activation)
+    source.activation(layer.activation)
 
 
 def _scale(source, layer, *arrays):
     source.plan.append(type(layer).__name__)
     shift, factor, offset = shift_factor_offset(layer, arrays)
-    source.in_place("scale", source.weight(shift if shift.any() else None, "shift"), source.weight(factor, "factor"),
-                    source.weight(offset if offset.any() else None, "offset"))
+    source.in_place("scale", source.weight(shift if shift.any() else None, "shift"),
+                    source.weight(factor, "factor"), source.weight(offset if offset.any() else None, "offset"))
 
 
 def _layer_norm(source, layer, *arrays):
@@ -237,8 +247,8 @@ def _prelu(source, layer, alpha):
     source.in_place("prelu", source.weight(alpha, "alpha"))
 
 
-WRITERS = {
-    **dict.fromkeys([layers.Input, layers.Flatten, layers.Dropout, layers.GaussianNoise], lambda source, layer: None),
+WRITERS: dict[type[Any], Callable[..., None]] = {
+    **dict.fromkeys(IDENTITIES, lambda source, layer: None),
     layers.Dense: _dense,
     layers.Activation: _activation,
     **dict.fromkeys([layers.BatchNormalization, layers.Normalization, layers.Rescaling], _scale),

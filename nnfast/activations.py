@@ -80,7 +80,8 @@ def _functions(name: str, low: float, high: float, along: str = "") -> tuple[_Ac
     --------
     >>> import numpy as np, nnfast
     >>> z = np.array([[-1., 0., 2.]])
-    >>> model = nnfast.Sequential([nnfast.Input(3), nnfast.Activation("{name}")], dtype="float64")
+    >>> layers = [nnfast.Input(3), nnfast.Activation("{name}")]
+    >>> model = nnfast.Sequential(layers, dtype="float64")
     >>> np.array_equal(nnfast.functional.{name}(z), model.predict(z))
     True
     """

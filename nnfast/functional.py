@@ -17,9 +17,9 @@ Where the loss acts in training, in four lines:
 >>> from nnfast import functional as F
 >>> x, y, w = np.array([[1., 2.]]), np.array([[1.]]), np.array([[.5], [.25]])
 >>> prediction = F.dense_forward(x, w)
->>> error = prediction - y                                      # a vector
->>> loss = F.mean_squared_error(y, prediction)                  # one number per sample
->>> delta = F.mean_squared_error_gradient(y, prediction)        # where backpropagation starts
+>>> error = prediction - y                                  # a vector
+>>> loss = F.mean_squared_error(y, prediction)              # one number per sample
+>>> delta = F.mean_squared_error_gradient(y, prediction)    # starts backpropagation
 >>> d_x, d_w, d_b = F.dense_backward(x, w, delta)
 >>> F.sgd_step(w, d_w, learning_rate=0.1)
 """

@@ -1,39 +1,58 @@
-"""Networks to and from other tools: ONNX and C out; scikit-learn, Keras and PyTorch in, and weights back.
+"""Networks to and from other tools: ONNX and C out; scikit-learn, Keras and PyTorch in and out.
 
-A model is read in one place, `layers_and_arrays`, and rebuilt in one, `_assembled`.  Each format is a table from the class
-of a layer to a short function, so that a new layer is one entry in each; what has no entry is refused by its name:
+`layers_and_arrays` reads a model and `_assembled` rebuilds one.  Each format is a table from the
+class of a layer to a short function, so a new layer is one entry in each.  A layer without an
+entry is refused by its name:
 
-    _onnx.WRITERS        nodes of the graph               SKLEARN_WRITERS      coefs_, intercepts_
-    _c_source.WRITERS    steps of the C function          TORCH_WRITERS        entries of a state_dict
-                                                          KERAS_READERS, TORCH_READERS        layers of theirs to ours
+    _onnx.WRITERS        nodes of the graph          SKLEARN_WRITERS      coefs_, intercepts_
+    _c_source.WRITERS    steps of the C function     TORCH_WRITERS        entries of a state_dict
+                                                     KERAS_READERS, TORCH_READERS
+                                                                          their layers to ours
 
-Readers know the other tool's layers by the name of their class and by their public attributes: none of those tools is
-imported here.  Every option that changes predictions is compared with what nnfast computes (`_check_options`).
-Carried are architecture and weights, and with them the layers that act in training alone, Dropout and GaussianNoise; those
-of this kind that nnfast has not (AlphaDropout) are left out.  The rest of training stays behind: optimizers, losses,
-initializers, regularizers, constraints and random states.
+What the tools call an activation is in `_peers.py`.  Readers know the layers of another tool by the
+name of their class and by their public attributes: no tool is imported here.  `_check_options`
+compares every option that changes predictions with what nnfast computes.
+
+Architecture and weights are carried, also of the layers that act only in training, Dropout and
+GaussianNoise; other layers of this kind, e.g. AlphaDropout, are left out.  Not carried are
+optimizers, losses, initializers, regularizers, constraints and random states.
 """
+from __future__ import annotations
+
 import math
 import os
 import sys
+from functools import partial
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nnfast import activations, layers
 from nnfast._extras import extra
 from nnfast._files import replaced
+from nnfast._peers import ACTIVATIONS, IDENTITIES, gamma_and_beta
 from nnfast.models import BEFORE_FLATTEN, Sequential
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+    from typing import Any, TypeAlias
+
+    from numpy.typing import NDArray
+
+    _Array: TypeAlias = NDArray[Any]
 
 __all__ = ["export_c", "export_onnx", "from_keras", "from_sklearn", "from_torch", "sklearn_weights", "torch_weights"]
 
 
-# -- out -------------------------------------------------------------------------------------------------------------
+# -- out -------------------------------------------------------------------------------------------
 
 def layers_and_arrays(model):
     """[(layer, its arrays)] of a model that is built and whose weights are finite.
 
-    The arrays are those of get_weights(); of Rescaling and Normalization, which have none there, (shift, factor, offset).
+    The arrays are those of get_weights().  Rescaling and Normalization, which have none there, give
+    (shift, factor, offset).
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a nnfast.Sequential, got {type(model).__name__}. "
@@ -54,34 +73,16 @@ def layers_and_arrays(model):
     return pairs
 
 
-def gamma_and_beta(layer, arrays):
-    """gamma and beta of a normalisation, None where it has none, and the arrays behind them."""
-    left = list(arrays)
-    return left.pop(0) if layer.scale else None, left.pop(0) if layer.center else None, left
-
-
-def shift_factor_offset(layer, arrays):
-    """Three vectors with which (x - shift) factor + offset is what BatchNormalization, Normalization or Rescaling does in use."""
-    if isinstance(layer, layers.BatchNormalization):
-        gamma, beta, (mean, variance) = gamma_and_beta(layer, arrays)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = (1 if gamma is None else gamma) / np.sqrt(variance.astype(np.float64) + layer.epsilon)
-        arrays = mean, factor.astype(mean.dtype), np.zeros_like(mean) if beta is None else beta
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError(f"{layer!r} must have finite factors to be passed on; in {arrays[0].dtype} some are NaN or infinite. "
-                         f"Variance + epsilon must be positive, and no number beyond the largest of the dtype.")
-    return arrays
-
-
 def _look_up(table, layer, who):
-    """The entry of the class of a layer."""
+    """The entry of the layer's class."""
     if type(layer) not in table:
-        raise ValueError(f"{who} has no form for the layer {layer!r}; it has one for {', '.join(sorted(cls.__name__ for cls in table))}.")
+        known = ", ".join(sorted(cls.__name__ for cls in table))
+        raise ValueError(f"{who} has no form for the layer {layer!r}; it has one for {known}.")
     return table[type(layer)]
 
 
 def _written(model, target, writers, who):
-    """What target(model) makes, after the writer of each layer: writer(made, layer, *its arrays)."""
+    """target(model), completed by the writer of each layer: writer(made, layer, *its arrays)."""
     pairs = layers_and_arrays(model)
     made = target(model)
     for layer, arrays in pairs:
@@ -90,29 +91,31 @@ def _written(model, target, writers, who):
 
 
 def _save(path, content):
-    """Writes bytes to a file in a folder that is there; a file before it stays whole until the new one is."""
+    """Writes bytes to a file in an existing folder; an old file stays until the new is whole."""
     path = os.fspath(path)
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"path must lie in a folder that exists; there is no {folder!r}. Make it first, with os.makedirs.")
+        raise FileNotFoundError(f"path must lie in a folder that exists; there is no {folder!r}. "
+                                f"Make it first, with os.makedirs.")
     if os.path.isdir(path):
         raise IsADirectoryError(f"path must name a file; {path!r} is a folder. Add the name of a file.")
     with replaced(path) as file:
         file.write(content)
 
 
-def export_onnx(model, path):
-    """Writes a model as ONNX, of opset 13 (ONNX 1.8 of 2020) and the standard operators alone.
+def export_onnx(model: Sequential, path: str | PathLike[str]) -> None:
+    """Writes a model as ONNX, with the standard operators of opset 13 (ONNX 1.8, 2020).
 
-    The graph maps "x" (rows, ...) to "y" (rows, outputs), both of the dtype of the model, for any number of rows: y is
-    `model.predict(x)` up to rounding.  x has the shape of `Input`, else one axis of columns.
+    The graph maps "x" (rows, ...) to "y" (rows, outputs), both in the dtype of the model, for any
+    number of rows.  y is `model.predict(x)` up to rounding.  Rows of x have the shape of `Input`,
+    or one axis of columns without it.
 
     Parameters
     ----------
     model : Sequential
         Built.
     path : str or path
-        The file; one that is there is replaced when the new one is whole.
+        The file; an old one is replaced when the new one is whole.
 
     Raises
     ------
@@ -121,25 +124,28 @@ def export_onnx(model, path):
     RuntimeError
         If the model is not built.
     ValueError
-        For a layer without a form in ONNX, weights that are not finite, or more than the 2 GB that a file can hold.
+        For a layer or an activation without a form in ONNX, weights that are not finite, or more
+        weights than the 2 GB that a file can hold.
     OSError
         If the file cannot be written.
 
     Notes
     -----
-    Every activation of nnfast has a form.  Those that have no operator in opset 13 are put together: gelu of Erf, gelu_tanh
-    and silu of Sigmoid, mish of Softplus and Tanh; and in float64 those whose operator takes float32 constants or has no
-    kernel for doubles in ONNX Runtime.  For Erf, so for gelu in float64, ONNX Runtime (1.31) has none and says so at loading:
-    copy the weights into a model of float32 for it.
+    Activations without an operator in opset 13 are composed of others, e.g. gelu of Erf.  In
+    float64 so are those whose operator takes float32 constants or has no kernel for doubles in ONNX
+    Runtime.  ONNX Runtime (1.31) has no Erf of doubles, which gelu needs in float64, and says so
+    when it loads the file: copy the weights into a float32 model for it.
 
     Examples
     --------
     >>> import os, tempfile, numpy as np, nnfast, onnx.reference
-    >>> model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(8, "gelu"), nnfast.Dense(3, "softmax")], seed=0)
+    >>> stack = [nnfast.Input(4), nnfast.Dense(8, "gelu"), nnfast.Dense(3, "softmax")]
+    >>> model = nnfast.Sequential(stack, seed=0)
     >>> x = np.ones((5, 4), "float32")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     nnfast.export_onnx(model, os.path.join(folder, "net.onnx"))
-    ...     y, = onnx.reference.ReferenceEvaluator(os.path.join(folder, "net.onnx")).run(None, {"x": x})
+    ...     path = os.path.join(folder, "net.onnx")
+    ...     nnfast.export_onnx(model, path)
+    ...     y, = onnx.reference.ReferenceEvaluator(path).run(None, {"x": x})
     >>> np.allclose(y, model.predict(x), atol=1e-6)
     True
     """
@@ -151,78 +157,85 @@ def export_onnx(model, path):
     _save(path, graph.serialized())
 
 
-def export_c(model, path, name="model"):
+def export_c(model: Sequential, path: str | PathLike[str], name: str = "model") -> None:
     """Writes a model as one file of C99 that needs nothing but <math.h>.
 
-    The file defines `void <name>_predict(const float *x, float *out)` for one row, with double in place of float for a model
-    in float64, and the sizes `<NAME>_N_INPUTS` and `<NAME>_N_OUTPUTS`; its head shows the loop over many rows.  Weights are
-    hexadecimal constants, exact to the last bit.  Nothing is allocated or kept between calls, so threads may share it; the
-    stack holds two hidden layers at most.  `out` is `model.predict` up to rounding.
+    The file defines `void <name>_predict(const float *x, float *out)` for one row, with double
+    instead of float for a model in float64, and the sizes `<NAME>_N_INPUTS` and
+    `<NAME>_N_OUTPUTS`.  Its head shows the loop over many rows.  Weights are hexadecimal
+    constants, exact to the last bit.  Nothing is allocated or kept between calls, so threads may
+    share it.  The stack holds at most two hidden layers.  `out` is `model.predict` up to rounding.
 
     Parameters
     ----------
     model : Sequential
         Built.
     path : str or path
-        The file; one that is there is replaced when the new one is whole.
+        The file; an old one is replaced when the new one is whole.
     name : str, default "model"
-        A letter, then letters, digits and underscores: every name in the file begins with it.
+        A letter, then letters, digits and underscores: the prefix of every name in the file.
 
     Raises
     ------
     RuntimeError
         If the model is not built.
     ValueError
-        For a layer without a form in C, weights that are not finite, or a name that C would not take.
+        For a layer or an activation without a form in C, weights that are not finite, or a name
+        that C does not allow.
     OSError
         If the file cannot be written.
 
     Examples
     --------
     >>> import os, tempfile, nnfast
-    >>> model = nnfast.Sequential([nnfast.Input(4), nnfast.Dense(8, "relu"), nnfast.Dense(1)], seed=0)
+    >>> stack = [nnfast.Input(4), nnfast.Dense(8, "relu"), nnfast.Dense(1)]
+    >>> model = nnfast.Sequential(stack, seed=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     nnfast.export_c(model, os.path.join(folder, "net.c"), name="net")
     ...     with open(os.path.join(folder, "net.c")) as file:
     ...         source = file.read()
-    >>> [line for line in source.splitlines() if line.startswith(("#", "void"))]       # doctest: +NORMALIZE_WHITESPACE
-    ['#include <math.h>', '#define NET_N_INPUTS 4', '#define NET_N_OUTPUTS 1',
-     'void net_predict(const float *x, float *out);', 'void net_predict(const float *x, float *out)']
+    >>> [line for line in source.splitlines() if line.startswith("#")]
+    ['#include <math.h>', '#define NET_N_INPUTS 4', '#define NET_N_OUTPUTS 1']
+    >>> "void net_predict(const float *x, float *out);" in source
+    True
     """
     from nnfast import _c_source
 
-    source = _written(model, lambda model: _c_source.Source(model, name), _c_source.WRITERS, "export_c")
+    source = _written(model, partial(_c_source.Source, name=name), _c_source.WRITERS, "export_c")
     _save(path, source.text().encode("ascii"))
 
 
-def sklearn_weights(model):
-    """The weights of a model as scikit-learn's MLPClassifier and MLPRegressor hold them.
+def sklearn_weights(model: Sequential) -> tuple[list[_Array], list[_Array]]:
+    """Weights of a model in the layout of scikit-learn's MLPClassifier and MLPRegressor.
 
     Parameters
     ----------
     model : Sequential
-        Built, of Dense layers with one activation of scikit-learn's in all hidden layers (linear, sigmoid, tanh or relu) and
-        linear, sigmoid, softmax or exponential at the end.  Dropout and GaussianNoise, which are the identity at inference, are passed over.
+        Built, of Dense layers with one activation in all hidden layers (linear, sigmoid, tanh or
+        relu) and linear, sigmoid, softmax or exponential at the end.  Dropout and GaussianNoise,
+        which are the identity at inference, are left out.
 
     Returns
     -------
     coefs, intercepts : lists of arrays (n_in, n_out) and (n_out,)
-        For `coefs_` and `intercepts_` of an estimator with these layers that has been fitted, once and on anything; layers
-        without a bias have one of zeros.
+        For `coefs_` and `intercepts_` of an estimator with these layers that has been fitted once,
+        on any data.  A layer without a bias gets one of zeros.
 
     Raises
     ------
     RuntimeError
         If the model is not built.
     ValueError
-        For a layer or an activation that those estimators have not.
+        For a layer or an activation that those estimators do not have.
 
     Examples
     --------
     >>> import numpy as np, nnfast
     >>> from sklearn.neural_network import MLPRegressor
-    >>> model = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(5, "tanh"), nnfast.Dense(2)], dtype="float64", seed=0)
-    >>> mlp = MLPRegressor(hidden_layer_sizes=(5,), activation="tanh").partial_fit(np.zeros((2, 3)), np.zeros((2, 2)))
+    >>> stack = [nnfast.Input(3), nnfast.Dense(5, "tanh"), nnfast.Dense(2)]
+    >>> model = nnfast.Sequential(stack, dtype="float64", seed=0)
+    >>> mlp = MLPRegressor(hidden_layer_sizes=(5,), activation="tanh")
+    >>> mlp = mlp.partial_fit(np.zeros((2, 3)), np.zeros((2, 2)))
     >>> mlp.coefs_, mlp.intercepts_ = nnfast.interchange.sklearn_weights(model)
     >>> x = np.random.default_rng(0).standard_normal((4, 3))
     >>> np.allclose(mlp.predict(x), model.predict(x), rtol=1e-12)
@@ -231,10 +244,12 @@ def sklearn_weights(model):
     plan = _written(model, lambda _: [], SKLEARN_WRITERS, "sklearn_weights")
     names = [name for _, _, name in plan]
     if not names or len(set(names[:-1])) > 1 or {*names[:-1]} - {"linear", "sigmoid", "tanh", "relu"}:
-        raise ValueError(f"scikit-learn's networks have one activation in all hidden layers, linear, sigmoid, tanh or relu; "
-                         f"got {names[:-1]}. Train with one of those, or with nnfast.MLPClassifier and MLPRegressor, which take any.")
+        raise ValueError(f"scikit-learn's networks have one activation in all hidden layers, "
+                         f"linear, sigmoid, tanh or relu; got {names[:-1]}. "
+                         f"Train with one of those, or with nnfast.MLPClassifier and MLPRegressor, which take any.")
     if names[-1] not in ("linear", "sigmoid", "softmax", "exponential"):
-        raise ValueError(f"scikit-learn's networks end with linear, sigmoid, softmax or exponential; got {names[-1]!r}.")
+        raise ValueError(f"scikit-learn's networks end with linear, sigmoid, softmax or exponential; "
+                         f"got {names[-1]!r}.")
     return [coef for coef, _, _ in plan], [intercept for _, intercept, _ in plan]
 
 
@@ -244,20 +259,20 @@ def _sklearn_dense(plan, layer, kernel, bias=None):
 
 def _sklearn_activation(plan, layer):
     if not plan or plan[-1][2] != "linear":
-        raise ValueError(f"scikit-learn's networks have one activation behind each Dense layer and none elsewhere; "
+        raise ValueError(f"scikit-learn's networks have one activation after each Dense layer and none elsewhere; "
                          f"the model has {layer!r} elsewhere.")
     plan[-1] = (*plan[-1][:2], layer.activation)
 
 
-SKLEARN_WRITERS = {
-    **dict.fromkeys([layers.Input, layers.Flatten, layers.Dropout, layers.GaussianNoise], lambda plan, layer: None),
+SKLEARN_WRITERS: dict[type[Any], Callable[..., None]] = {
+    **dict.fromkeys(IDENTITIES, lambda plan, layer: None),
     layers.Dense: _sklearn_dense,
     layers.Activation: _sklearn_activation,
 }
 
 
-def torch_weights(model):
-    """The weights of a model as a PyTorch state_dict of NumPy arrays.
+def torch_weights(model: Sequential) -> dict[str, _Array]:
+    """Weights of a model as a PyTorch state_dict of NumPy arrays.
 
     Parameters
     ----------
@@ -267,29 +282,32 @@ def torch_weights(model):
     Returns
     -------
     dict of str to array
-        "0.weight" (n_out, n_in), "0.bias" (n_out,) and so on: the entries of a `torch.nn.Sequential` in which each layer but
-        Input is a module, and an activation of Dense other than linear one behind its Linear.  GaussianNoise, which PyTorch
-        has not, counts as one without weights, such as Identity.  A module of other names takes the same arrays in its own
-        order: `dict(zip(module.state_dict(), torch_weights(model).values()))`.
+        "0.weight" (n_out, n_in), "0.bias" (n_out,) and so on: the entries of a
+        `torch.nn.Sequential` with one module for each layer except Input, and one more after a
+        Linear for the activation of Dense, unless it is linear.  GaussianNoise counts as a module
+        without weights, such as Identity.  A module with other names takes the same arrays in its
+        own order: `dict(zip(module.state_dict(), torch_weights(model).values()))`.
 
-        BatchNormalization is a BatchNorm1d, LayerNormalization a LayerNorm, with eps = epsilon, momentum = 1 - momentum,
-        a bias if there is a beta, and a weight, of ones if there is a beta but no gamma; num_batches_tracked, which
-        PyTorch uses with momentum=None alone, is 0.  PReLU is one with a parameter for each column.
+        BatchNormalization is a BatchNorm1d, LayerNormalization a LayerNorm, with eps = epsilon,
+        momentum = 1 - momentum, a bias if there is a beta, and a weight, of ones if there is a beta
+        but no gamma.  num_batches_tracked, which PyTorch uses only with momentum=None, is 0.  PReLU
+        has one parameter for each column.
 
     Raises
     ------
     RuntimeError
         If the model is not built.
     ValueError
-        For a layer that has no form there: Rescaling and Normalization.
+        For a layer without a form there: Rescaling and Normalization.
 
     Examples
     --------
     >>> import nnfast, torch
-    >>> model = nnfast.Sequential([nnfast.Input(3), nnfast.Dense(5, "tanh"), nnfast.Dense(2)], seed=0)
-    >>> module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2))
-    >>> weights = nnfast.interchange.torch_weights(model)
-    >>> module.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    >>> stack = [nnfast.Input(3), nnfast.Dense(5, "tanh"), nnfast.Dense(2)]
+    >>> weights = nnfast.interchange.torch_weights(nnfast.Sequential(stack, seed=0))
+    >>> linear = torch.nn.Linear
+    >>> module = torch.nn.Sequential(linear(3, 5), torch.nn.Tanh(), linear(5, 2))
+    >>> module.load_state_dict({key: torch.from_numpy(w) for key, w in weights.items()})
     <All keys matched successfully>
     """
     modules = _written(model, lambda _: [], TORCH_WRITERS, "torch_weights")
@@ -312,43 +330,45 @@ def _torch_norm(modules, layer, *arrays):
     modules.append({name: array for name, array in named.items() if array is not None})
 
 
-TORCH_WRITERS = {
+TORCH_WRITERS: dict[type[Any], Callable[..., None]] = {
+    **dict.fromkeys([*IDENTITIES, layers.Activation], lambda modules, layer: modules.append({})),
     layers.Input: lambda modules, layer: None,
-    **dict.fromkeys([layers.Flatten, layers.Activation, layers.Dropout, layers.GaussianNoise], lambda modules, layer: modules.append({})),
     layers.Dense: _torch_dense,
     **dict.fromkeys([layers.BatchNormalization, layers.LayerNormalization], _torch_norm),
     layers.PReLU: lambda modules, layer, alpha: modules.append({"weight": alpha}),
 }
 
 
-# -- in --------------------------------------------------------------------------------------------------------------
+# -- in --------------------------------------------------------------------------------------------
 
 def _assembled(shape, parts, who):
     """A built model of [(layer, its arrays)] for rows of a shape."""
     kept, arrays, width, flat = [], [], math.prod(shape), False
     for layer, own in parts:
         if isinstance(layer, layers.Flatten) and flat:
-            continue                                        # behind a layer whose arrays say how many columns there are it does nothing
+            continue                                        # after a layer with weights rows are flat
         if isinstance(layer, layers.PReLU) and own[0].shape == (1,):
-            own = [np.repeat(own[0], width)]                # PyTorch's one number for all columns
+            own = [np.repeat(own[0], width)]                # PyTorch: one number for all columns
         else:
             flat = flat or bool(own)
         if [array.shape for array in own] != layer._shapes(width):
             raise ValueError(f"rows must be flat between layers: {type(layer).__name__} has weights of the shapes "
-                             f"{[array.shape for array in own]}, and rows of {width} numbers come to it. Flatten before the first of these layers.")
+                             f"{[array.shape for array in own]}, and rows of {width} numbers come to it. "
+                             f"Flatten before the first of these layers.")
         kept.append(layer)
         arrays += own
         width = layer._width(width)
     dtypes = {array.dtype.name for array in arrays}
     if len(dtypes) > 1 or dtypes - {"float32", "float64"}:
-        raise ValueError(f"{who} reads weights of one dtype, float32 or float64; got {', '.join(sorted(dtypes))}. Convert them first.")
+        raise ValueError(f"{who} reads weights of one dtype, float32 or float64; got {', '.join(sorted(dtypes))}. "
+                         f"Convert them first.")
     model = Sequential([layers.Input(shape), *kept], dtype=dtypes.pop() if dtypes else "float32")
     model.set_weights(arrays)
     return model
 
 
-def from_sklearn(mlp):
-    """The network of a fitted estimator of scikit-learn, or of nnfast's own.
+def from_sklearn(mlp: Any) -> Sequential:
+    """Network of a fitted estimator of scikit-learn or of nnfast.
 
     Parameters
     ----------
@@ -358,10 +378,13 @@ def from_sklearn(mlp):
     Returns
     -------
     Sequential
-        Built, in the dtype of `coefs_`, not compiled, with Dropout where the estimator, one of nnfast's, has it.  Its `predict`
-        gives the outputs of the network, always 2-D: of MLPRegressor `predict`; of MLPClassifier `predict_proba`, for two classes
-        only its column of `classes_[1]`.  Labels are not carried: `mlp.classes_[model.predict(x).argmax(axis=1)]`, for two
-        classes `mlp.classes_[(model.predict(x)[:, 0] > 0.5) * 1]`.  Of nnfast's losses.GaussianNLL it gives means and raw variances.
+        Built, in the dtype of `coefs_`, not compiled, with Dropout where an estimator of nnfast
+        has it.  Its `predict` gives the outputs of the network, always 2-D: `predict` of
+        MLPRegressor, `predict_proba` of MLPClassifier, for two classes only its column of
+        `classes_[1]`.  Labels are not carried: take
+        `mlp.classes_[model.predict(x).argmax(axis=1)]`, for two classes
+        `mlp.classes_[(model.predict(x)[:, 0] > 0.5) * 1]`.  After nnfast's losses.GaussianNLL the
+        outputs are means and raw variances.
 
     Raises
     ------
@@ -382,16 +405,19 @@ def from_sklearn(mlp):
     True
     """
     if not hasattr(mlp, "hidden_layer_sizes"):
-        raise TypeError(f"mlp must be an MLPClassifier or MLPRegressor, got {type(mlp).__name__}. Of a pipeline give the last step.")
+        raise TypeError(f"mlp must be an MLPClassifier or MLPRegressor, got {type(mlp).__name__}. "
+                        f"Of a pipeline give the last step.")
     if not hasattr(mlp, "coefs_"):
         raise ValueError(f"mlp must be fitted to have weights; this {type(mlp).__name__} is not. Call its fit first.")
     hidden = len(mlp.coefs_) - 1
-    given = [mlp.activation] * hidden if isinstance(mlp.activation, str) else list(mlp.activation)      # nnfast's take one per layer
+    # an estimator of nnfast takes an activation and a dropout for each hidden layer
+    given = [mlp.activation] * hidden if isinstance(mlp.activation, str) else list(mlp.activation)
     names = [activations.get(activations.SKLEARN_NAMES.get(name, name)) for name in [*given, mlp.out_activation_]]
-    rates = getattr(mlp, "dropout", 0)                                                                  # nnfast's have it
-    rates = [*([rates] * hidden if isinstance(rates, Real) else rates), 0]
-    parts = []
-    for kernel, bias, name, rate in zip(mlp.coefs_, mlp.intercepts_, names, rates, strict=True):
+    rates: Any = getattr(mlp, "dropout", 0)
+    if isinstance(rates, Real):
+        rates = [rates] * hidden
+    parts: list[tuple[Any, list[_Array]]] = []
+    for kernel, bias, name, rate in zip(mlp.coefs_, mlp.intercepts_, names, [*rates, 0], strict=True):
         parts += [(layers.Dense(len(bias), name), [kernel, bias]), *([(layers.Dropout(rate), [])] if rate else [])]
     return _assembled((len(mlp.coefs_[0]),), parts, "from_sklearn")
 
@@ -412,58 +438,74 @@ def _package(thing):
 
 
 def _check_options(layer, **options):
-    """Refuses a layer with an option that is none of the values for which its predictions are nnfast's."""
+    """Refuses a layer with an option whose value changes what nnfast would predict."""
     for option, values in options.items():
         value = getattr(layer, option, "missing")
         if value not in values:
             raise ValueError(f"{type(layer).__name__} has another {option} than nnfast computes: it must be "
-                             f"{' or '.join(map(repr, values))}, got {value!r}. Change it, or replace that layer, and train with it.")
+                             f"{' or '.join(map(repr, values))}, got {value!r}. "
+                             f"Change it, or replace that layer, and train with it.")
 
 
-def _activation(name, **options):
-    """A reader of a layer that is an activation if its options have one of the values given."""
-    def read(layer):
-        _check_options(layer, **options)
-        return layers.Activation(name), []
-    return read
+def _read_activation(choices, layer):
+    """The activation, among {name: options with their values}, that a layer is by its options."""
+    for option in {option: None for options in choices.values() for option in options}:
+        _check_options(layer, **{option: [value for options in choices.values() for value in options[option]]})
+    name = next(name for name, options in choices.items()
+                if all(getattr(layer, option) in values for option, values in options.items()))
+    return layers.Activation(name), []
+
+
+def _activation_readers(tool):
+    """{class: reader} for the layers of another tool that are activations; a field of `_peers`."""
+    choices = {}
+    for name, row in ACTIVATIONS.items():
+        if getattr(row, tool) is not None:
+            cls, options = getattr(row, tool)
+            choices.setdefault(cls, {})[name] = options
+    return {cls: partial(_read_activation, found) for cls, found in choices.items()}
 
 
 def _nothing(layer):
-    """A reader of a layer that does nothing to predictions and that nnfast has not."""
+    """A reader of a layer that does not change predictions and that nnfast does not have."""
     return None, []
 
 
-def from_keras(model):
-    """A model of Keras 3, with any of its backends.
+def from_keras(model: Any) -> Sequential:
+    """Network of a model of Keras 3, with any of its backends.
 
     Parameters
     ----------
     model : keras.Sequential, or functional keras.Model whose layers are one chain
-        Built.  It may hold InputLayer, Flatten, Dense, Activation, ReLU, LeakyReLU, ELU, Softmax, PReLU, BatchNormalization,
-        LayerNormalization, Normalization, Rescaling, Dropout, GaussianNoise; and Identity, AlphaDropout, GaussianDropout,
-        ActivityRegularization, which do nothing to predictions and are left out.
+        Built.  It may hold InputLayer, Flatten, Dense, Activation, ReLU, LeakyReLU, ELU, Softmax,
+        PReLU, BatchNormalization, LayerNormalization, Normalization, Rescaling, Dropout,
+        GaussianNoise; and Identity, AlphaDropout, GaussianDropout, ActivityRegularization, which
+        do not change predictions and are left out.
 
     Returns
     -------
     Sequential
-        Built, in the dtype of the weights, not compiled: initializers, regularizers, constraints, optimizer and loss are not
-        carried.  `keras_model.set_weights(model.get_weights())` gives them back: order and shapes are the same, but
-        for a Normalization that was adapted, whose numbers Keras counts as weights: there layer by layer.
+        Built, in the dtype of the weights, not compiled: initializers, regularizers, constraints,
+        optimizer and loss are not carried.  `keras_model.set_weights(model.get_weights())` copies
+        the weights back: order and shapes are the same.  Do it layer by layer if a Normalization
+        was adapted, because Keras counts its mean and variance as weights.
 
     Raises
     ------
     TypeError
-        For what is no such model, subclasses included.
+        For anything else, subclasses included.
     ValueError
-        For a model that is not built, branches or has several inputs; for a layer, activation or option that changes
-        predictions and that nnfast has not: another slope than 0.2 of LeakyReLU (Keras' default is 0.3; that of its function
-        leaky_relu 0.2), another axis of a normalisation than the last, mixed precision, and on rows of several axes all but
+        For a model that is not built, branches or has several inputs.  For a layer, activation or
+        option that changes predictions and that nnfast does not have: a slope of LeakyReLU other
+        than 0.2 (Keras' default is 0.3; its function leaky_relu has 0.2), a normalisation over
+        another axis than the last, mixed precision, and on rows of several axes every layer except
         Dropout, GaussianNoise and a Rescaling by one number.
 
     Examples
     --------
     >>> import keras, numpy as np, nnfast
-    >>> theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="gelu"), keras.layers.Dense(3)])
+    >>> dense = [keras.layers.Dense(8, activation="gelu"), keras.layers.Dense(3)]
+    >>> theirs = keras.Sequential([keras.Input((4,)), *dense])
     >>> ours = nnfast.from_keras(theirs)
     >>> x = np.ones((5, 4), "float32")
     >>> np.allclose(ours.predict(x), theirs.predict(x, verbose=0), atol=1e-5)
@@ -480,7 +522,7 @@ def from_keras(model):
             shape, layer = (math.prod(shape),), layer if len(shape) > 1 else None       # flat rows need none
         elif layer is not None and len(shape) > 1 and not _same_for_all_columns(layer):
             raise ValueError(f"rows must be flat before {type(each).__name__}; they have the shape {shape}, "
-                             f"on whose last axis alone Keras works. Flatten first.")
+                             f"and Keras works on the last axis alone. Flatten first.")
         computed = getattr(each, "compute_dtype", None)
         if any(array.dtype.name != computed for array in arrays if computed is not None):
             raise ValueError(f"{type(each).__name__} computes in {computed} with weights in {arrays[0].dtype}: "
@@ -492,48 +534,59 @@ def from_keras(model):
 
 def _same_for_all_columns(layer):
     """Whether a layer computes the same on rows of several axes as on flat ones."""
-    by_column = isinstance(layer, layers.Rescaling) and any(isinstance(each, tuple) for each in (layer.scale, layer.offset))
-    return isinstance(layer, BEFORE_FLATTEN) and not by_column
+    if isinstance(layer, layers.Rescaling) and (isinstance(layer.scale, tuple) or isinstance(layer.offset, tuple)):
+        return False                # by column
+    return isinstance(layer, BEFORE_FLATTEN)
 
 
 def _keras_chain(model):
-    """The layers of a Keras model, one behind the other."""
+    """The layers of a Keras model, one after the other."""
     kind, version = type(model).__name__, getattr(sys.modules.get("keras"), "__version__", "3")
     if _package(model) != "keras" or kind not in ("Sequential", "Functional"):
-        raise TypeError(f"from_keras reads keras.Sequential and functional models, got {type(model).__module__}.{kind}.")
+        raise TypeError(f"from_keras reads keras.Sequential and functional models, "
+                        f"got {type(model).__module__}.{kind}.")
     if int(version.partition(".")[0]) < 3:
         raise ValueError(f"from_keras reads models of Keras 3, whose formulas nnfast has; got Keras {version}. "
                          f"Load the model with Keras 3.")
     if not model.built:
-        raise ValueError("the model must be built to have weights; call its build, or predict, or begin it with keras.Input.")
+        raise ValueError("the model must be built to have weights; "
+                         "call its build, or predict, or begin it with keras.Input.")
     chain = list(model.layers)
     if kind == "Functional":            # a layer's input and output are those of its first call
         if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise ValueError(f"the model must have one input and one output; got {len(model.inputs)} and {len(model.outputs)}.")
+            raise ValueError(f"the model must have one input and one output; "
+                             f"got {len(model.inputs)} and {len(model.outputs)}.")
         ends = [model.inputs[0], *(layer.output for layer in chain if type(layer).__name__ != "InputLayer")]
         starts = [*(layer.input for layer in chain if type(layer).__name__ != "InputLayer"), model.outputs[0]]
         if any(end is not start for end, start in zip(ends, starts)):
-            raise ValueError("the layers of the model must be one chain, each fed by the one before; these branch, merge or are "
-                             "used twice. Give a part of it that is a chain.")
+            raise ValueError("the layers of the model must be one chain, each fed by the one before; "
+                             "these branch, merge or are used twice. Give a part of it that is a chain.")
     return chain
 
 
 def _keras_activation(layer):
-    """The name of the activation of Dense or Activation, a function of keras.activations."""
+    """Our name of the activation of Dense or Activation, a function of keras.activations."""
     function = layer.activation
     name = getattr(function, "__name__", None)
-    if _package(function) != "keras" or name not in KERAS_ACTIVATIONS:
-        raise ValueError(f"{type(layer).__name__} has the activation {name or function!r} of {getattr(function, '__module__', '?')}, "
-                         f"which nnfast has not; it has keras.activations' {', '.join(KERAS_ACTIVATIONS)}.")
-    return name
+    known = {row.keras: ours for ours, row in ACTIVATIONS.items() if row.keras is not None}
+    if _package(function) != "keras" or name not in known:
+        raise ValueError(f"{type(layer).__name__} has the activation {name or function!r} of "
+                         f"{getattr(function, '__module__', '?')}, which from_keras does not know; "
+                         f"it knows {', '.join(known)} of keras.activations. Replace it and train with another, "
+                         f"or, if nnfast has it, add its name in Keras to ACTIVATIONS in nnfast/_peers.py.")
+    return known[name]
 
 
 def _keras_arrays(layer, *axes):
-    """The weights of a layer that has one array with each of these numbers of axes, and no others, such as those of quantization, LoRA, renorm."""
+    """The weights of a layer: arrays of these numbers of axes.
+
+    Other weights, such as those of quantization, LoRA or renorm, are refused.
+    """
     arrays = [np.asarray(array) for array in layer.get_weights()]
     if [array.ndim for array in arrays] != list(axes):
-        raise ValueError(f"{type(layer).__name__} must have weights of {' and '.join(map(str, axes)) or 'no'} axes and no other weights; "
-                         f"got shapes {[array.shape for array in arrays]}. Replace that layer first.")
+        raise ValueError(f"{type(layer).__name__} must have weights of {' and '.join(map(str, axes)) or 'no'} axes "
+                         f"and no other weights; got shapes {[array.shape for array in arrays]}. "
+                         f"Replace that layer first.")
     return arrays
 
 
@@ -547,14 +600,17 @@ LAST_AXIS = (-1, 1, [-1], [1])          # on flat rows; a list where Keras has b
 
 def _keras_batch_norm(layer):
     _check_options(layer, axis=LAST_AXIS)
-    options = {"epsilon": layer.epsilon, "center": layer.center, "scale": layer.scale}
-    return layers.BatchNormalization(momentum=layer.momentum, **options), _keras_arrays(layer, *[1] * (layer.center + layer.scale + 2))
+    made = layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, center=layer.center,
+                                     scale=layer.scale)
+    return made, _keras_arrays(layer, *[1] * (layer.center + layer.scale + 2))
 
 
 def _keras_layer_norm(layer):
-    _check_options(layer, axis=LAST_AXIS, **({"rms_scaling": (False,)} if hasattr(layer, "rms_scaling") else {}))      # deprecated there
-    options = {"epsilon": layer.epsilon, "center": layer.center, "scale": layer.scale}
-    return layers.LayerNormalization(**options), _keras_arrays(layer, *[1] * (layer.center + layer.scale))
+    _check_options(layer, axis=LAST_AXIS)
+    if hasattr(layer, "rms_scaling"):                   # deprecated in Keras
+        _check_options(layer, rms_scaling=(False,))
+    made = layers.LayerNormalization(epsilon=layer.epsilon, center=layer.center, scale=layer.scale)
+    return made, _keras_arrays(layer, *[1] * (layer.center + layer.scale))
 
 
 def _keras_prelu(layer):
@@ -589,16 +645,12 @@ def _keras_flatten(layer):
     return layers.Flatten(), []
 
 
-KERAS_ACTIVATIONS = [name for name in activations.__all__ if name not in ("get", "gelu_tanh")]     # formulas and names are Keras 3's
-KERAS_READERS = {
+KERAS_READERS: dict[str, Callable[[Any], tuple[Any, list[_Array]]]] = {
+    **_activation_readers("keras_layer"),
     "InputLayer": _nothing,
     "Flatten": _keras_flatten,
     "Dense": _keras_dense,
     "Activation": lambda layer: (layers.Activation(_keras_activation(layer)), []),
-    "ReLU": _activation("relu", negative_slope=(0,), max_value=(None,), threshold=(0,)),
-    "LeakyReLU": _activation("leaky_relu", negative_slope=(activations.LEAKY_SLOPE,)),
-    "ELU": _activation("elu", alpha=(1,)),
-    "Softmax": _activation("softmax", axis=(-1, 1)),
     "PReLU": _keras_prelu,
     "BatchNormalization": _keras_batch_norm,
     "LayerNormalization": _keras_layer_norm,
@@ -610,45 +662,49 @@ KERAS_READERS = {
 }
 
 
-def from_torch(sequential):
-    """A stack of layers of PyTorch.
+def from_torch(sequential: Any) -> Sequential:
+    """Network of a stack of PyTorch's layers.
 
     Parameters
     ----------
     sequential : torch.nn.Sequential
-        Of Linear, Flatten, the activations Sigmoid, Tanh, ReLU, LeakyReLU, ELU, SELU, GELU, SiLU, Mish, Softplus, Softsign,
-        Hardsigmoid, Softmax, PReLU, BatchNorm1d, LayerNorm, Dropout, other such stacks; and Identity and AlphaDropout, which
-        do nothing to predictions and are left out.  On any device.
+        Of Linear, Flatten, PReLU, BatchNorm1d, LayerNorm, Dropout, the modules of nnfast's
+        activations, such as ReLU, GELU and Hardsigmoid, and other such stacks; and Identity and
+        AlphaDropout, which do not change predictions and are left out.  On any device.
 
     Returns
     -------
     Sequential
-        Built, in the dtype of the weights, not compiled; kernels are transposed, `y = x W + b`.  Its predictions are those of
-        `sequential.eval()`.  A PReLU of one number gets it for each column.  The momentum of BatchNormalization is 1 - that of PyTorch;
-        going on, nnfast moves its variance by the biased one of a batch, PyTorch by the unbiased.  `torch_weights` is the
-        way back.
+        Built, in the dtype of the weights, not compiled; kernels are transposed, `y = x W + b`.  It
+        predicts what `sequential.eval()` does.  A PReLU of one number has it in each column.  The
+        momentum of BatchNormalization is 1 - momentum of PyTorch.  In further training nnfast moves
+        its variance by the biased variance of a batch, PyTorch by the unbiased.  `torch_weights` is
+        the inverse.
 
     Raises
     ------
     TypeError
         For anything else, subclasses of torch.nn.Sequential included.
     ValueError
-        For a module that nnfast has not (LogSoftmax: put Softmax there, whose logarithm it is), a forward hook, and options
-        that change predictions: another negative_slope than 0.2 of LeakyReLU (PyTorch's default is 0.01), a Softplus of
-        another beta than 1 or a threshold below 20, Softmax over the rows, BatchNorm1d without running statistics or with
-        momentum=None, LayerNorm over several axes.
+        For a module that nnfast does not have (replace LogSoftmax by Softmax: it is its
+        logarithm), a forward hook, and options that change predictions: a negative_slope of
+        LeakyReLU other than 0.2 (PyTorch's default is 0.01), a Softplus with another beta than 1
+        or a threshold below 20, Softmax over the rows, BatchNorm1d without running statistics or
+        with momentum=None, LayerNorm over several axes.
 
     Examples
     --------
     >>> import numpy as np, nnfast, torch
-    >>> theirs = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 3))
+    >>> linear = torch.nn.Linear
+    >>> theirs = torch.nn.Sequential(linear(4, 8), torch.nn.GELU(), linear(8, 3))
     >>> ours = nnfast.from_torch(theirs)
     >>> x = np.ones((5, 4), "float32")
     >>> np.allclose(ours.predict(x), theirs(torch.from_numpy(x)).detach(), atol=1e-5)
     True
     """
     if _package(sequential) != "torch" or type(sequential).__name__ != "Sequential":
-        raise TypeError(f"from_torch reads torch.nn.Sequential, got {type(sequential).__module__}.{type(sequential).__name__}. "
+        raise TypeError(f"from_torch reads torch.nn.Sequential, "
+                        f"got {type(sequential).__module__}.{type(sequential).__name__}. "
                         f"Put the modules in a torch.nn.Sequential, in the order in which they are applied.")
     parts = _torch_parts(sequential)
     kernels = [arrays[0] for layer, arrays in parts if isinstance(layer, layers.Dense)]
@@ -662,19 +718,22 @@ def _torch_parts(sequential):
     parts = []
     for module in [sequential, *sequential]:
         if module._forward_hooks or module._forward_pre_hooks:
-            raise ValueError(f"{type(module).__name__} has a forward hook, which may change what it computes. Remove it first "
-                             f"(of weight_norm and pruning with torch's own function for that).")
-        if module is not sequential:
-            read = _torch_parts if type(module).__name__ == "Sequential" and _package(module) == "torch" else \
-                _entry(TORCH_READERS, module, "from_torch", "torch")
-            made = read(module)
-            parts += made if isinstance(made, list) else [made] if made[0] is not None else []
+            raise ValueError(f"{type(module).__name__} has a forward hook, which may change what it computes. "
+                             f"Remove it first (for weight_norm and pruning torch has a function).")
+        if module is sequential:
+            continue
+        if type(module).__name__ == "Sequential" and _package(module) == "torch":
+            parts += _torch_parts(module)
+        else:
+            layer, arrays = _entry(TORCH_READERS, module, "from_torch", "torch")(module)
+            parts += [] if layer is None else [(layer, arrays)]
     return parts
 
 
 def _torch_array(tensor):
     if str(tensor.dtype) not in ("torch.float32", "torch.float64"):
-        raise ValueError(f"from_torch reads weights of float32 or float64; got {tensor.dtype}. Convert them with sequential.float().")
+        raise ValueError(f"from_torch reads weights of float32 or float64; got {tensor.dtype}. "
+                         f"Convert them with sequential.float().")
     return tensor.detach().cpu().numpy()
 
 
@@ -701,7 +760,8 @@ def _torch_batch_norm(module):
 
 def _torch_layer_norm(module):
     if len(module.normalized_shape) != 1:
-        raise ValueError(f"LayerNorm must be over one axis; got normalized_shape {tuple(module.normalized_shape)}. Flatten before it.")
+        raise ValueError(f"LayerNorm must be over one axis; got normalized_shape {tuple(module.normalized_shape)}. "
+                         f"Flatten before it.")
     options, arrays = _torch_affine(module)
     return layers.LayerNormalization(**options), arrays
 
@@ -711,34 +771,18 @@ def _torch_flatten(module):
     return layers.Flatten(), []
 
 
-def _torch_gelu(module):
-    _check_options(module, approximate=("none", "tanh"))
-    return layers.Activation("gelu" if module.approximate == "none" else "gelu_tanh"), []
-
-
 def _torch_softplus(module):
-    _check_options(module, beta=(1,))
-    if module.threshold < 20:           # above it the module is linear: from 20 on that is 2e-9 off at most
+    if module.threshold < 20:           # above it the module is linear: from 20 on the error is at most 2e-9
         raise ValueError(f"Softplus must have a threshold of at least 20, PyTorch's default; got {module.threshold!r}.")
-    return layers.Activation("softplus"), []
+    return _TORCH_ACTIVATIONS["Softplus"](module)
 
 
-TORCH_READERS = {
+_TORCH_ACTIVATIONS = _activation_readers("torch")
+TORCH_READERS: dict[str, Callable[[Any], tuple[Any, list[_Array]]]] = {
+    **_TORCH_ACTIVATIONS,
+    "Softplus": _torch_softplus,
     "Linear": _torch_linear,
     "Flatten": _torch_flatten,
-    "Sigmoid": _activation("sigmoid"),
-    "Tanh": _activation("tanh"),
-    "ReLU": _activation("relu"),
-    "LeakyReLU": _activation("leaky_relu", negative_slope=(activations.LEAKY_SLOPE,)),
-    "ELU": _activation("elu", alpha=(1,)),
-    "SELU": _activation("selu"),
-    "GELU": _torch_gelu,
-    "SiLU": _activation("silu"),
-    "Mish": _activation("mish"),
-    "Softplus": _torch_softplus,
-    "Softsign": _activation("softsign"),
-    "Hardsigmoid": _activation("hard_sigmoid"),         # relu6(z + 3) / 6, as Keras 3
-    "Softmax": _activation("softmax", dim=(-1, 1, None)),
     "PReLU": lambda module: (layers.PReLU(), [_torch_array(module.weight)]),
     "BatchNorm1d": _torch_batch_norm,
     "LayerNorm": _torch_layer_norm,

@@ -566,8 +566,7 @@ class LBFGS(_Options):
 
 
 _NAMES: dict[str, type[_AnyOptimizer]] = {
-    cls.__name__.lower(): cls
-    for cls in (SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Lion, RAdam, LBFGS)}
+    name.lower(): globals()[name] for name in __all__ if name not in ("Optimizer", "get")}
 
 
 def get(identifier: _OptimizerLike) -> _AnyOptimizer:

@@ -419,8 +419,8 @@ def test_dropout_of_our_estimators_is_carried_and_passed_over_in_scikit_learn():
     ([Dense(3, "relu"), Dense(3, "tanh"), Dense(1)], r"one activation in all hidden.*\['relu', 'tanh'\]"),
     ([Dense(3, "gelu"), Dense(1)], r"linear, sigmoid, tanh or relu; got \['gelu'\]"),
     ([Dense(3, "relu"), Dense(1, "elu")], "end with .* got 'elu'"),
-    ([Activation("relu"), Dense(1)], r"behind each Dense.*Activation\('relu'\)"),
-    ([Dense(3, "relu"), Activation("tanh"), Dense(1)], r"behind each Dense.*Activation\('tanh'\)"),
+    ([Activation("relu"), Dense(1)], r"after each Dense.*Activation\('relu'\)"),
+    ([Dense(3, "relu"), Activation("tanh"), Dense(1)], r"after each Dense.*Activation\('tanh'\)"),
     ([BatchNormalization(), Dense(1)], r"sklearn_weights has no form for the layer BatchNormalization"),
     ([Rescaling(2), Dense(1)], r"sklearn_weights has no form for the layer Rescaling"),
 ])

@@ -1,19 +1,17 @@
 # cython: cdivision=True
 """Activations and their gradients, side by side.
 
-An elementwise activation is `f(a)`, in place (with two pointers that may be
-one the compiler must be ready for overlap, and its loop does one number at a
-time), and `f_gradient(z or a, delta)`: delta <- delta * f'(z).  It makes the
-derivative from whichever of z and a is cheaper; `keeps_input` says which need z.
-Both run over whole blocks of the workspace, padding included: what stands in
-the padding has no meaning and does no harm.  softmax works row by row.
+An elementwise activation is `f(a)`, in place, and `f_gradient(z or a, delta)`: delta <- delta f'(z).
+It works in place because for two pointers the compiler must allow for overlap, and then its loop
+does one element at a time.  The gradient uses z or a, whichever is cheaper; `keeps_input` says which
+activations need z.  Both run over whole blocks of the workspace, padding included: the values in
+the padding have no meaning and do no harm.  softmax works row by row.
 
-To add one: a kernel and its gradient here, a name in `Activation` and in
-`activation_codes`, a line in `activate` and `activation_gradient`, and its
-NumPy formula in tests/reference.py.
+The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
 from cython cimport floating
-from nnfast._core.mathf cimport multiply_add, exp, expm1, tanh, sigmoid as logistic, softplus as soft, erf, fabs, sum_row, max_row
+from nnfast._core.mathf cimport (
+    multiply_add, exp, expm1, tanh, sigmoid as logistic, softplus as soft, erf, fabs, sum_row, max_row)
 
 cdef enum Activation:
     LINEAR
@@ -44,7 +42,7 @@ cdef inline dict activation_codes():
 
 
 cdef enum:
-    LEAKY_SLOPE_PERCENT = 20        # Keras' leaky_relu: 0.2
+    LEAKY_SLOPE_PERCENT = 20        # 0.2, as in Keras' leaky_relu
 
 
 cdef inline bint keeps_input(int kind) noexcept nogil:
@@ -174,7 +172,10 @@ cdef inline void gelu_gradient(const floating* z, floating* delta, Py_ssize_t si
 
 
 cdef inline floating gelu_tanh_share(floating z) noexcept nogil:
-    """(1 + tanh(u)) / 2 = sigmoid(2 u), u = sqrt(2/pi) (z + 0.044715 z^3): without the cancellation at tanh = -1."""
+    """(1 + tanh(u)) / 2 with u = sqrt(2/pi) (z + 0.044715 z^3).
+
+    Computed as sigmoid(2 u), without the cancellation at tanh = -1.
+    """
     return logistic(<floating>1.5957691216057308 * (z + <floating>0.044715 * z * z * z))
 
 
@@ -186,7 +187,10 @@ cdef inline void gelu_tanh(floating* a, Py_ssize_t size) noexcept nogil:
 
 
 cdef inline void gelu_tanh_gradient(const floating* z, floating* delta, Py_ssize_t size) noexcept nogil:
-    """delta <- delta (s + z s (1 - s) 2 sqrt(2/pi) (1 + 3 * 0.044715 z^2)), s = (1 + tanh) / 2 as above."""
+    """delta <- delta (s + z s (1 - s) 2 sqrt(2/pi) (1 + 3 * 0.044715 z^2)).
+
+    s = gelu_tanh_share(z).
+    """
     cdef floating s
     cdef Py_ssize_t i
     for i in range(size):
@@ -294,7 +298,7 @@ cdef inline void exponential_gradient(const floating* a, floating* delta, Py_ssi
 
 cdef inline void activate(int kind, floating* a, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
                           Py_ssize_t width) noexcept nogil:
-    """a <- f(a) for `rows` rows of n numbers, padded to `width`, `row` apart; LINEAR needs a is a."""
+    """a <- f(a) for `rows` rows of n elements, padded to `width`, `row` apart; LINEAR keeps a."""
     cdef Py_ssize_t size = rows * row
     if kind == RELU:
         relu(a, size)

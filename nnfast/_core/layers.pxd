@@ -1,14 +1,13 @@
 # cython: cdivision=True
 """Layers: what one is made of, and the kernels of those without a product.
 
-`layer_forward`, `layer_gradient` and `layer_sums` choose the kernel of a kind; all three work on whole rows.  Batch
-normalisation in training is the exception: its sums run over the rows, so it takes a span of columns of all rows
-(`normalize_columns`), between two barriers of the team.
+`layer_forward`, `layer_gradient` and `layer_sums` choose the kernel of a kind; all three work on
+whole rows.  Batch normalisation in training is the exception: its sums run over the rows, so it
+takes a span of columns of all rows (`normalize_columns`), between two barriers of the team.
 
 x, out, normalized and delta are blocks of the workspace: rows of n elements, `_row` elements apart.
 
-To add a kind: its kernels here, a name in `Kind` and `layer_codes`, its options in `describe`, a line in each function that
-chooses, a class in nnfast/layers.py, and its NumPy formula in tests/reference.py.
+The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
 from cython cimport floating
 from libc.math cimport sqrt as sqrt64
@@ -32,7 +31,8 @@ cdef enum:
 
 cdef inline dict layer_codes():
     """Kinds by the names that `Network` takes; DENSE and ACTIVATION have none."""
-    return {"dropout": DROPOUT, "noise": NOISE, "scale": SCALE, "prelu": PRELU, "layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM}
+    return {"dropout": DROPOUT, "noise": NOISE, "scale": SCALE, "prelu": PRELU, "layer_norm": LAYER_NORM,
+            "batch_norm": BATCH_NORM}
 
 
 cdef struct Layer:
@@ -40,18 +40,18 @@ cdef struct Layer:
     int activation
     Py_ssize_t n_in
     Py_ssize_t n_out
-    Py_ssize_t k                # rows of [W; b]: n_in, and one if there is a bias; 0 for a layer without weights
-    Py_ssize_t of_kernel        # rows of W among them: n_in, or 1 or 0 for a gamma or alpha
+    Py_ssize_t k                # rows of [W; b]: n_in, plus 1 with a bias; 0 without weights
+    Py_ssize_t of_kernel        # rows of W in it: n_in, or 1 or 0 for a gamma or alpha
     Py_ssize_t width            # n_out in whole registers
     Py_ssize_t stride           # elements from one row of z, a and delta to the next
     Py_ssize_t kernel           # offset of [W; b] in params, grads and each slot
-    Py_ssize_t columns          # offset of the columns of [W; b] in packed, or -1: z is not made of dot products
+    Py_ssize_t columns          # offset of the columns of [W; b] in packed, or -1: no dot products
     Py_ssize_t panels           # offset of the panels of [W; b] in packed, or -1: read W itself
-    Py_ssize_t transposed       # offset of the panels of W^T in packed, or -1: first layer, or delta W^T is made of dot products
-    Py_ssize_t block            # rows of [W; b] whose gradient is made together
+    Py_ssize_t transposed       # panels of W^T in packed, or -1: first layer, or by dot products
+    Py_ssize_t block            # rows of [W; b] whose gradient is computed together
     Py_ssize_t block_size       # elements of their gradient, padded
     Py_ssize_t gradient_row     # elements from one row of it to the next
-    Py_ssize_t input            # offsets in the workspace, per row of capacity: the block the layer reads,
+    Py_ssize_t input            # offsets in the workspace, per row of capacity: the block it reads,
     Py_ssize_t input_stride
     Py_ssize_t z
     Py_ssize_t a
@@ -61,7 +61,7 @@ cdef struct Layer:
     double deviation            # of the noise
     double momentum             # of the moving mean and variance of a batch normalisation
     double epsilon
-    Py_ssize_t state            # offset of what a layer knows in `state`
+    Py_ssize_t state            # offset of its vectors in `state`
     Py_ssize_t moments          # offset of the sums of this batch in `moments`
     double l1                   # of the penalty on W: l1 |W| + l2 W^2
     double l2
@@ -72,8 +72,8 @@ cdef struct Layer:
     Py_ssize_t penalty          # offset of its groups of rows in the values of penalties
     int constraint[2]           # of W and of b
     double bound[2]
-    int rate_index              # which of the learning rates is its own
-    bint frozen                 # its multiplier of the learning rate is 0: nothing moves its weights
+    int rate_index              # index of its learning rate
+    bint frozen                 # its learning rate multiplier is 0: nothing moves its weights
 
 
 cdef inline bint has_own_kernel(int kind) noexcept nogil:
@@ -92,12 +92,18 @@ cdef inline bint keeps_normalized(int kind) noexcept nogil:
 
 
 cdef inline int n_states(int kind) noexcept nogil:
-    """Vectors that it knows and no optimizer moves: moving mean and variance, or shift, factor and offset."""
+    """Number of its vectors that no optimizer moves.
+
+    They are moving mean and variance, or shift, factor and offset.
+    """
     return 2 if kind == BATCH_NORM else 3 if kind == SCALE else 0
 
 
 cdef inline int describe(Layer* layer, int kind, list options) except -1:
-    """Kind and options of a layer with a kernel of its own, and the rows of its weights: gamma and beta, or alpha."""
+    """Sets kind and options of a layer that is no product, and the rows of its weights.
+
+    The weights are gamma and beta, or alpha.
+    """
     layer.kind = kind
     if kind == DROPOUT:
         layer.dropout_rate = options[0]
@@ -113,11 +119,12 @@ cdef inline int describe(Layer* layer, int kind, list options) except -1:
     return 0
 
 
-# -- random elements -----------------------------------------------------------------------------------------------------
-# Counter-based, so that a mask does not depend on who makes it: number i of a row is a function of i and the row's key.
+# -- random elements -------------------------------------------------------------------------------
+# Counter-based: element i of a row is a function of i and the row's key, so a mask does not depend
+# on the thread that makes it.
 
 cdef inline uint64_t row_key(uint64_t seed, Py_ssize_t row, int layer) noexcept nogil:
-    """64 bits for a row of a layer: splitmix64 (Steele, Lea and Flood 2014) of a counter of both."""
+    """64 bits for a row of a layer: splitmix64 (Steele, Lea and Flood 2014)."""
     cdef uint64_t x = seed + ((<uint64_t>row << 16) + <uint64_t>layer + 1) * <uint64_t>0x9E3779B97F4A7C15
     x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
     x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EB
@@ -125,9 +132,10 @@ cdef inline uint64_t row_key(uint64_t seed, Py_ssize_t row, int layer) noexcept 
 
 
 cdef inline uint32_t random_bits(uint64_t key, Py_ssize_t i) noexcept nogil:
-    """32 bits: the hash lowbias32 (Wellons 2018) of i + half of the key, the other half between its two rounds.
+    """32 bits: the hash lowbias32 (Wellons 2018) of i + half of the key.
 
-    Two 32-bit multiplications a number, where Philox takes forty: dropout has to cost less than what it drops.
+    The other half of the key is mixed in between its two rounds.  It takes two 32-bit multiplications
+    per element, Philox forty: dropout must be cheap.
     """
     cdef uint32_t x = <uint32_t>i + <uint32_t>key
     x = (x ^ (x >> 16)) * <uint32_t>0x7FEB352D
@@ -136,9 +144,9 @@ cdef inline uint32_t random_bits(uint64_t key, Py_ssize_t i) noexcept nogil:
 
 
 cdef inline void dropout(const floating* x, floating* out, Py_ssize_t n, double rate, uint64_t key) noexcept nogil:
-    """out <- x / (1 - rate) where the bits of a number are at least rate, else 0 (Srivastava et al. 2014, inverted).
+    """out <- x / (1 - rate) where the element's bits are at least rate, else 0.
 
-    Its own gradient: the same on delta.
+    Srivastava et al. 2014, inverted.  The gradient is the same function of delta.
     """
     cdef uint32_t threshold = <uint32_t>(rate * 4294967296.)
     cdef floating scale = 1 / (1 - rate), kept
@@ -149,7 +157,10 @@ cdef inline void dropout(const floating* x, floating* out, Py_ssize_t n, double 
 
 
 cdef inline float normal(uint32_t bits) noexcept nogil:
-    """The normal quantile of a uniform number of 24 bits: sqrt(2) erfinv, in the series of Giles (2010), single precision."""
+    """The normal quantile of a uniform number of 24 bits: sqrt(2) erfinv.
+
+    The series of Giles (2010) for single precision.
+    """
     cdef float u = <float>(<int>(bits >> 8)) * <float>(1 / 8388608.) + <float>(1 / 16777216. - 1)
     cdef float w = -log1p(-u * u), centre, tail
     cdef float v = w - <float>2.5
@@ -175,7 +186,8 @@ cdef inline float normal(uint32_t bits) noexcept nogil:
     return <float>1.4142135623730951 * u * (centre if w < <float>5 else tail)
 
 
-cdef inline void add_noise(const floating* x, floating* out, Py_ssize_t n, double deviation, uint64_t key) noexcept nogil:
+cdef inline void add_noise(const floating* x, floating* out, Py_ssize_t n, double deviation,
+                           uint64_t key) noexcept nogil:
     """out <- x + deviation N(0, 1)."""
     cdef floating size = deviation
     cdef Py_ssize_t i
@@ -183,11 +195,11 @@ cdef inline void add_noise(const floating* x, floating* out, Py_ssize_t n, doubl
         out[i] = x[i] + size * <floating>normal(random_bits(key, i))
 
 
-# -- by elements ---------------------------------------------------------------------------------------------------------
+# -- by elements -----------------------------------------------------------------------------------
 
 cdef inline void scale(const floating* x, floating* out, Py_ssize_t n, const floating* shift, const floating* factor,
                        const floating* offset) noexcept nogil:
-    """out <- (x - shift) factor + offset, a number of each for each column."""
+    """out <- (x - shift) factor + offset; shift, factor and offset have an element per column."""
     cdef Py_ssize_t i
     for i in range(n):
         out[i] = (x[i] - shift[i]) * factor[i] + offset[i]
@@ -202,7 +214,8 @@ cdef inline void prelu(const floating* x, floating* out, Py_ssize_t n, const flo
         out[i] = x[i] if x[i] > 0 else below
 
 
-cdef inline void prelu_gradient(const floating* x, const floating* delta, floating* out, Py_ssize_t n, const floating* alpha) noexcept nogil:
+cdef inline void prelu_gradient(const floating* x, const floating* delta, floating* out, Py_ssize_t n,
+                                const floating* alpha) noexcept nogil:
     """out <- delta (1 if x > 0 else alpha)."""
     cdef floating below
     cdef Py_ssize_t i
@@ -211,8 +224,8 @@ cdef inline void prelu_gradient(const floating* x, const floating* delta, floati
         out[i] = delta[i] if x[i] > 0 else below
 
 
-cdef inline void prelu_sums(const floating* x, Py_ssize_t x_row, const floating* delta, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t n,
-                            floating* sums) noexcept nogil:
+cdef inline void prelu_sums(const floating* x, Py_ssize_t x_row, const floating* delta, Py_ssize_t row, Py_ssize_t rows,
+                            Py_ssize_t n, floating* sums) noexcept nogil:
     """sums <- delta min(x, 0) over the rows: the gradient of alpha."""
     cdef double total[COLUMNS]
     cdef floating below
@@ -229,10 +242,11 @@ cdef inline void prelu_sums(const floating* x, Py_ssize_t x_row, const floating*
         c += COLUMNS
 
 
-# -- normalisations ------------------------------------------------------------------------------------------------------
+# -- normalisations --------------------------------------------------------------------------------
 
-cdef inline void affine(const floating* normalized, floating* out, Py_ssize_t n, const floating* gamma, const floating* beta) noexcept nogil:
-    """out <- gamma normalized + beta; what is NULL is 1 or 0."""
+cdef inline void affine(const floating* normalized, floating* out, Py_ssize_t n, const floating* gamma,
+                        const floating* beta) noexcept nogil:
+    """out <- gamma normalized + beta; NULL stands for gamma = 1 or beta = 0."""
     cdef Py_ssize_t i
     if gamma != NULL and beta != NULL:
         for i in range(n):
@@ -249,7 +263,10 @@ cdef inline void affine(const floating* normalized, floating* out, Py_ssize_t n,
 
 
 cdef inline void normalize_row(const floating* x, floating* normalized, Py_ssize_t n, double epsilon) noexcept nogil:
-    """normalized <- (x - mean) / sqrt(variance + epsilon) over a row; behind it 1 / sqrt (Ba, Kiros and Hinton 2016)."""
+    """normalized <- (x - mean) / sqrt(variance + epsilon) over a row, followed by 1 / sqrt.
+
+    Ba, Kiros and Hinton 2016.
+    """
     cdef floating mean = sum_wide(x, n) / n, inverse
     cdef Py_ssize_t i
     for i in range(n):
@@ -272,9 +289,13 @@ cdef inline void normalize_row_gradient(const floating* normalized, const floati
         out[i] = (out[i] - mean - normalized[i] * slope) * inverse
 
 
-cdef inline void column_sums(const floating* x, Py_ssize_t x_row, const floating* y, Py_ssize_t y_row, const floating* means,
-                             Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, double factor, floating* sums) noexcept nogil:
-    """factor times the sums of x, or of x y, or with `means` of (x - mean)^2, over the rows: for columns first..last."""
+cdef inline void column_sums(const floating* x, Py_ssize_t x_row, const floating* y, Py_ssize_t y_row,
+                             const floating* means, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, double factor,
+                             floating* sums) noexcept nogil:
+    """factor times the sums over the rows, for columns first..last.
+
+    The sums of x, or of x y, or with `means` of (x - mean)^2.
+    """
     cdef double total[COLUMNS]
     cdef double value
     cdef Py_ssize_t c = first, r, i
@@ -297,10 +318,14 @@ cdef inline void column_sums(const floating* x, Py_ssize_t x_row, const floating
         c += COLUMNS
 
 
-cdef inline void normalize_columns(const floating* x, Py_ssize_t x_row, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last,
-                                   floating* normalized, floating* out, Py_ssize_t row, const floating* gamma, const floating* beta,
-                                   double epsilon, floating* mean, floating* variance) noexcept nogil:
-    """normalized <- (x - mean) / sqrt(variance + epsilon), out <- gamma normalized + beta, for columns of a batch (Ioffe and Szegedy 2015)."""
+cdef inline void normalize_columns(const floating* x, Py_ssize_t x_row, Py_ssize_t rows, Py_ssize_t first,
+                                   Py_ssize_t last, floating* normalized, floating* out, Py_ssize_t row,
+                                   const floating* gamma, const floating* beta, double epsilon, floating* mean,
+                                   floating* variance) noexcept nogil:
+    """normalized <- (x - mean) / sqrt(variance + epsilon), out <- gamma normalized + beta.
+
+    For columns of a batch (Ioffe and Szegedy 2015).
+    """
     cdef floating inverse[COLUMNS]
     cdef Py_ssize_t c = first, r, i, count
     column_sums(x, x_row, <const floating*>NULL, 0, <const floating*>NULL, rows, first, last, 1. / rows, mean)
@@ -314,14 +339,18 @@ cdef inline void normalize_columns(const floating* x, Py_ssize_t x_row, Py_ssize
                 normalized[r * row + c + i] = (x[r * x_row + c + i] - mean[c + i]) * inverse[i]
         c += COLUMNS
     for r in range(rows):
-        affine(normalized + r * row + first, out + r * row + first, last - first, gamma + first if gamma != NULL else NULL,
-               beta + first if beta != NULL else NULL)
+        affine(normalized + r * row + first, out + r * row + first, last - first,
+               gamma + first if gamma != NULL else NULL, beta + first if beta != NULL else NULL)
 
 
-cdef inline void normalize_columns_gradient(const floating* normalized, const floating* delta, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t first,
-                                            Py_ssize_t last, floating* out, Py_ssize_t out_row, const floating* gamma, double epsilon,
+cdef inline void normalize_columns_gradient(const floating* normalized, const floating* delta, Py_ssize_t row,
+                                            Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, floating* out,
+                                            Py_ssize_t out_row, const floating* gamma, double epsilon,
                                             const floating* variance, floating* mean, floating* slope) noexcept nogil:
-    """out <- gamma (delta - mean(delta) - normalized mean(delta normalized)) / sqrt(variance + epsilon); the two means are written too."""
+    """out <- gamma (delta - mean(delta) - normalized mean(delta normalized)) / sqrt(var + epsilon).
+
+    Also writes the two means.
+    """
     cdef floating factor[COLUMNS]
     cdef Py_ssize_t c = first, r, i, count
     column_sums(delta, row, <const floating*>NULL, 0, <const floating*>NULL, rows, first, last, 1. / rows, mean)
@@ -334,14 +363,18 @@ cdef inline void normalize_columns_gradient(const floating* normalized, const fl
                 factor[i] = factor[i] * gamma[c + i]
         for r in range(rows):
             for i in range(count):
-                out[r * out_row + c + i] = (delta[r * row + c + i] - mean[c + i] - normalized[r * row + c + i] * slope[c + i]) * factor[i]
+                out[r * out_row + c + i] = (delta[r * row + c + i] - mean[c + i]
+                                            - normalized[r * row + c + i] * slope[c + i]) * factor[i]
         c += COLUMNS
 
 
-cdef inline void normalize_by_moments(const floating* x, Py_ssize_t x_row, floating* out, Py_ssize_t out_row, Py_ssize_t rows, Py_ssize_t n,
-                                      const floating* gamma, const floating* beta, double epsilon,
-                                      const floating* mean, const floating* variance) noexcept nogil:
-    """out <- gamma (x - mean) / sqrt(variance + epsilon) + beta with means and variances of before: batch normalisation in use."""
+cdef inline void normalize_by_moments(const floating* x, Py_ssize_t x_row, floating* out, Py_ssize_t out_row,
+                                      Py_ssize_t rows, Py_ssize_t n, const floating* gamma, const floating* beta,
+                                      double epsilon, const floating* mean, const floating* variance) noexcept nogil:
+    """out <- gamma (x - mean) / sqrt(variance + epsilon) + beta, with the moving mean and variance.
+
+    Batch normalisation at inference.
+    """
     cdef floating factor[COLUMNS]
     cdef floating offset[COLUMNS]
     cdef Py_ssize_t c = 0, r, i, count
@@ -357,12 +390,15 @@ cdef inline void normalize_by_moments(const floating* x, Py_ssize_t x_row, float
         c += COLUMNS
 
 
-# -- the choice of a kernel ----------------------------------------------------------------------------------------------
+# -- the choice of a kernel ------------------------------------------------------------------------
 
-cdef inline void layer_forward(const Layer* layer, const floating* x, floating* out, floating* normalized, Py_ssize_t rows,
-                               const floating* gamma, const floating* beta, const floating* state, bint training,
-                               uint64_t seed, Py_ssize_t place, int index) noexcept nogil:
-    """Outputs of `rows` rows; the first stands at `place` of the order.  In training BATCH_NORM is `normalize_columns`."""
+cdef inline void layer_forward(const Layer* layer, const floating* x, floating* out, floating* normalized,
+                               Py_ssize_t rows, const floating* gamma, const floating* beta, const floating* state,
+                               bint training, uint64_t seed, Py_ssize_t place, int index) noexcept nogil:
+    """Outputs of `rows` rows, of which the first is at `place` in the order of the epoch.
+
+    In training BATCH_NORM is computed by `normalize_columns`.
+    """
     cdef Py_ssize_t n = layer.n_out, x_row = layer.input_stride, row = layer.stride, r
     if layer.kind == BATCH_NORM:
         if not training:
@@ -388,10 +424,13 @@ cdef inline void layer_forward(const Layer* layer, const floating* x, floating* 
             memcpy(out + r * row, x + r * x_row, n * sizeof(floating))
 
 
-cdef inline void layer_gradient(const Layer* layer, const floating* x, const floating* normalized, const floating* delta,
-                                floating* out, Py_ssize_t rows, const floating* gamma, const floating* state,
-                                uint64_t seed, Py_ssize_t place, int index) noexcept nogil:
-    """out <- the gradient at the inputs of `rows` rows.  That of BATCH_NORM is `normalize_columns_gradient`."""
+cdef inline void layer_gradient(const Layer* layer, const floating* x, const floating* normalized,
+                                const floating* delta, floating* out, Py_ssize_t rows, const floating* gamma,
+                                const floating* state, uint64_t seed, Py_ssize_t place, int index) noexcept nogil:
+    """out <- the gradient at the inputs of `rows` rows.
+
+    For BATCH_NORM `normalize_columns_gradient` computes it.
+    """
     cdef Py_ssize_t n = layer.n_out, x_row = layer.input_stride, row = layer.stride, r, i
     if layer.kind == BATCH_NORM:
         return
@@ -415,7 +454,7 @@ cdef inline void layer_gradient(const Layer* layer, const floating* x, const flo
 
 cdef inline void layer_sums(const Layer* layer, const floating* x, const floating* normalized, const floating* delta,
                             Py_ssize_t rows, floating* gradient) noexcept nogil:
-    """gradient <- that of gamma and beta, or of alpha, over the rows."""
+    """gradient <- the gradient of gamma and beta, or of alpha, summed over the rows."""
     cdef Py_ssize_t n = layer.n_out, row = layer.stride
     if layer.kind == PRELU:
         prelu_sums(x, layer.input_stride, delta, row, rows, n, gradient)
@@ -423,4 +462,5 @@ cdef inline void layer_sums(const Layer* layer, const floating* x, const floatin
     if layer.of_kernel > 0:
         column_sums(delta, row, normalized, row, <const floating*>NULL, rows, 0, n, 1, gradient)
     if layer.k > layer.of_kernel:
-        column_sums(delta, row, <const floating*>NULL, 0, <const floating*>NULL, rows, 0, n, 1, gradient + layer.of_kernel * n)
+        column_sums(delta, row, <const floating*>NULL, 0, <const floating*>NULL, rows, 0, n, 1,
+                    gradient + layer.of_kernel * n)

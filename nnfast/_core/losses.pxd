@@ -1,32 +1,34 @@
 # cython: cdivision=True
 """Losses: the value of every row, and d value / d prediction of every row.
 
-A loss takes `rows` rows of targets and predictions, writes a value per row in
-double precision and, where `delta` is not NULL, the gradient of that value.
-Means over rows and weights belong to the caller.
+A loss takes `rows` rows of targets and predictions.  It writes a value per row in double and, where
+`delta` is not NULL, the gradient of that value.  The caller applies means over rows and weights.
 
-    y      (rows, n) targets, `y_row` apart, or `labels` (rows,) for sparse losses: below 0 the row is ignored
-    p      (rows, n) predictions; rows lie `row` numbers apart, all of which may be read
-    delta  (rows, n) gradient, laid out as p; numbers between the rows may be written
+    y      (rows, n) targets, `y_row` apart; sparse losses take `labels` (rows,), and ignore a row
+           whose label is below 0
+    p      (rows, n) predictions; rows lie `row` elements apart, all of which may be read
+    delta  (rows, n) gradient, laid out as p; elements between the rows may be written
     value  (rows,)
 
 Two kinds of kernels:
 
-    by number   value[i], and slope[i] = scale d value[i] / d p[i], of y[i] and p[i], in one flat loop over registers,
-                whatever the shape; `number_rows` adds up the rows in double and divides by n
-    by row      cross-entropies, similarities, overlaps: they see a row at a time
+    by number   value[i] and slope[i] = scale d value[i] / d p[i] from y[i] and p[i], in one flat loop
+                over registers, whatever the shape; `number_rows` adds up each row in double and
+                divides by n
+    by row      cross-entropies, similarities, overlaps: they take a row at a time
 
-Cross-entropies come in two forms: of probabilities, clipped to [EPSILON, 1 - EPSILON] in their own dtype as Keras
-does (the gradient is 0 where the clip acts), and `_logits`, which take the logits and share one exp between value
-and gradient; training uses the second when the last activation matches the loss.
+Cross-entropies come in two forms.  One takes probabilities, clipped to [EPSILON, 1 - EPSILON] in
+their own dtype as in Keras; the gradient is 0 where the clip acts.  The other, `_logits`, takes the
+logits and shares one exp between value and gradient.  Training uses the second where the last
+activation matches the loss.
 
-To add one: a kernel here, a name in `LossKind` and in `loss_codes`, a line in `number_terms` or `loss_rows`, a class in
-nnfast/losses.py, its NumPy formula in tests/reference.py.
+The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
 from cython cimport floating
 from libc.stdint cimport int64_t
 from nnfast._core.mathf cimport (
-    multiply_add, exp, expm1, log, log1p, log1p_unit, sqrt, fabs, copysign, sum_row, max_row, sum_wide, dot_wide, INFINITY)
+    multiply_add, exp, expm1, log, log1p, log1p_unit, sqrt, fabs, copysign, sum_row, max_row, sum_wide, dot_wide,
+    INFINITY)
 
 cdef enum LossKind:
     MEAN_SQUARED_ERROR
@@ -58,13 +60,13 @@ cdef enum LossKind:
     SPARSE_CATEGORICAL_CROSSENTROPY
     SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS
     TVERSKY
-    C_FUNCTION                              # the user's, compiled
-    PYTHON_FUNCTION                         # the user's, called for whole batches: not from here
+    C_FUNCTION                          # the user's, compiled
+    PYTHON_FUNCTION                     # the user's; the training loop calls it with whole batches
     N_LOSSES
 
 
 cdef inline dict loss_codes():
-    """Losses by their names in Keras, `_logits` behind those of logits."""
+    """Losses by their names in Keras; the form for logits has `_logits` added."""
     return {
         "mean_squared_error": MEAN_SQUARED_ERROR, "mean_absolute_error": MEAN_ABSOLUTE_ERROR,
         "mean_absolute_percentage_error": MEAN_ABSOLUTE_PERCENTAGE_ERROR,
@@ -72,7 +74,8 @@ cdef inline dict loss_codes():
         "log_cosh": LOG_COSH, "quantile": QUANTILE, "expectile": EXPECTILE, "kl_divergence": KL_DIVERGENCE,
         "poisson": POISSON, "poisson_log": POISSON_LOG, "gamma": GAMMA, "tweedie": TWEEDIE, "hinge": HINGE,
         "squared_hinge": SQUARED_HINGE, "binary_crossentropy": BINARY_CROSSENTROPY,
-        "binary_crossentropy_logits": BINARY_CROSSENTROPY_LOGITS, "binary_focal_crossentropy": BINARY_FOCAL_CROSSENTROPY,
+        "binary_crossentropy_logits": BINARY_CROSSENTROPY_LOGITS,
+        "binary_focal_crossentropy": BINARY_FOCAL_CROSSENTROPY,
         "binary_focal_crossentropy_logits": BINARY_FOCAL_CROSSENTROPY_LOGITS, "gaussian_nll": GAUSSIAN_NLL,
         "cosine_similarity": COSINE_SIMILARITY, "categorical_hinge": CATEGORICAL_HINGE,
         "categorical_crossentropy": CATEGORICAL_CROSSENTROPY,
@@ -90,8 +93,8 @@ cdef inline dict custom_loss_codes():
 
 
 cdef enum:
-    N_SETTINGS = 4          # of a loss; what lies behind them in its options is a number for each column
-    CHUNK = 512             # numbers whose terms are made in one loop
+    N_SETTINGS = 4          # of a loss; its other options are one number per column
+    CHUNK = 512             # elements whose terms are computed in one loop
 
 cdef inline double ceiling(const double* options) noexcept nogil:
     """The largest value of a cross-entropy of logits: its third setting, if there is one."""
@@ -99,7 +102,7 @@ cdef inline double ceiling(const double* options) noexcept nogil:
 
 
 cdef extern from *:
-    const double EPSILON "1e-7"         # Keras' epsilon(): probabilities are clipped to [1e-7, 1 - 1e-7]
+    const double EPSILON "1e-7"   # Keras' epsilon(): probabilities are clipped to [1e-7, 1 - 1e-7]
 
 ctypedef double (*f64_loss)(const double*, const double*, double*, Py_ssize_t, void*) noexcept nogil
 ctypedef float (*f32_loss)(const float*, const float*, float*, Py_ssize_t, void*) noexcept nogil
@@ -109,13 +112,13 @@ cdef struct Loss:
     int kind
     const double* options       # N_SETTINGS settings, then a number for each column if `by_column`
     bint by_column
-    bint summed                 # losses by number: a row's value is the sum of its terms, not their mean
+    bint summed                 # losses by number: a row's value is the sum of its terms
     void* function              # f64_loss or f32_loss of C_FUNCTION
     void* user_data
 
 
 cdef inline bint is_elementwise(int kind) noexcept nogil:
-    """Whether the value of a row is the mean of terms, one for each element; the others look at whole rows."""
+    """Whether the value of a row is the mean of terms, one for each element."""
     return kind < GAUSSIAN_NLL          # the order of LossKind: one comparison
 
 
@@ -133,7 +136,7 @@ cdef inline Py_ssize_t target_columns(int kind, Py_ssize_t n) noexcept nogil:
     return n // 2 if kind == GAUSSIAN_NLL else n
 
 
-# -- by number ---------------------------------------------------------------------------------------------------------
+# -- by number -------------------------------------------------------------------------------------
 
 
 cdef inline void mean_squared_error(const floating* y, const floating* p, floating* value, floating* slope,
@@ -185,9 +188,11 @@ cdef inline void mean_squared_logarithmic_error(const floating* y, const floatin
         slope[i] = <floating>0 if p[i] <= least else slope[i]
 
 
-cdef inline void huber(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
-                       const double* options) noexcept nogil:
-    """value <- c (e^2 / 2 where |e| <= d, else d |e| - d^2 / 2), with e = p - y; slope <- c e clipped to [-d, d]."""
+cdef inline void huber(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size,
+                       floating scale, const double* options) noexcept nogil:
+    """value <- c (e^2 / 2 where |e| <= d, else d |e| - d^2 / 2), with e = p - y;
+    slope <- c e clipped to [-d, d].
+    """
     cdef Py_ssize_t i
     cdef floating error, inside, bound = options[0], factor = options[1]
     scale = scale * factor
@@ -201,7 +206,10 @@ cdef inline void huber(const floating* y, const floating* p, floating* value, fl
 
 cdef inline void log_cosh(const floating* y, const floating* p, floating* value, floating* slope,
                           Py_ssize_t size, floating scale) noexcept nogil:
-    """value <- log(cosh(e)), slope <- tanh(e), of t = exp(-|e|) and s = 1 - t without a difference of near numbers."""
+    """value <- log(cosh(e)), slope <- tanh(e), with e = p - y.
+
+    Computed from t = exp(-|e|) and s = 1 - t, without cancellation.
+    """
     cdef Py_ssize_t i
     cdef floating error, s, t, square
     cdef floating log_2 = 0.6931471805599453
@@ -214,9 +222,9 @@ cdef inline void log_cosh(const floating* y, const floating* p, floating* value,
         slope[i] = copysign(s * (<floating>1 + t) * scale / (<floating>1 + square), p[i] - y[i])
 
 
-cdef inline void quantile(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
-                          const floating* q) noexcept nogil:
-    """value <- q e where e = y - p >= 0, else (q - 1) e: of two straight lines the upper; slope 0 where y = p."""
+cdef inline void quantile(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size,
+                          floating scale, const floating* q) noexcept nogil:
+    """value <- q e where e = y - p >= 0, else (q - 1) e; slope 0 where y = p."""
     cdef Py_ssize_t i
     cdef floating error, above
     for i in range(size):
@@ -226,8 +234,8 @@ cdef inline void quantile(const floating* y, const floating* p, floating* value,
         slope[i] = (above - q[i]) * scale if error != 0 else <floating>0
 
 
-cdef inline void expectile(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
-                           const double* options) noexcept nogil:
+cdef inline void expectile(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size,
+                           floating scale, const double* options) noexcept nogil:
     """value <- q e^2 where e = y - p >= 0, else (1 - q) e^2."""
     cdef Py_ssize_t i
     cdef floating error, weighted, q = options[0]
@@ -245,9 +253,11 @@ cdef inline floating clip(floating p, floating low, floating high) noexcept nogi
 
 cdef inline void kl_divergence(const floating* y, const floating* p, floating* value, floating* slope,
                                Py_ssize_t size, floating scale) noexcept nogil:
-    """value <- t log(t / q), t and q the clips of y and p to [EPSILON, 1]; slope <- -t / q inside, 0 outside.
+    """value <- t log(t / q), t and q are y and p clipped to [EPSILON, 1].
 
-    At an end, such as p = 1, it is the mean of both sides, as a central difference and JAX have it.
+    slope <- -t / q inside, 0 outside.
+
+    At an end, e.g. p = 1, the slope is the mean of both sides, as in a central difference and JAX.
     """
     cdef Py_ssize_t i
     cdef floating truth, prediction, ratio, inside, low = EPSILON
@@ -287,7 +297,9 @@ cdef inline void poisson_log(const floating* y, const floating* p, floating* val
 
 cdef inline void gamma(const floating* y, const floating* p, floating* value, floating* slope,
                        Py_ssize_t size, floating scale) noexcept nogil:
-    """value <- p + y exp(-p), half the deviance of a gamma distribution of mean exp(p); slope <- 1 - y exp(-p)."""
+    """value <- p + y exp(-p), half the deviance of a gamma distribution with mean exp(p);
+    slope <- 1 - y exp(-p).
+    """
     cdef Py_ssize_t i
     cdef floating ratio
     for i in range(size):
@@ -296,11 +308,12 @@ cdef inline void gamma(const floating* y, const floating* p, floating* value, fl
         slope[i] = scale - ratio * scale
 
 
-cdef inline void tweedie(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size, floating scale,
-                         const double* options) noexcept nogil:
-    """value <- m^(2-k) / (2-k) - y m^(1-k) / (1-k), m = exp(p), k not 1 or 2; slope <- m^(2-k) - y m^(1-k).
+cdef inline void tweedie(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size,
+                         floating scale, const double* options) noexcept nogil:
+    """value <- m^(2-k) / (2-k) - y m^(1-k) / (1-k), m = exp(p), k not 1 or 2;
+    slope <- m^(2-k) - y m^(1-k).
 
-    With k = 0 half the squared error of m: y^2 / 2 is not left out.
+    With k = 0 it is half the squared error of m, y^2 / 2 included.
     """
     cdef Py_ssize_t i
     cdef floating a = 2 - options[0], b = 1 - options[0], per_a = 1 / (2 - options[0]), per_b = 1 / (1 - options[0])
@@ -336,8 +349,13 @@ cdef inline void squared_hinge(const floating* y, const floating* p, floating* v
 
 
 cdef inline void binary_crossentropy(const floating* y, const floating* p, floating* value, floating* slope,
-                                     Py_ssize_t size, floating scale, const double* options, const floating* weight) noexcept nogil:
-    """value <- -(w t log q + (1 - t) log(1 - q)), t = k y + o smoothed, q = p clipped; slope <- ((1 - t) q - w t (1 - q)) / (q (1 - q))."""
+                                     Py_ssize_t size, floating scale, const double* options,
+                                     const floating* weight) noexcept nogil:
+    """value <- -(w t log q + (1 - t) log(1 - q)), t = k y + o, q = p clipped;
+    slope <- ((1 - t) q - w t (1 - q)) / (q (1 - q)).
+
+    k and o smooth the labels.
+    """
     cdef Py_ssize_t i
     cdef floating keep = options[0], offset = options[1], low = EPSILON, high = <floating>1 - low
     cdef floating truth, positive, q, inner
@@ -351,8 +369,11 @@ cdef inline void binary_crossentropy(const floating* y, const floating* p, float
 
 
 cdef inline void binary_crossentropy_logits(const floating* y, const floating* z, floating* value, floating* slope,
-                                            Py_ssize_t size, floating scale, const double* options, const floating* weight) noexcept nogil:
-    """value <- w t softplus(-z) + (1 - t) softplus(z), `ceiling` at most; slope <- (1 - t) sigmoid(z) - w t sigmoid(-z)."""
+                                            Py_ssize_t size, floating scale, const double* options,
+                                            const floating* weight) noexcept nogil:
+    """value <- w t softplus(-z) + (1 - t) softplus(z), at most `ceiling`;
+    slope <- (1 - t) sigmoid(z) - w t sigmoid(-z).
+    """
     cdef Py_ssize_t i
     cdef floating keep = options[0], offset = options[1], bound = ceiling(options)
     cdef floating truth, positive, e, rest, per_sum
@@ -374,12 +395,14 @@ cdef inline floating to_the(floating base, floating exponent) noexcept nogil:
     return exp(exponent * log(base))
 
 
-cdef inline void binary_focal_crossentropy(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size,
-                                           floating scale, const double* options, bint from_logits) noexcept nogil:
-    """value <- c m^g b, b the binary cross-entropy, m = t (1 - q) + (1 - t) q the miss, c the balance of classes or 1.
+cdef inline void binary_focal_crossentropy(const floating* y, const floating* p, floating* value, floating* slope,
+                                           Py_ssize_t size, floating scale, const double* options,
+                                           bint from_logits) noexcept nogil:
+    """value <- c m^g b, with the binary cross-entropy b and the miss m = t (1 - q) + (1 - t) q.
 
-    q and 1 - q (from logits sigmoid(-z), no difference) are put in slope and value first.  Where m is 0 and g below 1
-    the slope of m^g is infinite; here it is 0.
+    c is the balance of classes, or 1.  slope and value hold q and 1 - q first; from logits 1 - q is
+    sigmoid(-z), without cancellation.  Where m is 0 and g below 1 the slope of m^g is infinite; here
+    it is 0.
     """
     cdef Py_ssize_t i
     cdef floating keep = options[0], offset = options[1], exponent = options[2], alpha = options[3]
@@ -413,12 +436,13 @@ cdef inline void binary_focal_crossentropy(const floating* y, const floating* p,
         balance = multiply_add(truth, alpha, (<floating>1 - truth) * (<floating>1 - alpha))
         balance = <floating>1 if alpha < 0 else balance
         value[i] = balance * factor * loss
-        slope[i] = balance * scale * multiply_add(factor, inner, power) * multiply_add(per_logit, q * rest, <floating>1 - per_logit)
+        slope[i] = (balance * scale * multiply_add(factor, inner, power)
+                    * multiply_add(per_logit, q * rest, <floating>1 - per_logit))
 
 
 cdef inline void number_terms(const Loss* loss, const floating* y, const floating* p, floating* value, floating* slope,
                               Py_ssize_t size, floating scale, const floating* column) noexcept nogil:
-    """Value of each number, and `scale` times its slope; `column` is the loss's number of its column."""
+    """Value of each element, and `scale` times its slope; `column` has the option of its column."""
     cdef const double* options = loss.options
     if loss.kind == MEAN_SQUARED_ERROR:
         mean_squared_error(y, p, value, slope, size, scale)
@@ -462,7 +486,7 @@ cdef inline void number_terms(const Loss* loss, const floating* y, const floatin
 
 cdef inline void by_column(const Loss* loss, floating* out, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t first,
                            Py_ssize_t n) noexcept nogil:
-    """The loss's number of each column first..n, for every row of a chunk; 1 if it has none."""
+    """The option of each column first..n, for every row of a chunk; 1 if the loss has none."""
     cdef Py_ssize_t r, i
     if not loss.by_column:
         for i in range(CHUNK):
@@ -475,9 +499,9 @@ cdef inline void by_column(const Loss* loss, floating* out, Py_ssize_t row, Py_s
 
 cdef inline void number_rows(const Loss* loss, const floating* y, const floating* p, Py_ssize_t row, floating* delta,
                              double* value, Py_ssize_t rows, Py_ssize_t n, double scale) noexcept nogil:
-    """A loss by number: value <- mean of the row's terms, or their sum if `summed` and for KL_DIVERGENCE.
+    """A loss by number: value <- mean of the row's terms; their sum if `summed` or KL_DIVERGENCE.
 
-    Several rows at once where they fit a chunk, with what lies between them; else a row in pieces.
+    Rows that fit in a chunk go together, with the elements between them; a longer row in pieces.
     """
     cdef floating terms[CHUNK]
     cdef floating unwanted[CHUNK]
@@ -497,7 +521,8 @@ cdef inline void number_rows(const Loss* loss, const floating* y, const floating
             slope = delta + begin if delta != NULL else unwanted
             number_terms(loss, y + begin, p + begin, terms, slope, size, factor, columns)
             for r in range(count):
-                value[r] = (value[r] if begin > 0 else 0) + sum_wide(terms + r * row, n if group > 0 else size) * per_row
+                value[r] = ((value[r] if begin > 0 else 0)
+                            + sum_wide(terms + r * row, n if group > 0 else size) * per_row)
             begin += row if group > 0 else size
         y += count * row
         p += count * row
@@ -507,11 +532,14 @@ cdef inline void number_rows(const Loss* loss, const floating* y, const floating
         done += count
 
 
-# -- by row ------------------------------------------------------------------------------------------------------------
+# -- by row ----------------------------------------------------------------------------------------
 
 
 cdef inline double gaussian_nll(const floating* y, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
-    """mean of (log v + e^2 / v) / 2 over n / 2 numbers: means p, then variances v = softplus(raw) + 1e-6; e = y - mean."""
+    """Mean of (log v + e^2 / v) / 2 over n / 2 targets, e = y - mean.
+
+    p holds the means, then raw variances: v = softplus(raw) + 1e-6.
+    """
     cdef Py_ssize_t i, half = n // 2
     cdef double total = 0, e, error, raw, variance, scaled, probability
     for i in range(half):
@@ -528,8 +556,12 @@ cdef inline double gaussian_nll(const floating* y, const floating* p, floating* 
     return total / (2 * half)
 
 
-cdef inline double cosine_similarity(const floating* y, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
-    """-sum(y / |y| * p / |p|), each norm at least EPSILON; delta <- -(y / |y| + value p / |p|) / |p|."""
+cdef inline double cosine_similarity(const floating* y, const floating* p, floating* delta,
+                                     Py_ssize_t n) noexcept nogil:
+    """-sum(y / |y| p / |p|), each norm at least EPSILON.
+
+    delta <- -(y / |y| + value p / |p|) / |p|.
+    """
     cdef Py_ssize_t i
     cdef double of_y = sqrt(dot_wide(y, y, n)), of_p = sqrt(dot_wide(p, p, n)), value, along
     cdef bint clipped = of_p < EPSILON
@@ -543,8 +575,9 @@ cdef inline double cosine_similarity(const floating* y, const floating* p, float
     return value
 
 
-cdef inline double categorical_hinge(const floating* y, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
-    """max(0, 1 + max((1 - y) p) - sum(y p)); of equal largest numbers the first has the gradient."""
+cdef inline double categorical_hinge(const floating* y, const floating* p, floating* delta,
+                                     Py_ssize_t n) noexcept nogil:
+    """max(0, 1 + max((1 - y) p) - sum(y p)); the first of equal maxima gets the gradient."""
     cdef Py_ssize_t i, best = 0
     cdef double value
     for i in range(1, n):
@@ -561,7 +594,10 @@ cdef inline double categorical_hinge(const floating* y, const floating* p, float
 
 cdef inline double tversky(const floating* y, const floating* p, floating* delta, Py_ssize_t n,
                            const double* options) noexcept nogil:
-    """1 - c I / (I + a sum y (1 - p) + b sum p (1 - y) + EPSILON d), I = sum y p; Dice with a = b = 1/2 and d = 1/2."""
+    """1 - c I / (I + a sum y (1 - p) + b sum p (1 - y) + EPSILON d), I = sum y p.
+
+    It is Dice with a = b = d = 1/2.
+    """
     cdef Py_ssize_t i
     cdef double a = options[0], b = options[1]
     cdef double both = dot_wide(y, p, n), of_y = sum_wide(y, n), of_p = sum_wide(p, n), whole, per, share
@@ -574,12 +610,13 @@ cdef inline double tversky(const floating* y, const floating* p, floating* delta
     return 1 - share
 
 
-cdef inline void probability_numbers(const floating* y, const floating* p, floating* slopes, double* terms, double* products,
-                                     Py_ssize_t size, floating top, floating per_sum, const double* settings, const double* balance,
-                                     bint focal, bint from_logits) noexcept nogil:
+cdef inline void probability_numbers(const floating* y, const floating* p, floating* slopes, double* terms,
+                                     double* products, Py_ssize_t size, floating top, floating per_sum,
+                                     const double* settings, const double* balance, bint focal,
+                                     bint from_logits) noexcept nogil:
     """terms <- w t log q, slopes <- g, products <- g q of `probability_terms`.
 
-    The products of its sums go through memory: each is rounded, and this loop has no chain of additions.
+    Products are stored before they are summed: each is rounded, and this loop adds nothing up.
     """
     cdef floating scale = settings[0], offset = settings[1], exponent = settings[2], alpha
     cdef floating low = EPSILON, high = <floating>1 - low, q, clipped, truth, factor, logarithm, slope
@@ -595,7 +632,8 @@ cdef inline void probability_numbers(const floating* y, const floating* p, float
             factor = alpha * to_the(<floating>1 - clipped, exponent)
             slope = slope * factor
             if exponent != 0:
-                slope = multiply_add(exponent * alpha * to_the(<floating>1 - clipped, exponent - <floating>1), truth * logarithm, slope)
+                slope = multiply_add(exponent * alpha * to_the(<floating>1 - clipped, exponent - <floating>1),
+                                     truth * logarithm, slope)
             truth = truth * factor
         slopes[i] = slope if clipped == q else <floating>0
         terms[i] = <double>truth * logarithm
@@ -604,9 +642,10 @@ cdef inline void probability_numbers(const floating* y, const floating* p, float
 
 cdef inline double probability_terms(const floating* y, const floating* p, floating* delta, Py_ssize_t n,
                                      const Loss* loss, bint focal, bint from_logits) noexcept nogil:
-    """-sum w t log q, t = s y + o smoothed, q = p / sum p clipped, and if `focal` w = c (1 - q)^g, else 1.
+    """-sum w t log q, t = s y + o, q = p / sum p clipped, w = c (1 - q)^g if `focal`, else 1.
 
-    delta_i <- (g_i - sum_j g_j q_j) / sum p, g the gradient with respect to q; of logits q_i (g_i - sum_j g_j q_j).
+    delta_i <- (g_i - sum_j g_j q_j) / sum p, with g the gradient with respect to q; from logits
+    q_i (g_i - sum_j g_j q_j).  s and o smooth the labels.
     """
     cdef double terms[CHUNK]
     cdef double products[CHUNK]
@@ -619,11 +658,11 @@ cdef inline double probability_terms(const floating* y, const floating* p, float
             mass += exp(p[i] - top)
     else:
         mass = sum_wide(p, n)
-    per_sum = 1 / mass if mass != 0 else 0          # a row of zeros has no probabilities: clipped, without a gradient
+    per_sum = 1 / mass if mass != 0 else 0          # a row of zeros: clipped, without a gradient
     while begin < n:
         size = min(n - begin, <Py_ssize_t>CHUNK)
-        probability_numbers(y + begin, p + begin, delta + begin if delta != NULL else unwanted, terms, products, size, top, per_sum,
-                            loss.options, loss.options + N_SETTINGS + begin, focal, from_logits)
+        probability_numbers(y + begin, p + begin, delta + begin if delta != NULL else unwanted, terms, products, size,
+                            top, per_sum, loss.options, loss.options + N_SETTINGS + begin, focal, from_logits)
         for i in range(size):
             total -= terms[i]
             dot += products[i]
@@ -636,12 +675,13 @@ cdef inline double probability_terms(const floating* y, const floating* p, float
 
 
 cdef inline Py_ssize_t place_of(int64_t label) noexcept nogil:
-    """The column of a label, and some column for one that is ignored."""
+    """The column of a label; for an ignored label, any column."""
     return label if label >= 0 else 0
 
 
-cdef inline double sparse_categorical_crossentropy(int64_t given, const floating* p, floating* delta, Py_ssize_t n) noexcept nogil:
-    """-log q_label, q = p / sum p clipped; delta as that of the one-hot label."""
+cdef inline double sparse_categorical_crossentropy(int64_t given, const floating* p, floating* delta,
+                                                   Py_ssize_t n) noexcept nogil:
+    """-log q_label, q = p / sum p clipped; delta as for the one-hot label."""
     cdef Py_ssize_t i, label = place_of(given)
     cdef floating low = EPSILON, high = <floating>1 - low
     cdef double mass = sum_wide(p, n)
@@ -654,11 +694,11 @@ cdef inline double sparse_categorical_crossentropy(int64_t given, const floating
     return -log(<double>clipped)
 
 
-# Softmax cross-entropies: blocks of rows, so that one exp runs over all their numbers.
+# Softmax cross-entropies work on blocks of rows, so that one loop takes exp of all their elements.
 
 cdef enum:
     ROW_BLOCK = 64          # rows at most
-    SOFTMAX_NUMBERS = 2048  # and numbers, if more than a row: they stay in the first cache
+    SOFTMAX_NUMBERS = 2048  # elements at most, but at least one row: they stay in the first cache
 
 
 cdef inline void softmax_terms(const floating* z, floating* e, double* total, double* largest, Py_ssize_t row,
@@ -696,9 +736,12 @@ cdef inline void softmax_terms(const floating* z, floating* e, double* total, do
 
 
 cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ssize_t y_row, const int64_t* labels,
-                                      const floating* z, Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows,
-                                      Py_ssize_t n, double factor) noexcept nogil:
-    """value <- sum t (log sum exp(z) - z), `ceiling` at most; delta <- factor ((sum t) softmax(z) - t); t = s y + o, or one-hot of labels."""
+                                      const floating* z, Py_ssize_t row, floating* delta, double* value,
+                                      Py_ssize_t rows, Py_ssize_t n, double factor) noexcept nogil:
+    """value <- sum t (log sum exp(z) - z), at most `ceiling`, t = s y + o or one-hot labels.
+
+    delta <- factor ((sum t) softmax(z) - t).
+    """
     cdef Py_ssize_t r, i, block, done = 0
     cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>ROW_BLOCK, <Py_ssize_t>SOFTMAX_NUMBERS // row))
     cdef double total[ROW_BLOCK]
@@ -739,7 +782,7 @@ cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ss
         done += block
 
 
-# -- all of them -------------------------------------------------------------------------------------------------------
+# -- all of them -----------------------------------------------------------------------------------
 
 
 cdef inline double one_row(const Loss* loss, const floating* y, int64_t label, const floating* p, floating* delta,
@@ -769,8 +812,9 @@ cdef inline double one_row(const Loss* loss, const floating* y, int64_t label, c
     return 0
 
 
-cdef inline void ignore_rows(const int64_t* labels, Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows) noexcept nogil:
-    """Value and gradient 0 for rows of the class that is ignored."""
+cdef inline void ignore_rows(const int64_t* labels, Py_ssize_t row, floating* delta, double* value,
+                             Py_ssize_t rows) noexcept nogil:
+    """Sets value and gradient to 0 for rows of the ignored class."""
     cdef Py_ssize_t r, i
     for r in range(rows):
         if labels[r] < 0:
@@ -779,10 +823,13 @@ cdef inline void ignore_rows(const int64_t* labels, Py_ssize_t row, floating* de
                 delta[r * row + i] = 0
 
 
-cdef inline void loss_rows(const Loss* loss, const floating* y, Py_ssize_t y_row, const int64_t* labels, const floating* p,
-                           Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows, Py_ssize_t n,
-                           double scale) noexcept nogil:
-    """The loss of each row and, where delta is not NULL (it never is for a C_FUNCTION), `scale` times its gradient."""
+cdef inline void loss_rows(const Loss* loss, const floating* y, Py_ssize_t y_row, const int64_t* labels,
+                           const floating* p, Py_ssize_t row, floating* delta, double* value, Py_ssize_t rows,
+                           Py_ssize_t n, double scale) noexcept nogil:
+    """The loss of each row and, where delta is not NULL, `scale` times its gradient.
+
+    For a C_FUNCTION delta is never NULL.
+    """
     cdef Py_ssize_t r, i
     cdef floating factor = scale
     if is_elementwise(loss.kind):

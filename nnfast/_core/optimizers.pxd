@@ -1,13 +1,12 @@
 # cython: cdivision=True
 """Optimizer steps: one loop over a run of parameters, its gradient and its state.
 
-Formulas and names are Keras' (3.15), RAdam's are PyTorch's (2.13).  The state slots, at most three, have the
-layout of the parameters and stand in the order of a kernel's arguments.  Hyper-parameters arrive as double and become the
-dtype of the model once, above the loop; what changes with the step, such as bias corrections, is computed once
-a step, in double, by `begin_step`.
+Formulas and names are Keras' (3.15), for RAdam PyTorch's (2.13).  The slots of the state, at most
+three, have the layout of the parameters and the order of the kernel's arguments.  Hyperparameters
+arrive as double and are converted once, above the loop, to the dtype of the model.  `begin_step`
+computes what changes with the step, such as bias corrections, once per step in double.
 
-To add one: a kernel here, a name in `OptimizerKind` and in `optimizer_codes`, a line in `optimizer_step` (and in
-`begin_step`, where more than the learning rate changes with the step), a class in nnfast/optimizers.py.
+The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
 from cython cimport floating
 from libc.math cimport sqrt as sqrt64
@@ -33,21 +32,22 @@ cdef enum OptimizerKind:
 cdef inline dict optimizer_codes():
     """Optimizers by name: (kind, slots of their state)."""
     return {
-        "sgd": (SGD, 0), "momentum": (MOMENTUM, 1), "nesterov": (NESTEROV, 1), "rmsprop": (RMSPROP, 1), "rmsprop_momentum": (RMSPROP_MOMENTUM, 2),
-        "rmsprop_centered": (RMSPROP_CENTERED, 2), "rmsprop_centered_momentum": (RMSPROP_CENTERED_MOMENTUM, 3), "adam": (ADAM, 2),
-        "amsgrad": (AMSGRAD, 3), "radam": (RADAM, 2), "adagrad": (ADAGRAD, 1), "adadelta": (ADADELTA, 2), "adamax": (ADAMAX, 2),
+        "sgd": (SGD, 0), "momentum": (MOMENTUM, 1), "nesterov": (NESTEROV, 1), "rmsprop": (RMSPROP, 1),
+        "rmsprop_momentum": (RMSPROP_MOMENTUM, 2), "rmsprop_centered": (RMSPROP_CENTERED, 2),
+        "rmsprop_centered_momentum": (RMSPROP_CENTERED_MOMENTUM, 3), "adam": (ADAM, 2), "amsgrad": (AMSGRAD, 3),
+        "radam": (RADAM, 2), "adagrad": (ADAGRAD, 1), "adadelta": (ADADELTA, 2), "adamax": (ADAMAX, 2),
         "nadam": (NADAM, 2), "lion": (LION, 1),
     }
 
 
-cdef struct Step:               # the numbers of one step
+cdef struct Step:               # what one step needs besides weights, gradient and slots
     double decay                # of the weights, before the update: learning rate * weight decay
     double rate
     double epsilon
-    double root                 # RADAM: 0 as long as the second moment says too little, else 1
+    double root                 # RADAM: 0 while rho_t <= 5, else 1
     double of_m                 # NADAM: shares of the momentum and of the gradient in the update
     double of_g
-    double product              # NADAM: of 1 - 0.96^i / 2 over the steps up to `product_step`
+    double product              # NADAM: product of 1 - 0.96^i / 2 for steps i up to `product_step`
     Py_ssize_t product_step
 
 
@@ -89,13 +89,15 @@ cdef inline void nesterov(floating* w, const floating* g, floating* velocity, Py
         w[i] = w[i] + multiply_add(mu, velocity[i], -step)
 
 
-cdef inline void rmsprop(floating* w, const floating* g, floating* v, floating* mean, floating* velocity, Py_ssize_t size,
-                         double rate_, double rho_, double epsilon, double momentum_, bint centered, bint moving) noexcept nogil:
-    """v <- rho v + (1 - rho) g^2; velocity <- mu velocity + rate g / sqrt(v - mean^2 + eps); w <- w - velocity.
+cdef inline void rmsprop(floating* w, const floating* g, floating* v, floating* mean, floating* velocity,
+                         Py_ssize_t size, double rate_, double rho_, double epsilon, double momentum_, bint centered,
+                         bint moving) noexcept nogil:
+    """v <- rho v + (1 - rho) g^2; velocity <- mu velocity + rate g / sqrt(v - mean^2 + eps);
+    w <- w - velocity.
 
-    `mean`, the same average of g, only if `centered`, `velocity` only if `moving`: constants, so that each of the four
-    is a loop without branches.  v - mean^2 is at least 0, whatever the
-    rounding: below -eps Keras' root is NaN.
+    `mean`, the same average of g, exists only if `centered`, `velocity` only if `moving`.  Both
+    flags are constants, so each of the four forms is a loop without branches.  v - mean^2 is kept
+    at 0 or more: rounding can make it smaller, and below -eps Keras' root is NaN.
     """
     cdef floating rate = rate_, rho = rho_, rest = 1 - rho_, eps = epsilon, mu = momentum_, spread, step
     cdef Py_ssize_t i
@@ -111,14 +113,16 @@ cdef inline void rmsprop(floating* w, const floating* g, floating* v, floating* 
             velocity[i] = multiply_add(mu, velocity[i], step)
         else:
             w[i] = w[i] - step
-    if moving:                  # apart: of five arrays in one loop the compiler would not see that none overlaps another
+    if moving:          # a separate loop: the compiler cannot see that none of five arrays overlaps
         for i in range(size):
             w[i] = w[i] - velocity[i]
 
 
 cdef inline void adam(floating* w, const floating* g, floating* m, floating* v, Py_ssize_t size, double rate,
                       double beta_1, double beta_2, double root_, double epsilon) noexcept nogil:
-    """m <- m + (g - m)(1 - b1); v <- v + (g^2 - v)(1 - b2); w <- w - rate m / (root sqrt(v) + eps)."""
+    """m <- m + (g - m)(1 - b1); v <- v + (g^2 - v)(1 - b2);
+    w <- w - rate m / (root sqrt(v) + eps).
+    """
     cdef floating alpha = rate, rest_1 = 1 - beta_1, rest_2 = 1 - beta_2, root = root_, eps = epsilon
     cdef Py_ssize_t i
     for i in range(size):
@@ -127,9 +131,12 @@ cdef inline void adam(floating* w, const floating* g, floating* m, floating* v, 
         w[i] = w[i] - alpha * m[i] / multiply_add(root, sqrt(v[i]), eps)
 
 
-cdef inline void amsgrad(floating* w, const floating* g, floating* m, floating* v, floating* most, Py_ssize_t size, double rate,
-                         double beta_1, double beta_2, double epsilon) noexcept nogil:
-    """m and v as Adam's; most <- max(most, v); w <- w - rate m / (sqrt(most) + eps) (Reddi, Kale and Kumar 2018)."""
+cdef inline void amsgrad(floating* w, const floating* g, floating* m, floating* v, floating* most, Py_ssize_t size,
+                         double rate, double beta_1, double beta_2, double epsilon) noexcept nogil:
+    """m and v as in adam; most <- max(most, v); w <- w - rate m / (sqrt(most) + eps).
+
+    Reddi, Kale and Kumar 2018.
+    """
     cdef floating alpha = rate, rest_1 = 1 - beta_1, rest_2 = 1 - beta_2, eps = epsilon
     cdef Py_ssize_t i
     for i in range(size):
@@ -139,7 +146,8 @@ cdef inline void amsgrad(floating* w, const floating* g, floating* m, floating* 
         w[i] = w[i] - alpha * m[i] / (sqrt(most[i]) + eps)
 
 
-cdef inline void adagrad(floating* w, const floating* g, floating* sum, Py_ssize_t size, double rate_, double epsilon) noexcept nogil:
+cdef inline void adagrad(floating* w, const floating* g, floating* sum, Py_ssize_t size, double rate_,
+                         double epsilon) noexcept nogil:
     """sum <- sum + g^2; w <- w - rate g / sqrt(sum + eps)."""
     cdef floating rate = rate_, eps = epsilon
     cdef Py_ssize_t i
@@ -148,9 +156,11 @@ cdef inline void adagrad(floating* w, const floating* g, floating* sum, Py_ssize
         w[i] = w[i] - rate * g[i] / sqrt(sum[i] + eps)
 
 
-cdef inline void adadelta(floating* w, const floating* g, floating* v, floating* d, Py_ssize_t size, double rate_, double rho_,
-                          double epsilon) noexcept nogil:
-    """v <- rho v + (1 - rho) g^2; step = sqrt((d + eps) / (v + eps)) g; d <- rho d + (1 - rho) step^2; w <- w - rate step."""
+cdef inline void adadelta(floating* w, const floating* g, floating* v, floating* d, Py_ssize_t size, double rate_,
+                          double rho_, double epsilon) noexcept nogil:
+    """v <- rho v + (1 - rho) g^2; step = sqrt((d + eps) / (v + eps)) g;
+    d <- rho d + (1 - rho) step^2; w <- w - rate step.
+    """
     cdef floating rate = rate_, rho = rho_, rest = 1 - rho_, eps = epsilon, step
     cdef Py_ssize_t i
     for i in range(size):
@@ -160,8 +170,8 @@ cdef inline void adadelta(floating* w, const floating* g, floating* v, floating*
         w[i] = w[i] - rate * step
 
 
-cdef inline void adamax(floating* w, const floating* g, floating* m, floating* u, Py_ssize_t size, double rate_, double beta_1,
-                        double beta_2, double epsilon) noexcept nogil:
+cdef inline void adamax(floating* w, const floating* g, floating* m, floating* u, Py_ssize_t size, double rate_,
+                        double beta_1, double beta_2, double epsilon) noexcept nogil:
     """m <- m + (g - m)(1 - b1); u <- max(b2 u, |g|); w <- w - rate m / (u + eps)."""
     cdef floating rate = rate_, rest_1 = 1 - beta_1, keep = beta_2, eps = epsilon, before, now
     cdef Py_ssize_t i
@@ -173,9 +183,9 @@ cdef inline void adamax(floating* w, const floating* g, floating* m, floating* u
         w[i] = w[i] - rate * m[i] / (u[i] + eps)
 
 
-cdef inline void nadam(floating* w, const floating* g, floating* m, floating* v, Py_ssize_t size, double beta_1, double beta_2,
-                       double of_m_, double of_g_, double epsilon) noexcept nogil:
-    """m and v as Adam's; w <- w - (of_m m + of_g g) / (sqrt(v) + eps)."""
+cdef inline void nadam(floating* w, const floating* g, floating* m, floating* v, Py_ssize_t size, double beta_1,
+                       double beta_2, double of_m_, double of_g_, double epsilon) noexcept nogil:
+    """m and v as in adam; w <- w - (of_m m + of_g g) / (sqrt(v) + eps)."""
     cdef floating rest_1 = 1 - beta_1, rest_2 = 1 - beta_2, of_m = of_m_, of_g = of_g_, eps = epsilon
     cdef Py_ssize_t i
     for i in range(size):
@@ -188,7 +198,7 @@ cdef inline void lion(floating* w, const floating* g, floating* m, Py_ssize_t si
                       double beta_2) noexcept nogil:
     """c = b1 m + (1 - b1) g; w <- w - rate sign(c); m <- b2 m + (1 - b2) g (Chen et al. 2023).
 
-    c - c is 0 of a number, NaN of NaN and infinity: without it the sign would hide a bad gradient.
+    c - c is 0 if c is finite, else NaN: without it the sign would hide a bad gradient.
     """
     cdef floating rate = rate_, b1 = beta_1, b2 = beta_2, rest_1 = 1 - beta_1, rest_2 = 1 - beta_2, c, step
     cdef Py_ssize_t i
@@ -201,7 +211,10 @@ cdef inline void lion(floating* w, const floating* g, floating* m, Py_ssize_t si
 
 
 cdef inline void decay_weights(floating* w, Py_ssize_t size, double decay) noexcept nogil:
-    """w <- w - decay w; not (1 - decay) w: rounded to float32, that factor loses digits of a small decay."""
+    """w <- w - decay w.
+
+    Not (1 - decay) w: in float32 that factor loses digits of a small decay.
+    """
     cdef floating factor = -decay
     cdef Py_ssize_t i
     for i in range(size):
@@ -209,7 +222,7 @@ cdef inline void decay_weights(floating* w, Py_ssize_t size, double decay) noexc
 
 
 cdef inline void clip(floating* g, Py_ssize_t size, double most) noexcept nogil:
-    """g <- g within [-most, most]; NaN goes through."""
+    """g <- g bounded to [-most, most]; NaN stays NaN."""
     cdef floating high = most, low = -most
     cdef Py_ssize_t i
     for i in range(size):
@@ -217,7 +230,7 @@ cdef inline void clip(floating* g, Py_ssize_t size, double most) noexcept nogil:
 
 
 cdef inline double squares(const floating* x, Py_ssize_t size) noexcept nogil:
-    """Sum of x^2, in 16 partial sums: no CPU level adds in another order."""
+    """Sum of x^2, in 16 partial sums: every CPU level adds in the same order."""
     cdef double sums[16]
     cdef double number, total = 0
     cdef Py_ssize_t i = 0
@@ -238,7 +251,8 @@ cdef inline double squares(const floating* x, Py_ssize_t size) noexcept nogil:
     return total
 
 
-cdef inline void average_weights(floating* w, floating* average, Py_ssize_t size, double momentum_, bint overwrite) noexcept nogil:
+cdef inline void average_weights(floating* w, floating* average, Py_ssize_t size, double momentum_,
+                                 bint overwrite) noexcept nogil:
     """average <- mu average + (1 - mu) w, and with `overwrite` w <- average."""
     cdef floating mu = momentum_, rest = 1 - momentum_
     cdef Py_ssize_t i
@@ -256,13 +270,14 @@ cdef inline double momentum64(double beta_1, Py_ssize_t t) noexcept nogil:
 
 cdef inline void begin_step(Step* step, int kind, const double* settings, double weight_decay, double learning_rate,
                             Py_ssize_t t) noexcept nogil:
-    """The numbers of step t = 1, 2, ...
+    """Computes the Step of step t = 1, 2, ...
 
-    ADAM     rate = lr sqrt(1 - b2^t) / (1 - b1^t), and eps as given: epsilon hat of Kingma and Ba 2015, section 2; or with
-             settings[3] eps sqrt(1 - b2^t), which is their algorithm 1, and PyTorch's
-    RADAM    the same rate times the rectification r of Liu et al. 2020 once rho_t > 5; before, lr / (1 - b1^t) m
+    ADAM     rate = lr sqrt(1 - b2^t) / (1 - b1^t), and eps as given (epsilon hat of Kingma and Ba
+             2015, section 2), or with settings[3] eps sqrt(1 - b2^t) (their algorithm 1, PyTorch)
+    RADAM    the same rate times the rectification r of Liu et al. 2020 once rho_t > 5; before,
+             lr / (1 - b1^t) m
     ADAMAX   rate = lr / (1 - b1^t)
-    NADAM    Dozat 2016, with his warming momentum u_t = b1 (1 - 0.96^t / 2)
+    NADAM    Dozat 2016, with its momentum schedule u_t = b1 (1 - 0.96^t / 2)
     """
     cdef double root, rho, rho_t, u, u_next, product
     step.decay = learning_rate * weight_decay
@@ -278,7 +293,8 @@ cdef inline void begin_step(Step* step, int kind, const double* settings, double
                 step.product_step = 0
             if step.product_step == 0:
                 step.product = 1
-            while step.product_step < t and step.product_step < 1000:       # from step 901 on a factor is 1: 0.96^901 < 2^-53
+            # from step 901 on a factor is 1: 0.96^901 < 2^-53
+            while step.product_step < t and step.product_step < 1000:
                 step.product_step += 1
                 step.product *= momentum64(1, step.product_step)
             u = momentum64(settings[0], t)
@@ -302,9 +318,13 @@ cdef inline void begin_step(Step* step, int kind, const double* settings, double
         step.rate = learning_rate / (1 - power(settings[0], t))
 
 
-cdef inline void optimizer_step(int kind, floating* w, const floating* g, floating* first, floating* second, floating* third,
-                                Py_ssize_t size, const double* settings, const Step* step) noexcept nogil:
-    """One step on `size` parameters and the slots the kernel has; settings are the hyper-parameters in the order of its arguments."""
+cdef inline void optimizer_step(int kind, floating* w, const floating* g, floating* first, floating* second,
+                                floating* third, Py_ssize_t size, const double* settings,
+                                const Step* step) noexcept nogil:
+    """One step on `size` parameters and the slots of the kernel.
+
+    `settings` are the hyperparameters in the order of the kernel's arguments.
+    """
     if step.decay != 0:
         decay_weights(w, size, step.decay)
     if kind == SGD:
@@ -314,9 +334,11 @@ cdef inline void optimizer_step(int kind, floating* w, const floating* g, floati
     elif kind == NESTEROV:
         nesterov(w, g, first, size, step.rate, settings[0])
     elif kind == RMSPROP:
-        rmsprop(w, g, first, <floating*>NULL, <floating*>NULL, size, step.rate, settings[0], settings[1], 0, False, False)
+        rmsprop(w, g, first, <floating*>NULL, <floating*>NULL, size, step.rate, settings[0], settings[1], 0,
+                False, False)
     elif kind == RMSPROP_MOMENTUM:
-        rmsprop(w, g, first, <floating*>NULL, second, size, step.rate, settings[0], settings[1], settings[2], False, True)
+        rmsprop(w, g, first, <floating*>NULL, second, size, step.rate, settings[0], settings[1], settings[2],
+                False, True)
     elif kind == RMSPROP_CENTERED:
         rmsprop(w, g, first, second, <floating*>NULL, size, step.rate, settings[0], settings[1], 0, True, False)
     elif kind == RMSPROP_CENTERED_MOMENTUM:
