@@ -405,7 +405,7 @@ BEYOND = {"mean_squared_logarithmic_error": -1, "kl_divergence": 255, "poisson":
           "categorical_focal_crossentropy": -1, "dice": 255, "tversky": 255}
 
 
-@pytest.mark.parametrize("name", [name for name, cls in losses._CLASSES.items() if not cls._sparse and cls()._truth is not losses.REAL])
+@pytest.mark.parametrize("name", [name for name, cls in losses._CLASSES.items() if not cls._sparse and cls()._allowed is not losses.REAL])
 @pytest.mark.parametrize("given", ["float32", "float64", "int64", "strided"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_target_beyond_those_of_the_loss_is_named_and_its_batch_changes_nothing(name, given, dtype):

@@ -709,7 +709,7 @@ KINDS = {
 @pytest.mark.parametrize("name", losses._CLASSES)
 def test_every_loss_declares_its_targets_and_its_tasks(name):
     loss = losses._CLASSES[name]()
-    assert isinstance(loss._truth, losses._Targets) and loss._truth[:2] == {
+    assert isinstance(loss._allowed, losses._AllowedTargets) and loss._allowed[:2] == {
         "real": (-np.inf, np.inf), "shares": (0, 1), "margins": (-1, 1), "counts": (0, np.inf), "positive": (0, np.inf)}[KINDS[name]]
     assert isinstance(loss._tasks, tuple) and set(loss._tasks) <= set(losses.EVERY_TASK)
 
