@@ -708,7 +708,7 @@ class _Plain(_KernelLoss):
         super().__init__(reduction=reduction)
 
 
-# -- regression --------------------------------------------------------------------------------
+# -- regression ------------------------------------------------------------------------------------
 
 
 class MeanSquaredError(_Plain):
@@ -974,7 +974,7 @@ class CosineSimilarity(_KernelLoss):
         self.axis = check.axes(axis)
 
 
-# -- distributions -----------------------------------------------------------------------------
+# -- distributions ---------------------------------------------------------------------------------
 
 
 class KLDivergence(_Plain):
@@ -1144,7 +1144,7 @@ class Tweedie(_KernelLoss):
         return (self.power,)
 
 
-# -- margins -----------------------------------------------------------------------------------
+# -- margins ---------------------------------------------------------------------------------------
 
 
 class _Margin(_Plain):
@@ -1208,7 +1208,7 @@ class CategoricalHinge(_Plain):
     _allowed, _tasks = SHARES, (CLASSES,)
 
 
-# -- probabilities -----------------------------------------------------------------------------
+# -- probabilities ---------------------------------------------------------------------------------
 
 
 class BinaryCrossentropy(_KernelLoss):
@@ -1449,7 +1449,7 @@ class SparseCategoricalCrossentropy(_Categorical):
         return check.labels(y, units, name, self.ignore_class)
 
 
-# -- overlaps ----------------------------------------------------------------------------------
+# -- overlaps --------------------------------------------------------------------------------------
 
 
 class Dice(_KernelLoss):
@@ -1528,7 +1528,7 @@ class Tversky(_KernelLoss):
         return (self.alpha, self.beta, 1.0)
 
 
-# -- your own ----------------------------------------------------------------------------------
+# -- your own --------------------------------------------------------------------------------------
 
 
 class Custom(Loss):
@@ -1616,7 +1616,7 @@ def _is_low_level(function: Any) -> TypeGuard[Any]:
     return isinstance(function, tuple) and hasattr(function, "signature") and len(function) == 3
 
 
-# -- names -------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 _ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "mape": "mean_absolute_percentage_error",
             "msle": "mean_squared_logarithmic_error", "bce": "binary_crossentropy", "kld": "kl_divergence",

@@ -1,4 +1,4 @@
-"""The losses of the tests: each class with the options that change its formula, and data that suit it."""
+"""Losses under test: each class with the options that change its formula, and data that suit it."""
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,13 +10,16 @@ LOGITS = {"from_logits": True}
 
 
 def ramp(low, high):
-    """An option with a number for each column."""
+    """An option with one value for each column."""
     return lambda n: np.linspace(low, high, n).tolist()
 
 
 @dataclass
 class Case:
-    """A loss, the kinds of its targets and predictions (see DATA), and its options; callable ones are functions of n."""
+    """A loss, the kinds of its targets and predictions (see DATA), and its options.
+
+    An option that is callable is a function of the number of columns.
+    """
 
     name: str
     y: str
@@ -39,13 +42,14 @@ class Case:
         return self.cls(**self.chosen(n), **more)
 
     def columns(self, n):
-        """Columns of predictions for n targets."""
+        """Number of columns of predictions for n targets."""
         return 2 * n if self.name == "gaussian_nll" else n
 
     def data(self, shape, rng, dtype=np.float64):
-        """y and p of `shape`, the last axis that of the targets (which labels lack)."""
+        """y and p; the last axis of `shape` is that of the targets, which labels do not have."""
         y = DATA[self.y](shape, rng)
-        return y if self.sparse else y.astype(dtype), DATA[self.p]((*shape[:-1], self.columns(shape[-1])), rng).astype(dtype)
+        p = DATA[self.p]((*shape[:-1], self.columns(shape[-1])), rng).astype(dtype)
+        return y if self.sparse else y.astype(dtype), p
 
     def __str__(self):
         shown = ",".join(f"{key}={'list' if callable(value) else value}" for key, value in self.options.items())
@@ -105,7 +109,8 @@ CASES = [
       for p, logits in (("probability", {}), ("wide", LOGITS))
       for options in ({}, {"gamma": 0}, {"gamma": 0.5}, {"gamma": 3.5, **SMOOTHING}, {"alpha": ramp(0.1, 0.9)})),
     *(Case("sparse_categorical_crossentropy", "labels", p, {**logits, **options})
-      for p, logits in (("probability", {}), ("wide", LOGITS)) for options in ({}, {"ignore_class": 0}, {"ignore_class": 255})),
+      for p, logits in (("probability", {}), ("wide", LOGITS))
+      for options in ({}, {"ignore_class": 0}, {"ignore_class": 255})),
     Case("dice", "bits", "probability", {"axis": -1}),
     Case("tversky", "bits", "probability", {"axis": -1}),
     Case("tversky", "bits", "probability", {"axis": -1, "alpha": 0.7, "beta": 0.2}),
@@ -113,12 +118,12 @@ CASES = [
 
 
 def squared_error(y, p):
-    """MeanSquaredError as a function of one's own."""
+    """MeanSquaredError as a user's function."""
     return ((p - y) ** 2).mean(axis=1), 2 * (p - y) / p.shape[1]
 
 
 class SquaredError(losses.Loss):
-    """The same as a subclass."""
+    """MeanSquaredError as a user's subclass."""
 
     def call(self, y_true, y_pred):
         return squared_error(y_true, y_pred)
