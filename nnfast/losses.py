@@ -170,7 +170,7 @@ class Loss:
 
     # What a subclass may declare: a value here, or a property where it depends on options.
     _fixed: tuple[str, ...] = ("reduction",)    # options that cannot be set again
-    _allowed: _AllowedTargets = REAL                     # the targets that are allowed
+    _allowed: _AllowedTargets = REAL            # the targets that are allowed
     _sparse = False                             # whether targets are integer labels
     _ignores = False                            # whether rows with labels below 0 are left out
     _tasks: tuple[str, ...] = EVERY_TASK        # what an estimator may train with it
@@ -554,7 +554,7 @@ class Loss:
         return {name: value for name, value in vars(self).items() if name[0] != "_"}
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Loss) or type(self) is not type(other):
+        if type(self) is not type(other):
             return False
         ours, theirs = self._options(), other._options()
         return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
@@ -1537,10 +1537,11 @@ class Custom(Loss):
     Parameters
     ----------
     function : callable, or scipy.LowLevelCallable
-        Python: (y_true, y_pred) -> (values, gradient) on whole batches, as `Loss.call`.  It is
-        called once for each batch, and once for each 8,192 rows of a larger batch.  C: ``double
-        f(const double *y_true, const double *y_pred, double *gradient, ptrdiff_t n, void
-        *user_data)``, or float instead of double for float32.  It reads one row, writes the
+        In Python: (y_true, y_pred) -> (values, gradient) on whole batches, as `Loss.call`.  It is
+        called once for each batch; a batch of more than 8,192 rows is given in parts of that size.
+
+        In C: ``double f(const double *y_true, const double *y_pred, double *gradient, ptrdiff_t n,
+        void *user_data)``, or float instead of double for float32.  It reads one row, writes the
         gradient of its value and returns the value.  It trains at native speed, without the GIL,
         and several threads may call it at once.
     check_gradient : bool, default True

@@ -59,6 +59,7 @@ def assert_rows(case, y, p, edges=False):
 def test_every_class_has_a_case():
     public = {name for name in losses.__all__ if name[0].isupper()}
     assert {case.cls.__name__ for case in CASES} | {"Custom", "Loss"} == public
+    assert set(losses._CLASSES) == {name for name in losses.__all__ if name[0].islower()} - {"get"}
 
 
 def test_every_kernel_has_a_case_and_a_formula():
