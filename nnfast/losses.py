@@ -1,25 +1,34 @@
-"""Losses: where the error becomes one number, and where training begins.
+"""Losses: the number that training makes small.
 
-    error       prediction - truth: a vector
-    loss        maps it to one number; training makes that number small
-    gradient    d loss / d prediction: what backpropagation starts from; another loss is another gradient, so
-                other weights after every step
-    metric      is reported and never differentiated: adding one changes no bit of training
+    error       prediction - truth: an array with one element for each output
+    loss        maps truth and predictions to one number; training makes this number small
+    gradient    d loss / d prediction: an array like the predictions; backpropagation starts from it
+    metric      is only reported: it has no gradient, and adding one changes no bit of training
 
-A loop written by hand that starts from `error * a * (1 - a)` has a loss, too: half the sum of squares over outputs.
-`MeanSquaredError` is Keras': the mean over outputs, without the half, so its gradient is 2 / n_outputs times that.
-To follow such a loop of learning rate lr use learning rate lr * n_outputs / 2.
+The loss acts at one place of a training step.  The forward pass computes predictions; the loss
+computes its gradient from them and the targets; backpropagation turns it into the gradient of every
+weight; the optimizer changes the weights.  The value of the loss is only reported: its gradient
+trains, so another loss gives other weights after every step.
+
+A hand-written loop that starts backpropagation from `error * a * (1 - a)` has a loss, too: half the
+sum of squares over outputs.  `MeanSquaredError` is the one of Keras: the mean over outputs, without
+the half, so its gradient is 2 / n_outputs times as large.  A loop with learning rate lr becomes a
+model with learning rate lr * n_outputs / 2.
 
 >>> import nnfast
 >>> nnfast.losses.MeanSquaredError()([1., 0.], [2., 3.])
 5.0
 
-Every class has a function of its name in snake case that gives a value per sample:
+Every class has a function, named in snake case, that returns one value per sample:
 
 >>> nnfast.losses.huber([[0.], [0.]], [[1.], [3.]], delta=2.0)
 array([0.5, 4. ])
+
+What all losses have in common, and options that many share, is in the docstring of `Loss`.
 """
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,9 +36,41 @@ from nnfast import _validation as check
 from nnfast._core import network as core
 from nnfast._differences import row_mismatch
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Literal, Protocol, TypeAlias, TypeGuard
+
+    from numpy.typing import ArrayLike, NDArray
+
+    _Reduction: TypeAlias = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"] | None
+    _ClassWeight: TypeAlias = dict[int, float] | Literal["balanced"]
+    _LossLike: TypeAlias = str | "Loss" | type["Loss"] | Callable[..., Any] | tuple[Any, ...]
+    _Out: TypeAlias = NDArray[Any] | None
+    _Interval: TypeAlias = tuple[float, float]
+
+    class _Values(Protocol):
+        def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, **options: Any) -> NDArray[np.float64]: ...
+
+    class _Gradient(Protocol):
+        def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, out: _Out = None, **options: Any) -> NDArray[Any]: ...
+
+__all__ = [
+    "Loss", "BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Dice", "Expectile", "Gamma",
+    "GaussianNLL", "Hinge", "Huber", "KLDivergence", "LogCosh", "MeanAbsoluteError", "MeanAbsolutePercentageError",
+    "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson", "Quantile", "SmoothL1",
+    "SparseCategoricalCrossentropy", "SquaredHinge", "Tversky", "Tweedie", "Custom",
+    "get",
+    "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error",
+    "huber", "smooth_l1", "log_cosh", "quantile", "expectile", "cosine_similarity", "kl_divergence", "poisson",
+    "gaussian_nll", "gamma", "tweedie", "hinge", "squared_hinge", "categorical_hinge", "binary_crossentropy",
+    "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
+    "sparse_categorical_crossentropy", "dice", "tversky",
+]
+
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
-DEFAULT = "sum_over_batch_size"
-ROUNDING = 4 * float(np.finfo(np.float32).eps)      # what float32 outputs of a model may leave [0, 1] by, as targets
+DEFAULT: _Reduction = "sum_over_batch_size"
+ROUNDING = 4 * float(np.finfo(np.float32).eps)      # how far float32 outputs that become targets may leave [0, 1]
 
 LINE, UNIT, NOT_NEGATIVE = (-np.inf, np.inf), (0.0, 1.0), (0.0, np.inf)         # intervals of predictions
 REGRESSION, BINARY, MULTILABEL, CLASSES = "regression", "binary", "multilabel", "classes"
@@ -39,42 +80,75 @@ TASKS = {REGRESSION: "numbers", BINARY: "two classes (one probability a row)",
          CLASSES: "more than two classes (probabilities that sum to 1)"}
 
 
-class _Targets(NamedTuple):
-    """Targets that a loss has: an interval, without its lower end if `above`; in words; what to do about others."""
+class _AllowedTargets(NamedTuple):
+    """Targets that a loss allows: an interval, its rule in words, advice about other targets."""
 
     low: float
     high: float
-    must: str
+    must: str               # completes "y must ..."
     advice: str = ""
-    above: bool = False
+    above: bool = False     # whether `low` itself is excluded
 
 
-REAL = _Targets(*LINE, "be finite")
-SHARES = _Targets(*UNIT, "lie in [0, 1]", "Scale them, for instance y / 255, or (y + 1) / 2 for labels -1 and 1; "
-                                          "integer labels of classes are for SparseCategoricalCrossentropy.")
-MARGINS = _Targets(-1, 1, "be -1 or 1, or all 0 or 1,",
-                   "Labels of more than two classes are for SparseCategoricalCrossentropy.")
-COUNTS = _Targets(*NOT_NEGATIVE, "be not negative", "Correct these rows or leave them out, or choose a loss of all "
-                                                    "real targets, such as 'mse'.")
-POSITIVE = _Targets(*NOT_NEGATIVE, "be positive", "Correct these rows or leave them out; Tweedie(1.5) also has the "
-                                                  "target 0.", above=True)
+REAL = _AllowedTargets(*LINE, "be finite")
+SHARES = _AllowedTargets(
+    *UNIT, "lie in [0, 1]", "Scale them, for instance y / 255, or (y + 1) / 2 for labels -1 and 1; "
+                            "integer labels of classes are for SparseCategoricalCrossentropy.")
+MARGINS = _AllowedTargets(
+    -1, 1, "be -1 or 1, or all 0 or 1,", "Labels of more than two classes are for SparseCategoricalCrossentropy.")
+COUNTS = _AllowedTargets(
+    *NOT_NEGATIVE, "be not negative", "Correct these rows or leave them out, or choose a loss that "
+                                      "allows them, such as 'mse'.")
+POSITIVE = _AllowedTargets(
+    *NOT_NEGATIVE, "be positive", "Correct these rows or leave them out; Tweedie(1.5) also allows the target 0.",
+    above=True)
 
 
 class Loss:
-    """A loss as one number: values per sample, times weights, reduced.  Subclass it to write your own.
+    """One number for truth and predictions, and its gradient.  Subclass it to write your own loss.
+
+    Each sample gives a value; it is multiplied by the weight of the sample; `reduction` makes one
+    number of these products.  Training follows the gradient of that number.
 
     Parameters
     ----------
     reduction : {"sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None}
-        As in Keras: sum(value * weight) / number of samples ("mean" is the same), the sum, the sum / sum(weight), or
-        an array of the weighted values.  0 / 0 gives 0.  Training needs one number, so not "none".
-    check_gradient : bool
-        Of a loss of your own: compare its gradient with finite differences where it is first used.
+        As in Keras; 0 / 0 gives 0.
+
+        - "sum_over_batch_size" (the default), "mean": sum(weight value) / number of samples
+        - "sum": sum(weight value)
+        - "mean_with_sample_weight": sum(weight value) / sum(weight)
+        - "none", None: the array of weight value; training needs one number and refuses it
+    check_gradient : bool, default True
+        Whether the gradient of your own loss is compared with finite differences at its first use.
 
     Notes
     -----
-    A subclass defines `call(y_true, y_pred) -> (values, gradient)` on whole batches: y_true and y_pred are arrays
-    (rows, n), values (rows,), gradient (rows, n) that of each row's value, before mean and weights.
+    A subclass defines `call(y_true, y_pred) -> (values, gradient)` on whole batches: y_true and
+    y_pred are arrays (rows, n), values (rows,), gradient (rows, n).  Row i of the gradient is that
+    of values[i], before weights and reduction.
+
+    The first line of each loss below is its value for one sample: sums, means and maxima run over
+    the outputs of the sample.  In long formulas y is y_true and p the predicted probability.
+
+    Many losses share these options:
+
+    - `axis`, default -1: the axis of y_pred with the outputs of one sample.  Training needs the
+      columns, -1 or 1.
+    - `from_logits`, default False: y_pred holds logits z, and p = sigmoid(z) or softmax(z).  Else
+      y_pred holds the probabilities; cross-entropies clip them to [1e-7, 1 - 1e-7], and where the
+      clip acts, the gradient is 0.  After the matching activation (sigmoid for
+      `BinaryCrossentropy`, softmax for `CategoricalCrossentropy` and
+      `SparseCategoricalCrossentropy`) training works on the logits whatever `from_logits` says, as
+      Keras on TensorFlow does: no clip, no overflow, and the gradient of the logits is p - y.
+    - `label_smoothing` in [0, 1], default 0: s moves y to y (1 - s) + s / 2, or to
+      y (1 - s) + s / classes where a sample belongs to one class.
+
+    Each loss says which targets it allows, and refuses others.  Where they must lie in [0, 1], a
+    distance of 5e-7 is allowed for the rounding of float32, so that outputs of another model can be
+    targets.
+
+    Options of a loss cannot be changed later: a compiled model has already read them.
 
     Examples
     --------
@@ -90,81 +164,100 @@ class Loss:
     5.5
     """
 
-    _sparse = False         # y_true are integer labels
-    _native_metrics = False     # whether metrics may read the targets of the kernel
-    _truth = REAL           # what y_true may be
-    _outputs = LINE         # where y_pred must lie
-    _reach = None           # what y_pred must be able to be, or None
-    _least_units = 1        # with fewer it is constant
-    _tasks = EVERY_TASK     # what it trains for
-    axis = -1
+    axis: Any = -1
+    reduction: _Reduction = DEFAULT
+    check_gradient: bool = True
 
-    def __init__(self, *, reduction=DEFAULT, check_gradient=True):
+    # What a subclass may declare: a value here, or a property where it depends on options.
+    _fixed: tuple[str, ...] = ("reduction",)    # options that cannot be set again
+    _allowed: _AllowedTargets = REAL            # the targets that are allowed
+    _sparse = False                             # whether targets are integer labels
+    _ignores = False                            # whether rows with labels below 0 are left out
+    _tasks: tuple[str, ...] = EVERY_TASK        # what an estimator may train with it
+    _native_metrics = False                     # whether metrics of the core may read the targets of the kernel
+    _outputs: _Interval = LINE                  # the interval in which predictions must lie
+    _reach: _Interval | None = None             # the interval that the last layer must be able to cover
+    _least_units = 1                            # with fewer outputs the loss is constant
+    _for_one_output = "BinaryCrossentropy"      # the loss to take instead with one output
+    _remedy = ""                                # what to do where predictions may leave `_outputs`
+    _matching_activation: str | None = None     # after it, training works on the logits
+    _dtype_of_check: Any = np.float64           # dtype of y_pred where the gradient is compared with differences
+
+    def __init__(self, *, reduction: _Reduction = DEFAULT, check_gradient: bool = True) -> None:
         self.reduction = _reduction(reduction)
         if not check_gradient:
             self.check_gradient = False
 
-    reduction = DEFAULT
-    check_gradient = True
-    _fixed = ("reduction",)     # options that a compiled model has taken over
-
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__ and name in self._fixed:
-            raise AttributeError(f"{name} of a {type(self).__name__} can not be changed: make a new loss, and compile with it.")
+            raise AttributeError(f"{name} of a {type(self).__name__} cannot be changed: make a new loss, and compile "
+                                 f"with it.")
         object.__setattr__(self, name, value)
 
-    def call(self, y_true, y_pred):
-        """Values (rows,) and gradients (rows, n) of rows; what a loss of your own defines."""
+    def call(self, y_true: NDArray[Any], y_pred: NDArray[Any]) -> tuple[ArrayLike, ArrayLike]:
+        """Values (rows,) and gradients (rows, n) of rows; your own loss defines it."""
         raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred), "
                                   f"which returns (values, gradient).")
 
-    # -- on its own --------------------------------------------------------------------------------------------------
+    # -- called by the user ------------------------------------------------------------------------
 
-    def __call__(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
-        """The loss.
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
+                 class_weight: _ClassWeight | None = None) -> Any:
+        """Value of the loss.
 
         Parameters
         ----------
-        y_true : array of the shape of y_pred, or integer labels of that shape without the axis of the classes
+        y_true : array in the shape of y_pred, or integer labels of that shape without the classes
             A last axis of length 1 may be left out.
         y_pred : array of any rank
-            The last axis, or `axis`, is reduced; the others are samples.  float32 stays float32; integers become float64.
+            `axis` is reduced, the last one by default; the other axes are samples.  float32 stays
+            float32; integers become float64.
         sample_weight : array that broadcasts to the samples, or a number, optional
         class_weight : dict from class to weight, or "balanced", optional
-            Multiplied with `sample_weight`; a class that is missing counts 1.  "balanced" is samples / (classes
-            present * samples of the class), each sample counted with its `sample_weight`, as in scikit-learn.  y_true must
-            name classes: labels, or rows that are one-hot or shares that sum to 1.
+            Multiplied with `sample_weight`; a class that is missing counts 1.  "balanced" is
+            samples / (classes present * samples of the class), each sample counted with its
+            `sample_weight`, as in scikit-learn.  y_true must name classes: labels, one-hot rows, or
+            rows of shares that sum to 1.
 
         Returns
         -------
-        float, or with reduction None an array (samples) in float64
+        float, or with reduction None a float64 array (samples)
 
         Raises
         ------
         ValueError
-            Where shapes differ, labels are out of range or targets cannot be of this loss.
+            If shapes differ, labels are out of range, or the loss does not allow a target.
         """
         return self._evaluate(y_true, y_pred, sample_weight, class_weight, False)[0]
 
-    def per_sample(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
-        """The value of each sample, times its weight: float64, in the shape of y_pred without the reduced axis."""
+    def per_sample(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
+                   class_weight: _ClassWeight | None = None) -> NDArray[np.float64]:
+        """Weighted value of each sample, whatever `reduction` is.
+
+        A float64 array in the shape of y_pred without the reduced axis.  Parameters are those of
+        the call.
+        """
         if self.axis is None:
-            raise ValueError(f"{type(self).__name__}(axis=None) has one value for the whole batch, none per sample. Choose an axis.")
+            raise ValueError(f"{type(self).__name__}(axis=None) has one value for the whole batch, none per sample. "
+                             f"Choose an axis.")
         return np.asarray(self._evaluate(y_true, y_pred, sample_weight, class_weight, False, True)[0])
 
-    def gradient(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
-        """d loss / d y_pred, in the shape and dtype of y_pred; with reduction None that of the sum of the values.
+    def gradient(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
+                 class_weight: _ClassWeight | None = None) -> NDArray[Any]:
+        """d loss / d y_pred, in the shape and dtype of y_pred.
 
-        Parameters are those of the call.
+        With reduction None it is the gradient of the sum of the values.  Parameters are those of
+        the call.
         """
         return self._evaluate(y_true, y_pred, sample_weight, class_weight, True)[1]
 
-    def value_and_gradient(self, y_true, y_pred, sample_weight=None, *, class_weight=None):
-        """The call and `gradient` in one pass: (loss, array of the shape of y_pred)."""
+    def value_and_gradient(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
+                           class_weight: _ClassWeight | None = None) -> tuple[Any, NDArray[Any]]:
+        """The value and `gradient` in one pass: (loss, array in the shape of y_pred)."""
         return self._evaluate(y_true, y_pred, sample_weight, class_weight, True)
 
     def _evaluate(self, y_true, y_pred, sample_weight, class_weight, want_gradient, by_sample=False):
-        """Loss and gradient; the one way for every loss outside of training."""
+        """(loss, gradient or None) outside of training; with `by_sample` the loss is an array."""
         reduction = None if by_sample else self.reduction
         given = p = check.floats(y_pred, "y_pred")
         y, p = self._fit_shapes(y_true, p)
@@ -175,7 +268,7 @@ class Loss:
         values = np.empty(p.shape[:-1])
         delta = np.empty(p.shape, p.dtype) if want_gradient else None
         plain = sample_weight is None and class_weight is None and reduction == DEFAULT and not self._ignores
-        total = self._rows(y, p, delta, values, 1 / values.size if plain and values.size else 1.)
+        total = self._fill(y, p, delta, values, 1 / values.size if plain and values.size else 1.)
         if plain:
             loss = total / values.size if values.size else 0.
         else:
@@ -186,10 +279,25 @@ class Loss:
             return loss, None
         return loss, delta.reshape(given.shape) if back is None else back(delta)
 
-    _ignores = False
+    def _fill(self, y, p, delta, values, scale):
+        """Writes each row's value to `values` and scale * gradient to `delta`, unless that is None.
+
+        Returns the sum of the values.
+        """
+        if p.size == 0:
+            values[...] = 0
+            if delta is not None:
+                delta[...] = 0
+            return 0.
+        n = p.shape[-1]
+        given, gradient = self._called(y.reshape(-1, y.shape[-1]), p.reshape(-1, n))
+        values[...] = given.reshape(values.shape)
+        if delta is not None:
+            np.multiply(gradient.reshape(delta.shape), delta.dtype.type(scale), out=delta)
+        return float(values.sum())
 
     def _reduced(self, values, reduction, y, p, sample_weight, class_weight):
-        """Weighted values as `reduction` has them, and what the gradient of each value is multiplied with."""
+        """(reduction of the weighted values, factors of the values' gradients)."""
         weights = np.ones(values.shape)
         if sample_weight is not None:
             weights = weights * check.broadcast_weights(sample_weight, values.shape)
@@ -206,26 +314,29 @@ class Loss:
         return float(weighted.sum() * scale), factor
 
     def _class_weights(self, class_weight, y, n, sample_weight):
-        """A weight for each sample from its class."""
+        """Array with the weight of each sample's class, in the shape of the samples."""
         if self.axis is None or isinstance(self.axis, tuple) or self.axis == 0:
-            raise ValueError(f"class_weight needs a class for each sample, which {self!r} does not keep apart. Choose the last axis.")
+            raise ValueError(f"class_weight needs a class for each sample, but {self!r} reduces samples together. "
+                             f"Choose the last axis.")
         samples = y.shape if self._sparse else y.shape[:-1]
         n, y = (n, np.ravel(y)) if self._sparse else (y.shape[-1], y.reshape(-1, y.shape[-1]))
         return self._weights_of_classes(class_weight, n, y, np.ravel(sample_weight)).reshape(samples)
 
     def _fit_shapes(self, y_true, p):
-        """y_true as an array that belongs to p: labels, or numbers of p's dtype."""
+        """(y, p): checked targets as the kernel reads them, and y_pred with axes that fit them."""
         if p.ndim == 0:
             raise ValueError("y_pred must have at least one axis, the one that is reduced; got a single number.")
         if self._sparse:
-            if self.axis == -1 and getattr(y_true, "shape", None) == p.shape[:-1] and p.ndim == 2:      # the common case, kept short
+            if self.axis == -1 and getattr(y_true, "shape", None) == p.shape[:-1] and p.ndim == 2:
+                # the common case, kept short
                 return check.labels(y_true, p.shape[1], "y_true", self.ignore_class), p
             axis = check.axis(self.axis, p.ndim)
             samples = p.shape[:axis] + p.shape[axis + 1:]
             y = check.numeric(y_true, "y_true")
             if y.shape != samples and (y.ndim != p.ndim or y.shape[axis] != 1 or y.size != np.prod(samples)):
-                raise ValueError(f"Arguments y_true and y_pred must have the same shape up until the axis of the classes: y_true must hold "
-                                 f"one integer label for each sample, shape {samples}. Received: y_true.shape={y.shape}, y_pred.shape={p.shape}.")
+                raise ValueError(f"Arguments y_true and y_pred must have the same shape up until the axis of the "
+                                 f"classes: y_true must hold one integer label for each sample, shape {samples}. "
+                                 f"Received: y_true.shape={y.shape}, y_pred.shape={p.shape}.")
             return check.labels(y.reshape(-1), p.shape[axis], "y_true", self.ignore_class).reshape(samples), p
         y = check.floats(y_true, "y_true", p.dtype)
         if y.ndim + 1 == p.ndim and p.shape[-1] == 1:
@@ -234,32 +345,68 @@ class Loss:
             p = p[..., None]
         y = self._spread(y, p.shape)
         if y.shape[:-1] != p.shape[:-1] or not self._columns_fit(y.shape[-1], p.shape[-1]):
-            raise ValueError(f"Arguments y_true and y_pred must have the same shape. Received: y_true.shape={np.shape(y_true)}, y_pred.shape={p.shape}.")
+            raise ValueError(f"Arguments y_true and y_pred must have the same shape. Received: "
+                             f"y_true.shape={np.shape(y_true)}, y_pred.shape={p.shape}.")
         self._check_targets(y, "y_true")
         return np.ascontiguousarray(self._coded(y)), p
 
     def _spread(self, y, shape):
-        """y as a loss of several outputs for one target wants it: as a column for one of your own."""
+        """y with the columns that the loss reads for predictions of this shape.
+
+        Your own loss may read one target for several outputs: such a y becomes a column.
+        """
         return y[..., None] if y.shape == shape[:-1] else y
 
     def _columns_fit(self, n_true, n_pred):
-        """Whether y_true may have `n_true` columns: a loss of your own may take fewer than the predictions have."""
+        """Whether y_true may have n_true columns; your own loss allows fewer."""
         return 1 <= n_true <= n_pred or n_true == n_pred
 
+    def _axis_last(self, y, p):
+        """(y, p, back): reduced axes come last; `back` puts a gradient in the order of p."""
+        axes = tuple(range(p.ndim)) if self.axis is None \
+            else tuple(check.axis(a, p.ndim) for a in np.atleast_1d(self.axis))
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"axis must name each axis once, got {self.axis}.")
+        kept = tuple(a for a in range(p.ndim) if a not in axes)
+        order, shape = kept + axes, p.shape
+        samples = tuple(shape[a] for a in kept)
+
+        def last(array):
+            if array.size == 0:
+                return np.empty((*samples, 0), array.dtype)
+            return np.ascontiguousarray(array.transpose(order)).reshape(*samples, -1)
+
+        def back(delta):
+            return np.ascontiguousarray(delta.reshape([shape[a] for a in order]).transpose(np.argsort(order)))
+
+        return y if self._sparse else last(y), last(p), back
+
+    # -- targets -----------------------------------------------------------------------------------
+
+    def _targets(self, y, units, name):
+        """Checked y for a network of `units` outputs: (rows, columns), or labels (rows,).
+
+        Not copied where possible.  Your own loss may read fewer columns than outputs: e.g. labels,
+        or one target for a mean and a variance.
+        """
+        y = check.numeric(y, name)
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        return y if y.ndim == 2 and 1 <= y.shape[1] < units else check.targets(y, units, name)
+
     def _coded(self, y):
-        """Targets in the code of the kernel."""
+        """The targets as the kernel reads them, e.g. -1 for the label 0."""
         return y
 
     def _bounds(self, dtype):
-        """Lowest and highest target in a dtype."""
-        low, high, *_, above = self._truth
+        """(lowest, highest) allowed target in a dtype."""
+        low, high, *_, above = self._allowed
         if above:
-            low = float(np.finfo(dtype).tiny)           # what is smaller counts as 0 in the core
+            low = float(np.finfo(dtype).tiny)           # the core flushes smaller ones to 0
         return (low - ROUNDING, high + ROUNDING) if low > -np.inf and high < np.inf else (low, high)
 
     def _check_targets(self, y, name):
-        """ValueError for targets that this loss does not have."""
-        if self._truth is REAL or y.size == 0:
+        """Raises ValueError for the first target that the loss does not allow."""
+        if self._allowed is REAL or y.size == 0:
             return
         low, high = self._bounds(y.dtype if y.dtype.kind == "f" else np.dtype(np.float64))
         if not (low <= y.min() and y.max() <= high):
@@ -267,13 +414,11 @@ class Loss:
             shown = place[:-1] if len(place) > 1 and y.shape[-1] == 1 else place
             raise self._not_a_target(y[place], f"{name}[{', '.join(map(str, shown))}] is", name)
 
-    def _not_a_target(self, value, where, name):
-        """ValueError for a target; `where` says where it stands."""
-        must, advice = (self._truth.must, f" {self._truth.advice}") if np.isfinite(value) else (REAL.must, "")
-        return ValueError(f"{name} must {must} for {type(self).__name__}; {where} {value!s}.{advice}")
-
     def _bad_target(self, y, row, name, first=0, columns=None):
-        """ValueError for a row of y that the core met no target in; the caller's array begins `first` rows before."""
+        """ValueError for a row of y that the core refused.
+
+        y starts at row `first` of the user's array.
+        """
         values = np.asarray(y[row], np.float64)
         low, high = self._bounds(np.dtype(np.float64))
         wrong = np.flatnonzero(~((low <= values) & (values <= high)))
@@ -281,8 +426,29 @@ class Loss:
             return check.not_finite(y, row, name, first, columns)
         return self._not_a_target(y[row][wrong[0]], f"row {first + row} holds", name)
 
+    def _not_a_target(self, value, where, name):
+        """ValueError for one target; `where` says where it is, e.g. "row 3 holds"."""
+        must, advice = (self._allowed.must, f" {self._allowed.advice}") if np.isfinite(value) else (REAL.must, "")
+        return ValueError(f"{name} must {must} for {type(self).__name__}; {where} {value!s}.{advice}")
+
+    def _weights_of_classes(self, class_weight, n, y, sample_weight=None):
+        """Array with the weight of each row's class, for n outputs.
+
+        "balanced" counts each row with its `sample_weight`.
+        """
+        if self._tasks == (REGRESSION,):
+            raise ValueError(f"class_weight needs classes, which {self!r} does not have. "
+                             f"Give a weight for each row as sample_weight.")
+        return check.class_weights(class_weight, n, self._sparse, y, sample_weight)
+
+    # -- advice about the last layer ---------------------------------------------------------------
+
     def _advice(self, units, low, high, last_activation, fused):
-        """What is wrong with outputs in [low, high] for this loss, or None; `units` is None where it is not known."""
+        """A warning if outputs in [low, high] do not suit this loss, else None.
+
+        `units` is None where the number of outputs is not known yet; `fused` says whether training
+        works on the input of the last activation.
+        """
         if units == 1 and last_activation == "softmax":
             return ("softmax over one unit is always 1: nothing is learned. Give the last layer a unit for each class, "
                     "or activation='sigmoid'.")
@@ -301,84 +467,38 @@ class Loss:
                     f"Make the last layer linear (activation=None){self._or_else(low, high)}.")
         return None
 
-    _remedy = ""            # where y_pred may leave the interval
-    _for_one_output = "BinaryCrossentropy"      # what to take instead
-    _matching_activation = None     # behind it training works on the logits, whatever from_logits says
-
     def _or_else(self, low, high):
-        """The other way out for outputs in [low, high], where y_pred can not be all it must."""
+        """The other remedy where outputs in [low, high] do not cover `_reach`; ends a sentence."""
         return ""
 
     def _shows_logits(self, fused):
-        """Whether metrics see logits."""
+        """Whether the outputs that metrics see are logits."""
         return False
 
-    def _weights_of_classes(self, class_weight, n, y, sample_weight=None):
-        """A weight for each row of y, for n outputs; "balanced" counts rows by their `sample_weight`."""
-        if self._tasks == (REGRESSION,):
-            raise ValueError(f"class_weight needs classes, which {self!r} does not have. "
-                             f"Give a weight for each row as sample_weight.")
-        return check.class_weights(class_weight, n, self._sparse, y, sample_weight)
-
-    def _axis_last(self, y, p):
-        """y and p with the reduced axes as their last one, and a function that puts a gradient back into the order of p."""
-        axes = tuple(range(p.ndim)) if self.axis is None else tuple(check.axis(a, p.ndim) for a in np.atleast_1d(self.axis))
-        if len(set(axes)) < len(axes):
-            raise ValueError(f"axis must name each axis once, got {self.axis}.")
-        kept = tuple(a for a in range(p.ndim) if a not in axes)
-        order, shape = kept + axes, p.shape
-        samples = tuple(shape[a] for a in kept)
-
-        def last(array):
-            return np.ascontiguousarray(array.transpose(order)).reshape(*samples, -1) if array.size else np.empty((*samples, 0), array.dtype)
-
-        def back(delta):
-            return np.ascontiguousarray(delta.reshape([shape[a] for a in order]).transpose(np.argsort(order)))
-
-        return y if self._sparse else last(y), last(p), back
-
-    def _rows(self, y, p, delta, values, scale):
-        """values <- the loss of each row, delta <- scale times its gradient, unless delta is None; the sum of the values."""
-        if p.size == 0:
-            values[...] = 0
-            if delta is not None:
-                delta[...] = 0
-            return 0.
-        n = p.shape[-1]
-        given, gradient = self._called(y.reshape(-1, y.shape[-1]), p.reshape(-1, n))
-        values[...] = given.reshape(values.shape)
-        if delta is not None:
-            np.multiply(gradient.reshape(delta.shape), delta.dtype.type(scale), out=delta)
-        return float(values.sum())
-
-    # -- in training -------------------------------------------------------------------------------------------------
+    # -- in training -------------------------------------------------------------------------------
 
     @property
     def _whole(self):
-        """Whether rows of a batch are reduced together, so that the loss of a batch is no mean of rows."""
+        """Whether rows of a batch are reduced together, so that its loss is no mean over rows."""
         return self.axis not in (-1, 1)
 
     def _for_network(self, last_activation, units, dtype):
-        """What `Network.set_loss` wants: the kernel, whether it takes the input of the last activation, and a Python loss."""
+        """(kernel, fused, function) for `Network.set_loss`.
+
+        `fused` says whether the kernel reads the input of the last activation; `function` is a loss
+        in Python, or None.
+        """
         if self.reduction in ("none", None):
-            raise ValueError("training needs one number: reduction must be 'sum_over_batch_size', 'mean', 'sum' or 'mean_with_sample_weight'.")
+            raise ValueError("training needs one number: reduction must be 'sum_over_batch_size', 'mean', 'sum' or "
+                             "'mean_with_sample_weight'.")
         return core.LossKernel(core.CUSTOM_LOSSES["python"]), False, self._whole_batch if self._whole else self._batch
 
-    def _targets(self, y, units, name):
-        """y for a network of `units` outputs, checked, and without a copy where that is possible.
-
-        A loss of your own may take fewer columns than outputs: a target for a mean and a variance, say, or labels.
-        """
-        y = check.numeric(y, name)
-        y = y.reshape(-1, 1) if y.ndim == 1 else y
-        return y if y.ndim == 2 and 1 <= y.shape[1] < units else check.targets(y, units, name)
-
     def _shown(self, outputs):
-        """What metrics see of the outputs."""
+        """The columns of the outputs that metrics see."""
         return outputs
 
     def _divisor(self, y, weights, samples):
-        """What the sum of weighted values of samples is divided by; those of labels below 0 are ignored."""
+        """Divisor of the sum of weighted values; rows with ignored labels, below 0, are omitted."""
         if self.reduction == "sum":
             return 1
         if self.reduction == "mean_with_sample_weight" and weights is not None:
@@ -386,59 +506,63 @@ class Loss:
         return int((y >= 0).sum()) if self._ignores else samples
 
     def _batch(self, y, p, weights):
+        """(values, gradients) of the rows; the core multiplies them by the weights."""
         return self._called(y, p)
 
     def _whole_batch(self, y, p, weights):
+        """(loss of the batch for each row, its gradient) where rows are reduced together."""
         loss, gradient = self.value_and_gradient(y, p, weights)
         return np.full(len(p), loss), gradient
 
     @property
     def _needs_check(self):
-        """Whether this is a loss of your own whose gradient nobody has looked at."""
+        """Whether the gradient must still be compared with finite differences."""
         return self.check_gradient and not self.__dict__.get("_checked", False)
 
     def _called(self, y, p):
-        """`call`, its results checked; its gradient compared with differences the first time."""
+        """(values, gradient) of `call`; the first call compares the gradient with differences."""
         if self._needs_check:
             mismatch = row_mismatch(self._results, np.asarray(y, self._dtype_of_check), p, dtype=self._dtype_of_check)
             if mismatch is not None:
                 raise ValueError(f"the gradient of {self!r} must be that of its values: {mismatch}. "
-                                 f"Mend it, or construct the loss with check_gradient=False.")
+                                 f"Correct it, or construct the loss with check_gradient=False.")
             self._checked = True
         return self._results(y, p)
 
-    _dtype_of_check = np.float64
-
     def _results(self, y, p):
-        given = self.call(np.array(y), np.array(p))         # of its own: it may write into them
+        """(values float64, gradient) of `call`, with shapes and dtypes checked."""
+        given = self.call(np.array(y), np.array(p))         # copies: it may write into them
         if not isinstance(given, (tuple, list)) or len(given) != 2:
             raise ValueError(f"{self!r} must return (values, gradient), got {type(given).__name__}.")
         results = []
-        for array, name, shape in zip(given, ("values, a number for each row,", "a gradient like y_pred,"), ((len(p),), p.shape)):
+        wanted = ("values, a number for each row,", (len(p),)), ("a gradient like y_pred,", p.shape)
+        for array, (name, shape) in zip(given, wanted):
             try:
                 array = np.asarray(array)
             except ValueError:                  # rows of different length
                 array = np.asarray(None)
             if array.dtype.kind not in "fiub" or array.shape != shape:
-                raise ValueError(f"{self!r} must return {name} of shape {shape} and a real dtype; got shape {array.shape}, dtype {array.dtype}.")
+                raise ValueError(f"{self!r} must return {name} of shape {shape} and a real dtype; got shape "
+                                 f"{array.shape}, dtype {array.dtype}.")
             results.append(array)
         return np.ascontiguousarray(results[0], np.float64), results[1]
 
-    # -- identity ----------------------------------------------------------------------------------------------------
+    # -- identity ----------------------------------------------------------------------------------
 
     def _options(self):
+        """The options as {name: value}."""
         return {name: value for name, value in vars(self).items() if name[0] != "_"}
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return False
         ours, theirs = self._options(), other._options()
         return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((type(self), repr(self)))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         import inspect
 
         options = self._options()
@@ -459,13 +583,15 @@ def _between(interval):
 
 
 def _reduction(value):
+    """The reduction, if it is one of REDUCTIONS."""
     if value not in REDUCTIONS:
-        raise ValueError(f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}. Received: reduction={value!r}.")
+        raise ValueError(f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}. "
+                         f"Received: reduction={value!r}.")
     return value
 
 
 def _fraction(value, name):
-    """A number in the open interval (0, 1)."""
+    """A float in the open interval (0, 1)."""
     result = check.number(value, name)
     if not 0 < result < 1:
         raise ValueError(f"{name} must be in (0, 1), got {value!r}.")
@@ -473,11 +599,12 @@ def _fraction(value, name):
 
 
 def _not_negative(value, name):
+    """A float of at least 0."""
     return check.number(value, name, 0)
 
 
 def _one_or_list(value, name, checked):
-    """A number, or a list of at least one, each checked."""
+    """A float, or a list of at least one, each checked by `checked(value, name)`."""
     if np.ndim(value) == 0:
         return checked(value, name)
     if len(value) == 0:
@@ -488,26 +615,59 @@ def _one_or_list(value, name, checked):
 class _KernelLoss(Loss):
     """A loss with a kernel in _core/losses.pxd.
 
-    `_kernel_name` names it, `_settings` are its numbers, `_by_column(n)` a number for each of n columns or None.  Each
-    declares the targets it has, `_truth`, and what it trains for, `_tasks`.
+    A subclass names its kernel and declares the targets it allows and its tasks.
     """
 
-    _truth = _tasks = None
-
+    _kernel_name: Any = None        # a name in core.LOSSES
+    _allowed: Any = None
+    _tasks: Any = None
+    _logits = False                 # whether there is a kernel of that name + "_logits", for logits
+    _probabilities = "sigmoid"      # the activation that gives the predictions it needs
+    _reach_of_logits: _Interval = LINE      # `_reach` with from_logits=True
+    _takes_batch = False            # whether training may reduce the rows of a batch together
     _native_metrics = True
     _needs_check = False
-    _takes_batch = False            # whether it may reduce the rows of a batch in training
-    _kernel_name = None
-    _logits = False                 # whether there is a kernel of that name + "_logits"
-    _reach_of_logits = LINE         # what they must be able to be
-    from_logits = False
+    from_logits: bool = False
 
-    _fixed = ("reduction", "axis", "delta", "beta", "q", "log_input", "power", "from_logits", "label_smoothing", "pos_weight",
-              "apply_class_balancing", "alpha", "gamma", "ignore_class")
+    _fixed = ("reduction", "axis", "delta", "beta", "q", "log_input", "power", "from_logits", "label_smoothing",
+              "pos_weight", "apply_class_balancing", "alpha", "gamma", "ignore_class")
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls) -> None:
         if "call" in vars(cls):
-            raise TypeError(f"{cls.__name__} defines call, so it must be a subclass of losses.Loss, not of a loss with a kernel.")
+            raise TypeError(f"{cls.__name__} defines call, so it must be a subclass of losses.Loss, not of a loss with "
+                            f"a kernel.")
+
+    def _settings_for(self, n):
+        """Constants of the kernel for n outputs."""
+        return ()
+
+    def _by_column(self, n):
+        """Constants of the kernel with one element for each of n outputs, or None."""
+        return None
+
+    def _kernel_for(self, n, from_logits):
+        """The kernel for n outputs; kept for the next call."""
+        kernels = self.__dict__.setdefault("_kernels", {})
+        kernel = kernels.get((n, from_logits))
+        if kernel is None:
+            code = core.LOSSES[self._kernel_name + ("_logits" if from_logits else "")]
+            kernel = kernels[n, from_logits] = core.LossKernel(code, self._settings_for(n), self._by_column(n))
+        return kernel
+
+    def _fill(self, y, p, delta, values, scale):
+        if p.size == 0:
+            return super()._fill(y, p, delta, values, scale)
+        return self._kernel_for(p.shape[-1], self.from_logits)(y, p, delta, values.reshape(-1), scale)
+
+    def _for_network(self, last_activation, units, dtype):
+        given = super()._for_network(last_activation, units, dtype)
+        if self._whole:
+            if not self._takes_batch:
+                raise ValueError(f"the axis of {self!r} must be that of the outputs in training, -1 or 1; "
+                                 f"got {self.axis}.")
+            return given
+        fused = self._matching_activation is not None and last_activation == self._matching_activation
+        return self._kernel_for(units, fused or self.from_logits), fused, None
 
     def _spread(self, y, shape):
         return y
@@ -520,18 +680,19 @@ class _KernelLoss(Loss):
 
     @property
     def _outputs(self):
+        """[0, 1] for a loss of probabilities, else the real line."""
         return UNIT if self._logits and not self.from_logits else LINE
 
     @property
     def _reach(self):
+        """What logits must be able to be; None for probabilities."""
         return self._reach_of_logits if self.from_logits else None
 
     @property
     def _remedy(self):
+        """The activation, or option, with which predictions stay in `_outputs`."""
         return (f"End the model with activation={self._probabilities!r}"
                 f"{', or give the loss from_logits=True' if self._logits else ''}.")
-
-    _probabilities = "sigmoid"      # the activation that gives them
 
     def _or_else(self, low, high):
         return ", or drop from_logits=True" if self.from_logits and 0 <= low <= high <= 1 else ""
@@ -539,51 +700,21 @@ class _KernelLoss(Loss):
     def _shows_logits(self, fused):
         return self.from_logits and not fused
 
-    def _settings(self):
-        return ()
-
-    def _by_column(self, n):
-        return None
-
-    def _kernel_for(self, n, from_logits):
-        """The kernel for n columns; kept."""
-        kernels = self.__dict__.setdefault("_kernels", {})
-        kernel = kernels.get((n, from_logits))
-        if kernel is None:
-            code = core.LOSSES[self._kernel_name + ("_logits" if from_logits else "")]
-            kernel = kernels[n, from_logits] = core.LossKernel(code, self._settings_for(n), self._by_column(n))
-        return kernel
-
-    def _settings_for(self, n):
-        return self._settings()
-
-    def _rows(self, y, p, delta, values, scale):
-        if p.size == 0:
-            return super()._rows(y, p, delta, values, scale)
-        return self._kernel_for(p.shape[-1], self.from_logits)(y, p, delta, values.reshape(-1), scale)
-
-    def _for_network(self, last_activation, units, dtype):
-        given = super()._for_network(last_activation, units, dtype)
-        if self._whole:
-            if not self._takes_batch:
-                raise ValueError(f"the axis of {self!r} must be that of the outputs in training, -1 or 1; got {self.axis}.")
-            return given
-        fused = self._matching_activation is not None and last_activation == self._matching_activation
-        return self._kernel_for(units, fused or self.from_logits), fused, None
-
 
 class _Plain(_KernelLoss):
-    """A loss without options; its reduction may be the first argument, as in Keras."""
+    """A loss without options; its reduction may be positional, as in Keras."""
 
-    def __init__(self, reduction=DEFAULT):
+    def __init__(self, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
 
 
-# -- regression --------------------------------------------------------------------------------------------------------
+# -- regression ------------------------------------------------------------------------------------
 
 
 class MeanSquaredError(_Plain):
-    """mean (y_pred - y_true)^2 over the last axis, without a half; gradient 2 (y_pred - y_true) / n.
+    """mean((y_pred - y_true)^2), without a half.
+
+    The gradient is 2 (y_pred - y_true) / n for n outputs.
 
     Examples
     --------
@@ -593,13 +724,14 @@ class MeanSquaredError(_Plain):
     """
 
     _kernel_name = "mean_squared_error"
-    _truth, _tasks = REAL, EVERY_TASK
+    _allowed, _tasks = REAL, EVERY_TASK
 
 
 class MeanAbsoluteError(_Plain):
-    """mean |y_pred - y_true| over the last axis; gradient sign(y_pred - y_true) / n, and 0 where they are equal.
+    """mean(|y_pred - y_true|).
 
-    There the derivative does not exist: any slope between -1 and 1 would do.
+    The gradient is sign(y_pred - y_true) / n.  Where the two are equal there is no derivative, and
+    the gradient is 0: any slope between -1 / n and 1 / n would do.
 
     Examples
     --------
@@ -609,7 +741,7 @@ class MeanAbsoluteError(_Plain):
     """
 
     _kernel_name = "mean_absolute_error"
-    _truth, _tasks = REAL, EVERY_TASK
+    _allowed, _tasks = REAL, EVERY_TASK
 
 
 class MeanAbsolutePercentageError(_Plain):
@@ -623,13 +755,14 @@ class MeanAbsolutePercentageError(_Plain):
     """
 
     _kernel_name = "mean_absolute_percentage_error"
-    _truth, _tasks = REAL, (REGRESSION,)
+    _allowed, _tasks = REAL, (REGRESSION,)
 
 
 class MeanSquaredLogarithmicError(_Plain):
-    """mean (log(1 + y_pred) - log(1 + y_true))^2, both clipped from below at 1e-7, where the gradient is 0.
+    """mean((log(1 + y_pred) - log(1 + y_true))^2), both at least 1e-7.
 
-    y_true must not be negative (Keras clips it); the last layer should not give negative numbers, either.
+    Smaller values are raised to 1e-7; where this happens to y_pred, the gradient is 0.  y_true must
+    not be negative (Keras clips it); the last layer should not give negative predictions either.
 
     Examples
     --------
@@ -639,17 +772,18 @@ class MeanSquaredLogarithmicError(_Plain):
     """
 
     _kernel_name = "mean_squared_logarithmic_error"
-    _truth, _tasks, _outputs = COUNTS, (REGRESSION,), NOT_NEGATIVE
+    _allowed, _tasks, _outputs = COUNTS, (REGRESSION,), NOT_NEGATIVE
     _remedy = "End the model with activation='softplus' or 'exponential'."
 
 
 class Huber(_KernelLoss):
-    """e^2 / 2 where |e| <= delta, else delta |e| - delta^2 / 2, e = y_pred - y_true: the mean over the last axis.
+    """mean(e^2 / 2 where |e| <= delta, else delta |e| - delta^2 / 2), e = y_pred - y_true.
 
     Parameters
     ----------
-    delta : float, positive
-        Where the square becomes a line.
+    delta : float, positive, default 1
+        Size of the error at which the parabola becomes a line.
+    reduction : as in `Loss`
 
     References
     ----------
@@ -663,23 +797,28 @@ class Huber(_KernelLoss):
     """
 
     _kernel_name = "huber"
-    _truth, _tasks = REAL, EVERY_TASK
+    _allowed, _tasks = REAL, EVERY_TASK
 
-    def __init__(self, delta=1.0, *, reduction=DEFAULT):
+    delta: float
+
+    def __init__(self, delta: float = 1.0, *, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.delta = check.positive(delta, "delta")
 
-    def _settings(self):
+    def _settings_for(self, n):
         return (self.delta, 1.0)
 
 
 class SmoothL1(_KernelLoss):
-    """Huber(beta) / beta: |e| - beta / 2, and e^2 / (2 beta) where |e| < beta.  PyTorch's.
+    """mean(e^2 / (2 beta) where |e| < beta, else |e| - beta / 2), e = y_pred - y_true.
+
+    It is Huber(beta) / beta, PyTorch's SmoothL1Loss.
 
     Parameters
     ----------
-    beta : float, at least 0
-        With 0 it is the mean absolute error.
+    beta : float, at least 0, default 1
+        Size of the error at which the parabola becomes a line.  0 gives the mean absolute error.
+    reduction : as in `Loss`
 
     Examples
     --------
@@ -688,9 +827,11 @@ class SmoothL1(_KernelLoss):
     1.40625
     """
 
-    _truth, _tasks = REAL, EVERY_TASK
+    _allowed, _tasks = REAL, EVERY_TASK
 
-    def __init__(self, beta=1.0, *, reduction=DEFAULT):
+    beta: float
+
+    def __init__(self, beta: float = 1.0, *, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.beta = check.number(beta, "beta", 0)
 
@@ -698,12 +839,14 @@ class SmoothL1(_KernelLoss):
     def _kernel_name(self):
         return "huber" if self.beta > 0 else "mean_absolute_error"
 
-    def _settings(self):
+    def _settings_for(self, n):
         return (self.beta, 1 / self.beta) if self.beta > 0 else ()
 
 
 class LogCosh(_Plain):
-    """mean log(cosh(y_pred - y_true)): a square near 0, |e| - log 2 far away; gradient tanh(e) / n.
+    """mean(log(cosh(y_pred - y_true))).
+
+    About e^2 / 2 for a small error e, |e| - log 2 for a large one; the gradient is tanh(e) / n.
 
     Examples
     --------
@@ -713,18 +856,21 @@ class LogCosh(_Plain):
     """
 
     _kernel_name = "log_cosh"
-    _truth, _tasks = REAL, EVERY_TASK
+    _allowed, _tasks = REAL, EVERY_TASK
 
 
 class Quantile(_KernelLoss):
-    """q e where e = y_true - y_pred >= 0, else (q - 1) e: least at the q-quantile of the truth.  The pinball loss.
+    """mean(q e where e >= 0, else (q - 1) e), e = y_true - y_pred: the pinball loss.
 
-    With q = 0.9 a prediction below the truth costs nine times one above.  The gradient is 0 where they are equal.
+    It is smallest where y_pred is the q-quantile of y_true.  With q = 0.9, a prediction below the
+    truth costs nine times as much as one above.  Where the two are equal, the gradient is 0.
 
     Parameters
     ----------
-    q : float in (0, 1), or list of them
-        With a list, output i of the network is the quantile q[i] of one target, given once or in every column.
+    q : float in (0, 1), or list of them, default 0.5
+        With a list, output i of the network is the quantile q[i] of one target.  The target is
+        given once, or in every column.
+    reduction : as in `Loss`
 
     References
     ----------
@@ -740,9 +886,11 @@ class Quantile(_KernelLoss):
     """
 
     _kernel_name = "quantile"
-    _truth, _tasks = REAL, (REGRESSION,)
+    _allowed, _tasks = REAL, (REGRESSION,)
 
-    def __init__(self, q=0.5, *, reduction=DEFAULT):
+    q: float | list[float]
+
+    def __init__(self, q: float | Sequence[float] = 0.5, *, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.q = _one_or_list(q, "q", _fraction)
 
@@ -766,12 +914,15 @@ class Quantile(_KernelLoss):
 
 
 class Expectile(_KernelLoss):
-    """q e^2 where e = y_true - y_pred >= 0, else (1 - q) e^2: the squared error with a side.
+    """mean(q e^2 where e >= 0, else (1 - q) e^2), e = y_true - y_pred.
+
+    A squared error that costs more on one side: it is smallest at the q-expectile of y_true.
 
     Parameters
     ----------
-    q : float in (0, 1)
+    q : float in (0, 1), default 0.5
         0.5 gives half the mean squared error.
+    reduction : as in `Loss`
 
     References
     ----------
@@ -785,22 +936,26 @@ class Expectile(_KernelLoss):
     """
 
     _kernel_name = "expectile"
-    _truth, _tasks = REAL, (REGRESSION,)
+    _allowed, _tasks = REAL, (REGRESSION,)
 
-    def __init__(self, q=0.5, *, reduction=DEFAULT):
+    q: float
+
+    def __init__(self, q: float = 0.5, *, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.q = _fraction(q, "q")
 
-    def _settings(self):
+    def _settings_for(self, n):
         return (self.q,)
 
 
 class CosineSimilarity(_KernelLoss):
-    """-sum(y_true y_pred) / (|y_true| |y_pred|): -1 where the directions are the same; lengths count at least 1e-7.
+    """-sum(y_true y_pred) / (|y_true| |y_pred|): minus the cosine of the angle between the two.
+
+    -1 where the directions are the same.  A length counts at least 1e-7.
 
     Parameters
     ----------
-    axis : int
+    axis, reduction : as in `Loss`
 
     Examples
     --------
@@ -810,22 +965,23 @@ class CosineSimilarity(_KernelLoss):
     """
 
     _kernel_name = "cosine_similarity"
-    _truth, _tasks = REAL, (REGRESSION, MULTILABEL, CLASSES)
+    _allowed, _tasks = REAL, (REGRESSION, MULTILABEL, CLASSES)
     _least_units = 2
     _for_one_output = "MeanSquaredError"
 
-    def __init__(self, axis=-1, *, reduction=DEFAULT):
+    def __init__(self, axis: int = -1, *, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.axis = check.axes(axis)
 
 
-# -- distributions -----------------------------------------------------------------------------------------------------
+# -- distributions ---------------------------------------------------------------------------------
 
 
 class KLDivergence(_Plain):
-    """sum t log(t / q), t and q being y_true and y_pred clipped to [1e-7, 1]; gradient -t / q inside, half of it at q = 1.
+    """sum(t log(t / q)), t and q being y_true and y_pred clipped to [1e-7, 1].
 
-    y_true must lie in [0, 1].
+    The gradient is -t / q inside of the interval, half of it at its ends, and 0 outside.  y_true
+    must lie in [0, 1].
 
     Examples
     --------
@@ -835,23 +991,27 @@ class KLDivergence(_Plain):
     """
 
     _kernel_name = "kl_divergence"
-    _truth, _tasks, _outputs = SHARES, (CLASSES,), UNIT
+    _allowed, _tasks, _outputs = SHARES, (CLASSES,), UNIT
     _least_units = 2
     _probabilities = "softmax"
 
 
 class Poisson(_KernelLoss):
-    """mean(y_pred - y_true log(y_pred + 1e-7)) of rates, or mean(exp(y_pred) - y_true y_pred) of their logarithms.
+    """mean(y_pred - y_true log(y_pred + 1e-7)); with log_input mean(exp(y_pred) - y_true y_pred).
+
+    The negative log-likelihood of counts y_true, without terms that do not depend on y_pred.
 
     Parameters
     ----------
-    log_input : bool
-        y_pred is the logarithm of the rate.  Keras has the first form only, PyTorch begins with the second.
+    log_input : bool, default False
+        y_pred is the logarithm of the rate instead of the rate.  Keras has the first form only;
+        PyTorch's default is the second.
+    reduction : as in `Loss`
 
     Notes
     -----
-    y_true must not be negative.  Without `log_input` the last layer should not give negative numbers: "softplus" and
-    "exponential" do not.
+    y_true must not be negative.  Without `log_input` the last layer should not give negative
+    predictions: end it with "softplus" or "exponential".
 
     Examples
     --------
@@ -860,10 +1020,12 @@ class Poisson(_KernelLoss):
     1.0
     """
 
-    _truth, _tasks = COUNTS, (REGRESSION,)
+    _allowed, _tasks = COUNTS, (REGRESSION,)
     _remedy = "End the model with activation='softplus' or 'exponential', or give the loss log_input=True."
 
-    def __init__(self, log_input=False, *, reduction=DEFAULT):
+    log_input: bool
+
+    def __init__(self, log_input: bool = False, *, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.log_input = bool(log_input)
 
@@ -884,10 +1046,11 @@ class Poisson(_KernelLoss):
 
 
 class GaussianNLL(_Plain):
-    """mean of (log v + (y_true - m)^2 / v) / 2: the network says how sure it is.
+    """mean(log v + (y_true - m)^2 / v) / 2: the network predicts a mean m and its variance v.
 
-    y_pred has twice the columns of y_true: the means m, then raw variances, v = softplus(raw) + 1e-6.
-    The constant log(2 pi) / 2 is left out.
+    y_pred has twice the columns of y_true: first the means m, then raw values with
+    v = softplus(raw) + 1e-6.  It is the negative log-likelihood without the constant log(2 pi) / 2.
+    Metrics see the means.
 
     References
     ----------
@@ -901,15 +1064,17 @@ class GaussianNLL(_Plain):
     """
 
     _kernel_name = "gaussian_nll"
-    _truth, _tasks, _reach = REAL, (REGRESSION,), LINE
-    _native_metrics = False         # they see the means
+    _allowed, _tasks, _reach = REAL, (REGRESSION,), LINE
+    _native_metrics = False         # metrics see the means
 
     def _columns_fit(self, n_true, n_pred):
         return n_true == self._columns(n_pred)
 
     def _columns(self, n):
+        """Number of targets for n outputs."""
         if n % 2:
-            raise ValueError(f"GaussianNLL must have an even number of outputs, a mean and a variance for each target; got {n}.")
+            raise ValueError(f"GaussianNLL must have an even number of outputs, a mean and a variance for each target; "
+                             f"got {n}.")
         return n // 2
 
     def _spread(self, y, shape):
@@ -923,9 +1088,9 @@ class GaussianNLL(_Plain):
 
 
 class Gamma(_Plain):
-    """mean(y_pred + y_true exp(-y_pred)): half the deviance of a gamma distribution of mean exp(y_pred), y_true > 0.
+    """mean(y_pred + y_true exp(-y_pred)): gamma distribution with mean exp(y_pred), y_true > 0.
 
-    Its constant -1 - log(y_true) is left out, as in scikit-learn's HalfGammaLoss.
+    Half its deviance without the constant -1 - log(y_true), as scikit-learn's HalfGammaLoss.
 
     Examples
     --------
@@ -935,19 +1100,22 @@ class Gamma(_Plain):
     """
 
     _kernel_name = "gamma"
-    _truth, _tasks, _reach = POSITIVE, (REGRESSION,), LINE
+    _allowed, _tasks, _reach = POSITIVE, (REGRESSION,), LINE
 
 
 class Tweedie(_KernelLoss):
-    """mean(m^(2-k) / (2-k) - y_true m^(1-k) / (1-k)), m = exp(y_pred), k = power: half of Tweedie's deviance.
+    """mean(m^(2-k) / (2-k) - y_true m^(1-k) / (1-k)), m = exp(y_pred), k = power.
 
-    power 0 is half the squared error of exp(y_pred), 1 Poisson(log_input=True), 2 Gamma; between 1 and 2 many zeros and
-    a continuous rest.  Constants are left out, as in scikit-learn's HalfTweedieLoss.
+    Half the deviance of a Tweedie distribution with mean m, without constants, as scikit-learn's
+    HalfTweedieLoss.
 
     Parameters
     ----------
-    power : float
-        y_true must not be negative from 0 on (excluded), and positive from 2 on.
+    power : float, default 1.5
+        0 is half the squared error of exp(y_pred), 1 is Poisson(log_input=True), 2 is Gamma.
+        Between 1 and 2 the distribution has many zeros and a continuous rest.  y_true must not be
+        negative for a power above 0, and must be positive from 2 on.
+    reduction : as in `Loss`
 
     Examples
     --------
@@ -958,7 +1126,9 @@ class Tweedie(_KernelLoss):
 
     _tasks, _reach = (REGRESSION,), LINE
 
-    def __init__(self, power=1.5, *, reduction=DEFAULT):
+    power: float
+
+    def __init__(self, power: float = 1.5, *, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.power = check.number(power, "power")
 
@@ -967,21 +1137,21 @@ class Tweedie(_KernelLoss):
         return {1.0: "poisson_log", 2.0: "gamma"}.get(self.power, "tweedie")
 
     @property
-    def _truth(self):
+    def _allowed(self):
         return REAL if self.power <= 0 else COUNTS if self.power < 2 else POSITIVE
 
-    def _settings(self):
+    def _settings_for(self, n):
         return (self.power,)
 
 
-# -- margins -----------------------------------------------------------------------------------------------------------
+# -- margins ---------------------------------------------------------------------------------------
 
 
 class _Margin(_Plain):
-    """Labels -1 and 1; if all are 0 or 1 (decided once a call or fit) 0 stands for -1, as in Keras."""
+    """Targets -1 and 1; if all of a call or fit are 0 or 1, 0 stands for -1, as in Keras."""
 
-    _native_metrics = False         # they see the labels as they were given
-    _truth, _tasks = MARGINS, ()    # no estimator gives margins
+    _native_metrics = False         # metrics see the labels as they were given
+    _allowed, _tasks = MARGINS, ()    # no estimator predicts margins
     _reach = (-1.0, 1.0)
 
     def _or_else(self, low, high):
@@ -994,7 +1164,10 @@ class _Margin(_Plain):
 
 
 class Hinge(_Margin):
-    """mean max(0, 1 - y_true y_pred), y_true -1 or 1 (or all 0 or 1); numbers in between are taken as they are.
+    """mean(max(0, 1 - y_true y_pred)), y_true -1 or 1, or all 0 or 1.
+
+    If all targets of a call or fit are 0 or 1, 0 stands for -1, as in Keras.  Targets between -1
+    and 1 are taken as they are.
 
     Examples
     --------
@@ -1007,7 +1180,7 @@ class Hinge(_Margin):
 
 
 class SquaredHinge(_Margin):
-    """mean max(0, 1 - y_true y_pred)^2, y_true -1 or 1 (or all 0 or 1); numbers in between are taken as they are.
+    """mean(max(0, 1 - y_true y_pred)^2), with the targets of `Hinge`.
 
     Examples
     --------
@@ -1020,7 +1193,9 @@ class SquaredHinge(_Margin):
 
 
 class CategoricalHinge(_Plain):
-    """max(0, 1 + max((1 - y_true) y_pred) - sum(y_true y_pred)), y_true one-hot, or shares in [0, 1].
+    """max(0, 1 + max((1 - y_true) y_pred) - sum(y_true y_pred)), y_true one-hot or shares.
+
+    y_true must lie in [0, 1].
 
     Examples
     --------
@@ -1030,30 +1205,22 @@ class CategoricalHinge(_Plain):
     """
 
     _kernel_name = "categorical_hinge"
-    _truth, _tasks = SHARES, (CLASSES,)
+    _allowed, _tasks = SHARES, (CLASSES,)
 
 
-# -- probabilities -----------------------------------------------------------------------------------------------------
+# -- probabilities ---------------------------------------------------------------------------------
 
 
 class BinaryCrossentropy(_KernelLoss):
-    """-mean (w y log p + (1 - y) log(1 - p)) over the axis: each output is a question of its own, y in [0, 1].
-
-    Targets outside of [0, 1] are refused, as by every loss of probabilities; 5e-7 beyond the ends is allowed for the
-    rounding of float32, so that the outputs of another model can be targets.
-
-    Probabilities are clipped to [1e-7, 1 - 1e-7].  After a sigmoid training works on its input whatever `from_logits`
-    says, as Keras on TensorFlow does: no clip, no overflow, and the gradient there is p - y.
+    """-mean(w y log p + (1 - y) log(1 - p)): a yes-or-no question for each output, y in [0, 1].
 
     Parameters
     ----------
-    from_logits : bool
-        y_pred holds z, p = sigmoid(z).
-    label_smoothing : float in [0, 1]
-        s moves y to y (1 - s) + s / 2.
-    axis : int
-    pos_weight : float, or list of one for each output
-        w, PyTorch's: above 1 a missed positive costs more.
+    from_logits : bool, default False
+        See `Loss`; p = sigmoid(z).
+    label_smoothing, axis, reduction : as in `Loss`
+    pos_weight : float of at least 0, or list with one for each output, default 1
+        w, as in PyTorch: above 1, a missed positive costs more.
 
     Examples
     --------
@@ -1063,36 +1230,48 @@ class BinaryCrossentropy(_KernelLoss):
     """
 
     _kernel_name = "binary_crossentropy"
-    _truth, _tasks = SHARES, (BINARY, MULTILABEL, CLASSES)
+    _allowed, _tasks = SHARES, (BINARY, MULTILABEL, CLASSES)
     _logits = True
     _matching_activation = "sigmoid"
 
-    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, *, pos_weight=1.0, reduction=DEFAULT):
+    label_smoothing: float
+    pos_weight: float | list[float]
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+                 pos_weight: float | Sequence[float] = 1.0, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.from_logits = bool(from_logits)
         self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
         self.axis = check.axes(axis)
         self.pos_weight = _one_or_list(pos_weight, "pos_weight", _not_negative)
 
-    def _settings(self):
+    def _settings_for(self, n):
         return (1 - self.label_smoothing, self.label_smoothing / 2)
 
     def _by_column(self, n):
-        if isinstance(self.pos_weight, list) and len(self.pos_weight) != n:
-            raise ValueError(f"pos_weight must have a number for each of the {n} outputs, got {len(self.pos_weight)}.")
-        return self.pos_weight if isinstance(self.pos_weight, list) else [self.pos_weight] * n if self.pos_weight != 1 else None
+        if isinstance(self.pos_weight, list):
+            if len(self.pos_weight) != n:
+                raise ValueError(f"pos_weight must have a number for each of the {n} outputs, "
+                                 f"got {len(self.pos_weight)}.")
+            return self.pos_weight
+        return [self.pos_weight] * n if self.pos_weight != 1 else None
 
 
 class BinaryFocalCrossentropy(_KernelLoss):
-    """BinaryCrossentropy times (1 - t)^gamma, t the probability of the truth: easy answers count less; y in [0, 1].
+    """BinaryCrossentropy with each term times (1 - t)^gamma, t the probability given to the truth.
+
+    Outputs that are already right count less.  y_true must lie in [0, 1].
 
     Parameters
     ----------
-    apply_class_balancing : bool
-        Multiply by alpha where y is 1, by 1 - alpha where it is 0.
-    alpha : float in [0, 1]
-    gamma : float, at least 0
-    from_logits, label_smoothing, axis : as in BinaryCrossentropy
+    apply_class_balancing : bool, default False
+        Multiply by alpha where y_true is 1, by 1 - alpha where it is 0.
+    alpha : float in [0, 1], default 0.25
+    gamma : float, at least 0, default 2
+        0 gives BinaryCrossentropy.
+    from_logits : bool, default False
+        See `Loss`; p = sigmoid(z).
+    label_smoothing, axis, reduction : as in `Loss`
 
     References
     ----------
@@ -1106,11 +1285,17 @@ class BinaryFocalCrossentropy(_KernelLoss):
     """
 
     _kernel_name = "binary_focal_crossentropy"
-    _truth, _tasks = SHARES, (BINARY, MULTILABEL, CLASSES)
+    _allowed, _tasks = SHARES, (BINARY, MULTILABEL, CLASSES)
     _logits = True
 
-    def __init__(self, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1, *,
-                 reduction=DEFAULT):
+    apply_class_balancing: bool
+    alpha: float
+    gamma: float
+    label_smoothing: float
+
+    def __init__(self, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+                 from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+                 reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.apply_class_balancing = bool(apply_class_balancing)
         self.alpha = check.number(alpha, "alpha", 0, 1)
@@ -1119,63 +1304,70 @@ class BinaryFocalCrossentropy(_KernelLoss):
         self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
         self.axis = check.axes(axis)
 
-    def _settings(self):
-        return (1 - self.label_smoothing, self.label_smoothing / 2, self.gamma, self.alpha if self.apply_class_balancing else -1)
+    def _settings_for(self, n):
+        alpha = self.alpha if self.apply_class_balancing else -1        # below 0: no balancing
+        return (1 - self.label_smoothing, self.label_smoothing / 2, self.gamma, alpha)
 
 
 class _Categorical(_KernelLoss):
-    """Targets one-hot, or shares of the classes."""
+    """A cross-entropy of classes: softmax over at least two outputs."""
 
-    _truth, _tasks = SHARES, (CLASSES,)
+    _tasks = (CLASSES,)
     _logits = True
-    _least_units = 2
-    _reach_of_logits = NOT_NEGATIVE         # softmax sees differences alone
     _probabilities = "softmax"
-
-    def _settings_for(self, n):
-        return (1 - self.label_smoothing, self.label_smoothing / n, *self._settings())
+    _reach_of_logits = NOT_NEGATIVE         # softmax depends on differences only
+    _least_units = 2
 
 
 class CategoricalCrossentropy(_Categorical):
-    """-sum y log(p / sum p) over the axis, y one-hot or shares of the classes, each in [0, 1].
+    """-sum(y log(p / sum(p))), y one-hot or shares of the classes in [0, 1].
 
-    Its gradient is negative for the true class and grows as 1 / p while the probability falls to the clip at 1e-7.
-    After a softmax training works on its input whatever `from_logits` says, as Keras on TensorFlow does: no clip, no
-    overflow, and the gradient there is p - y.  A row of zeros has no probabilities: its value is that of the clip.
+    The gradient of the true class is negative and grows as 1 / p as its probability falls, down to
+    the clip at 1e-7.  A row p of zeros has the value of the clip.
 
     Parameters
     ----------
-    from_logits : bool
-        y_pred holds z, p = softmax(z).
-    label_smoothing : float in [0, 1]
-        s moves y to y (1 - s) + s / classes.
-    axis : int
+    from_logits : bool, default False
+        See `Loss`; p = softmax(z).
+    label_smoothing, axis, reduction : as in `Loss`
 
     Examples
     --------
-    >>> import nnfast
-    >>> round(nnfast.losses.CategoricalCrossentropy()([[0, 1, 0], [1, 0, 0]], [[.15, .75, .1], [.75, .15, .1]]), 7)
+    >>> from nnfast.losses import CategoricalCrossentropy
+    >>> y_true, y_pred = [[0, 1, 0], [1, 0, 0]], [[.15, .75, .1], [.75, .15, .1]]
+    >>> round(CategoricalCrossentropy()(y_true, y_pred), 7)
     0.2876821
     """
 
     _kernel_name = "categorical_crossentropy"
+    _allowed = SHARES
     _matching_activation = "softmax"
 
-    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, *, reduction=DEFAULT):
+    label_smoothing: float
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1, *,
+                 reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.from_logits = bool(from_logits)
         self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
         self.axis = check.axes(axis)
 
+    def _settings_for(self, n):
+        return (1 - self.label_smoothing, self.label_smoothing / n)
+
 
 class CategoricalFocalCrossentropy(_Categorical):
-    """-sum alpha (1 - p)^gamma y log p over the axis, p normalised and clipped, y in [0, 1].
+    """-sum(alpha (1 - p)^gamma y log p), y one-hot or shares of the classes in [0, 1].
+
+    p is y_pred divided by its sum.  Classes that are already right count less.
 
     Parameters
     ----------
-    alpha : float, or list of one for each class
-    gamma : float, at least 0
-    from_logits, label_smoothing, axis : as in CategoricalCrossentropy
+    alpha : float of at least 0, or list with one for each class, default 0.25
+    gamma : float, at least 0, default 2
+    from_logits : bool, default False
+        See `Loss`; p = softmax(z).
+    label_smoothing, axis, reduction : as in `Loss`
 
     References
     ----------
@@ -1183,14 +1375,20 @@ class CategoricalFocalCrossentropy(_Categorical):
 
     Examples
     --------
-    >>> import nnfast
-    >>> round(nnfast.losses.CategoricalFocalCrossentropy()([[0, 1, 0]], [[.15, .75, .1]]), 7)
+    >>> from nnfast.losses import CategoricalFocalCrossentropy
+    >>> round(CategoricalFocalCrossentropy()([[0, 1, 0]], [[.15, .75, .1]]), 7)
     0.004495
     """
 
     _kernel_name = "categorical_focal_crossentropy"
+    _allowed = SHARES
 
-    def __init__(self, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1, *, reduction=DEFAULT):
+    alpha: float | list[float]
+    gamma: float
+    label_smoothing: float
+
+    def __init__(self, alpha: float | Sequence[float] = 0.25, gamma: float = 2.0, from_logits: bool = False,
+                 label_smoothing: float = 0.0, axis: int = -1, *, reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.alpha = _one_or_list(alpha, "alpha", _not_negative)
         self.gamma = check.number(gamma, "gamma", 0)
@@ -1198,44 +1396,46 @@ class CategoricalFocalCrossentropy(_Categorical):
         self.label_smoothing = check.number(label_smoothing, "label_smoothing", 0, 1)
         self.axis = check.axes(axis)
 
-    def _settings(self):
-        return (self.gamma,)
+    def _settings_for(self, n):
+        return (1 - self.label_smoothing, self.label_smoothing / n, self.gamma)
 
     def _by_column(self, n):
-        if isinstance(self.alpha, list) and len(self.alpha) != n:
-            raise ValueError(f"alpha must have a number for each of the {n} classes, got {len(self.alpha)}.")
-        return self.alpha if isinstance(self.alpha, list) else [self.alpha] * n
+        if isinstance(self.alpha, list):
+            if len(self.alpha) != n:
+                raise ValueError(f"alpha must have a number for each of the {n} classes, got {len(self.alpha)}.")
+            return self.alpha
+        return [self.alpha] * n
 
 
-class SparseCategoricalCrossentropy(_KernelLoss):
-    """CategoricalCrossentropy for integer labels: -log(p_label / sum p), without a one-hot matrix.
+class SparseCategoricalCrossentropy(_Categorical):
+    """-log(p_label / sum(p)): CategoricalCrossentropy for integer labels, without a one-hot matrix.
 
     Parameters
     ----------
-    from_logits : bool
-        y_pred holds z, p = softmax(z).
+    from_logits : bool, default False
+        See `Loss`; p = softmax(z).
     ignore_class : int, optional
-        Rows of this label, which may lie outside of the classes, have loss 0 and count neither in the mean nor in metrics
-        (in Keras they count in metrics).
-    axis : int
+        Rows with this label have loss 0; they count neither in the mean nor in metrics (in Keras
+        they count in metrics).  It may lie outside of the classes.
+    axis, reduction : as in `Loss`
 
     Examples
     --------
-    >>> import nnfast
-    >>> round(nnfast.losses.SparseCategoricalCrossentropy()([1, 0], [[.15, .75, .1], [.75, .15, .1]]), 7)
+    >>> from nnfast.losses import SparseCategoricalCrossentropy
+    >>> labels, y_pred = [1, 0], [[.15, .75, .1], [.75, .15, .1]]
+    >>> round(SparseCategoricalCrossentropy()(labels, y_pred), 7)
     0.2876821
     """
 
     _kernel_name = "sparse_categorical_crossentropy"
-    _logits = True
-    _matching_activation = "softmax"
+    _allowed = REAL                   # labels have their own check
     _sparse = True
-    _truth, _tasks = REAL, (CLASSES,)       # labels are checked apart
-    _least_units = 2
-    _reach_of_logits = NOT_NEGATIVE
-    _probabilities = "softmax"
+    _matching_activation = "softmax"
 
-    def __init__(self, from_logits=False, ignore_class=None, axis=-1, *, reduction=DEFAULT):
+    ignore_class: int | None
+
+    def __init__(self, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1, *,
+                 reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction)
         self.from_logits = bool(from_logits)
         self.ignore_class = None if ignore_class is None else check.size(ignore_class, "ignore_class", -2**62)
@@ -1249,16 +1449,20 @@ class SparseCategoricalCrossentropy(_KernelLoss):
         return check.labels(y, units, name, self.ignore_class)
 
 
-# -- overlaps ----------------------------------------------------------------------------------------------------------
+# -- overlaps --------------------------------------------------------------------------------------
 
 
 class Dice(_KernelLoss):
-    """1 - 2 sum(y p) / (sum y + sum p + 1e-7): how little two sets overlap, y and p in [0, 1].
+    """1 - 2 sum(y p) / (sum(y) + sum(p) + 1e-7): 0 for the same sets, 1 for disjoint ones.
+
+    y and p lie in [0, 1]: how far each element belongs to the true and to the predicted set.
 
     Parameters
     ----------
-    axis : int, tuple of int or None
-        Axes that are summed over; with None all, the batch too: one value for the batch.
+    axis : int, tuple of int or None, default None
+        Axes of the sums.  With None they run over everything, the batch included: one value a
+        batch.
+    reduction : as in `Loss`
 
     References
     ----------
@@ -1272,28 +1476,29 @@ class Dice(_KernelLoss):
     """
 
     _kernel_name = "tversky"
-    _truth, _tasks, _outputs = SHARES, (BINARY, MULTILABEL, CLASSES), UNIT
+    _allowed, _tasks, _outputs = SHARES, (BINARY, MULTILABEL, CLASSES), UNIT
     _takes_batch = True
 
-    def __init__(self, reduction=DEFAULT, axis=None):
+    def __init__(self, reduction: _Reduction = DEFAULT, axis: int | tuple[int, ...] | None = None) -> None:
         super().__init__(reduction=reduction)
         self.axis = check.axes(axis, several=True)
 
-    def _settings(self):
+    def _settings_for(self, n):
         return (0.5, 0.5, 0.5)
 
 
 class Tversky(_KernelLoss):
-    """1 - I / (I + alpha sum y (1 - p) + beta sum p (1 - y) + 1e-7), I = sum y p: Dice with a price for each side.
+    """1 - I / (I + alpha sum(y (1 - p)) + beta sum((1 - y) p) + 1e-7), I = sum(y p).
 
-    y and p lie in [0, 1].
+    Dice with separate prices for the two kinds of error; y and p lie in [0, 1].
 
     Parameters
     ----------
-    alpha, beta : float, at least 0
-        Prices of what was missed and of what was found too much; 0.5 each is Dice.
-    axis : int, tuple of int or None
-        As in Dice.
+    alpha, beta : float, at least 0, default 0.5
+        Price of what was missed, and of what was found too much.  0.5 each gives Dice.
+    axis : int, tuple of int or None, default None
+        As in `Dice`.
+    reduction : as in `Loss`
 
     References
     ----------
@@ -1307,36 +1512,42 @@ class Tversky(_KernelLoss):
     """
 
     _kernel_name = "tversky"
-    _truth, _tasks, _outputs = SHARES, (BINARY, MULTILABEL, CLASSES), UNIT
+    _allowed, _tasks, _outputs = SHARES, (BINARY, MULTILABEL, CLASSES), UNIT
     _takes_batch = True
 
-    def __init__(self, alpha=0.5, beta=0.5, *, reduction=DEFAULT, axis=None):
+    alpha: float
+    beta: float
+
+    def __init__(self, alpha: float = 0.5, beta: float = 0.5, *, reduction: _Reduction = DEFAULT,
+                 axis: int | tuple[int, ...] | None = None) -> None:
         super().__init__(reduction=reduction)
         self.alpha, self.beta = check.number(alpha, "alpha", 0), check.number(beta, "beta", 0)
         self.axis = check.axes(axis, several=True)
 
-    def _settings(self):
+    def _settings_for(self, n):
         return (self.alpha, self.beta, 1.0)
 
 
-# -- your own ----------------------------------------------------------------------------------------------------------
+# -- your own --------------------------------------------------------------------------------------
 
 
 class Custom(Loss):
-    """A loss from a function; `compile(loss=function)` makes one.
+    """Your own loss from a function; `compile(loss=function)` makes one.
 
     Parameters
     ----------
     function : callable, or scipy.LowLevelCallable
-        Python: (y_true, y_pred) -> (values, gradient) on whole batches, as `Loss.call`.  It is called once a batch, for
-        batches above 8,192 rows once for each 8,192 rows.
-        C: double f(const double *y_true, const double *y_pred, double *gradient, ptrdiff_t n, void *user_data), or float
-        throughout for float32: one row in, its value and the gradient of that value out.  It trains at native speed,
-        without the GIL, and may be called by several threads at once.
-    check_gradient : bool
-        Compare with finite differences at the first use, and refuse a gradient that is not that of the values.  A Python
-        function is called in float64 for that, whatever the dtype of the model.
-    reduction : as in Loss
+        In Python: (y_true, y_pred) -> (values, gradient) on whole batches, as `Loss.call`.  It is
+        called once for each batch; a batch of more than 8,192 rows is given in parts of that size.
+
+        In C: ``double f(const double *y_true, const double *y_pred, double *gradient, ptrdiff_t n,
+        void *user_data)``, or float instead of double for float32.  It reads one row, writes the
+        gradient of its value and returns the value.  It trains at native speed, without the GIL,
+        and several threads may call it at once.
+    check_gradient : bool, default True
+        Compare the gradient with finite differences at the first use, and refuse a wrong one.  For
+        this a Python function is called in float64, whatever the dtype of the model.
+    reduction : as in `Loss`
 
     Examples
     --------
@@ -1350,20 +1561,24 @@ class Custom(Loss):
 
     _fixed = ("reduction", "function")
 
-    def __init__(self, function, *, check_gradient=True, reduction=DEFAULT):
+    function: Callable[..., Any] | tuple[Any, ...]
+
+    def __init__(self, function: Callable[..., Any] | tuple[Any, ...], *, check_gradient: bool = True,
+                 reduction: _Reduction = DEFAULT) -> None:
         super().__init__(reduction=reduction, check_gradient=check_gradient)
         self.function = function
-        self._c_kernel = None
+        self._c_kernel: Any = None
         if _is_low_level(function):
             self._dtype_of_check = check.c_signature(function.signature)
             self._c_kernel = core.LossKernel(core.CUSTOM_LOSSES["c"], function=function)
         elif not callable(function):
-            raise TypeError(f"function must be callable as (y_true, y_pred) -> (values, gradient), or a scipy.LowLevelCallable; got {function!r}.")
+            raise TypeError(f"function must be callable as (y_true, y_pred) -> (values, gradient), or a "
+                            f"scipy.LowLevelCallable; got {function!r}.")
 
-    def call(self, y_true, y_pred):
-        """Values and gradients of rows from the function."""
+    def call(self, y_true: NDArray[Any], y_pred: NDArray[Any]) -> tuple[ArrayLike, ArrayLike]:
+        """Values (rows,) and gradients (rows, n) from the function."""
         if self._c_kernel is None:
-            return self.function(y_true, y_pred)
+            return self.function(y_true, y_pred)        # type: ignore[operator]
         y, p = (np.ascontiguousarray(array, self._dtype_of_check) for array in (y_true, y_pred))
         values, gradient = np.empty(len(p)), np.empty_like(p)
         self._c_kernel(y, p, gradient, values, 1.)
@@ -1372,43 +1587,46 @@ class Custom(Loss):
     def _for_network(self, last_activation, units, dtype):
         if self._c_kernel is None:
             return super()._for_network(last_activation, units, dtype)
-        super()._for_network(last_activation, units, dtype)
+        super()._for_network(last_activation, units, dtype)         # checks the reduction
         if dtype != self._dtype_of_check:
-            raise ValueError(f"the C function of the loss works in {np.dtype(self._dtype_of_check).name}, the model in {dtype}: write it for the "
-                             f"dtype of the model, or make the model with dtype={np.dtype(self._dtype_of_check).name!r}.")
+            written = np.dtype(self._dtype_of_check).name
+            raise ValueError(f"the C function of the loss works in {written}, the model in {dtype}: write it for the "
+                             f"dtype of the model, or make the model with dtype={written!r}.")
         return self._c_kernel, False, None
 
     def _targets(self, y, units, name):
         return super()._targets(y, units, name) if self._c_kernel is None else check.targets(y, units, name)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         options = "" if self.check_gradient else ", check_gradient=False"
         options += "" if self.reduction == DEFAULT else f", reduction={self.reduction!r}"
         return f"Custom({getattr(self.function, '__name__', self.function)}{options})"
 
     def __getstate__(self):
         if self._c_kernel is not None:
-            raise TypeError("a loss in C is an address of this process and can not be pickled. Compile the loaded model with it instead.")
+            raise TypeError("a loss in C is an address of this process and cannot be pickled. Compile the loaded model "
+                            "with it instead.")
         return super().__getstate__()
 
     def __deepcopy__(self, memo):
         return self
 
 
-def _is_low_level(function):
+def _is_low_level(function: Any) -> TypeGuard[Any]:
+    """Whether it is a scipy.LowLevelCallable, told without importing SciPy."""
     return isinstance(function, tuple) and hasattr(function, "signature") and len(function) == 3
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 _ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "mape": "mean_absolute_percentage_error",
-            "msle": "mean_squared_logarithmic_error", "bce": "binary_crossentropy", "kld": "kl_divergence", "logcosh": "log_cosh",
-            "huber_loss": "huber", "pinball": "quantile"}
-_CLASSES = {}           # by name
+            "msle": "mean_squared_logarithmic_error", "bce": "binary_crossentropy", "kld": "kl_divergence",
+            "logcosh": "log_cosh", "huber_loss": "huber", "pinball": "quantile"}
+_CLASSES: dict[str, type[_KernelLoss]] = {}         # by the names of their functions
 
 
-def _functions(name, cls, y_true="[[1., 0.]]"):
-    """A loss as two functions: values per sample, and the gradient of each value.
+def _functions(name: str, cls: type[_KernelLoss], y_true: str = "[[1., 0.]]") -> tuple[_Values, _Gradient]:
+    """Two functions for a loss: the value of each sample, and the gradient of each value.
 
     `y_true` holds the targets in the examples of their docstrings.
     """
@@ -1426,7 +1644,7 @@ def _functions(name, cls, y_true="[[1., 0.]]"):
         out[...] = delta
         return out
 
-    what = cls.__doc__.partition("\n")[0]
+    what = str(cls.__doc__).partition("\n")[0]
     values.__doc__ = f"""{what}
 
     Values per sample in float64; options are those of `losses.{cls.__name__}`.
@@ -1439,7 +1657,9 @@ def _functions(name, cls, y_true="[[1., 0.]]"):
     >>> float(values.mean()) == losses.{cls.__name__}()(y_true, y_pred)
     True
     """
-    gradient.__doc__ = f"""Gradient of each sample's `{name}` with respect to y_pred; same options.
+    gradient.__doc__ = f"""Gradient of each sample's `{name}` with respect to y_pred.
+
+    An array in the shape and dtype of y_pred, or `out`.  Options are those of `losses.{cls.__name__}`.
 
     Examples
     --------
@@ -1490,11 +1710,24 @@ dice, dice_gradient = _functions("dice", Dice)
 tversky, tversky_gradient = _functions("tversky", Tversky)
 
 NAMES = (*_CLASSES, *_ALIASES)
-__all__ = [*sorted(cls.__name__ for cls in _CLASSES.values()), "Custom", "Loss", "get", *_CLASSES]
 
 
-def get(identifier):
-    """A loss from its name, class, function of this module, or function of your own; a loss itself goes through.
+def get(identifier: _LossLike) -> Loss:
+    """The loss that an identifier means.
+
+    Parameters
+    ----------
+    identifier : Loss, its class, its name, a function of this module, or your own function
+        A `Loss` is returned as it is; your own function becomes `Custom(function)`.
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
 
     Examples
     --------
@@ -1508,9 +1741,10 @@ def get(identifier):
         return identifier()
     if isinstance(identifier, str):
         names = {**_CLASSES, **{cls.__name__: cls for cls in _CLASSES.values()}}
-        for name in (identifier, identifier.lower()):
-            if _ALIASES.get(name, name) in names:
-                return names[_ALIASES.get(name, name)]()
+        for spelling in (identifier, identifier.lower()):
+            known = _ALIASES.get(spelling, spelling)
+            if known in names:
+                return names[known]()
         raise check.unknown("loss", identifier, [*names, *_ALIASES])
     name = getattr(identifier, "__name__", None)
     if name in _CLASSES and identifier is globals()[name]:

@@ -1,4 +1,4 @@
-"""The losses of the tests: each class, with options that change its formula and suitable data."""
+"""Losses under test: each class with the options that change its formula, and data that suit it."""
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,15 +10,15 @@ LOGITS = {"from_logits": True}
 
 
 def ramp(low, high):
-    """An option that has one number for each column."""
+    """An option with one value for each column."""
     return lambda n: np.linspace(low, high, n).tolist()
 
 
 @dataclass
 class Case:
-    """A loss, its options, and the kinds of its targets and predictions, which are keys of DATA.
+    """A loss, the kinds of its targets and predictions (see DATA), and its options.
 
-    An option that is callable is a function of n, the number of columns of predictions.
+    An option that is callable is a function of the number of columns.
     """
 
     name: str
@@ -42,11 +42,11 @@ class Case:
         return self.cls(**self.chosen(n), **more)
 
     def columns(self, n):
-        """Number of columns of predictions for n columns of targets."""
+        """Number of columns of predictions for n targets."""
         return 2 * n if self.name == "gaussian_nll" else n
 
     def data(self, shape, rng, dtype=np.float64):
-        """y and p for targets of `shape`; labels lack its last axis."""
+        """y and p; the last axis of `shape` is that of the targets, which labels do not have."""
         y = DATA[self.y](shape, rng)
         p = DATA[self.p]((*shape[:-1], self.columns(shape[-1])), rng).astype(dtype)
         return y if self.sparse else y.astype(dtype), p
@@ -118,12 +118,12 @@ CASES = [
 
 
 def squared_error(y, p):
-    """MeanSquaredError as a function of the user."""
+    """MeanSquaredError as a user's function."""
     return ((p - y) ** 2).mean(axis=1), 2 * (p - y) / p.shape[1]
 
 
 class SquaredError(losses.Loss):
-    """MeanSquaredError as a subclass of the user."""
+    """MeanSquaredError as a user's subclass."""
 
     def call(self, y_true, y_pred):
         return squared_error(y_true, y_pred)

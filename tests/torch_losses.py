@@ -1,6 +1,7 @@
-"""The losses in PyTorch's words: its own function where it has one, else the formula.
+"""The losses in PyTorch: its own function where it has one, else the formula.
 
-Each takes tensors y_true and y_pred, and options of the class; it gives a value per row.
+Each function takes tensors y_true and y_pred and the options of the class, and returns a value per
+row.
 """
 import math
 
@@ -108,12 +109,15 @@ def binary_crossentropy(y, p, from_logits=False, label_smoothing=0.0, pos_weight
     return -(weight * y * clamped(p).log() + (1 - y) * (1 - clamped(p)).log()).mean(-1)
 
 
-def binary_focal_crossentropy(y, p, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0):
+def binary_focal_crossentropy(y, p, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False,
+                              label_smoothing=0.0):
     y = y * (1 - label_smoothing) + label_smoothing / 2
     if from_logits:
-        miss, loss = y * torch.sigmoid(-p) + (1 - y) * torch.sigmoid(p), F.binary_cross_entropy_with_logits(p, y, reduction="none")
+        miss = y * torch.sigmoid(-p) + (1 - y) * torch.sigmoid(p)
+        loss = F.binary_cross_entropy_with_logits(p, y, reduction="none")
     else:
-        miss, loss = y * (1 - p) + (1 - y) * p, F.binary_cross_entropy(clamped(p), y, reduction="none")
+        miss = y * (1 - p) + (1 - y) * p
+        loss = F.binary_cross_entropy(clamped(p), y, reduction="none")
     balance = y * alpha + (1 - y) * (1 - alpha) if apply_class_balancing else 1
     return (balance * miss**gamma * loss).mean(-1)
 
