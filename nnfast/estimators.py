@@ -179,7 +179,7 @@ class _NativeMLP(_Versioned):
                                             f"integers; got {self.hidden_layer_sizes!r}.")
         super()._validate_params()
 
-    # -- building ----------------------------------------------------------------------------------------------------
+    # -- building ---------------------------------------------------------------------------------
 
     def _names_of_activations(self, hidden):
         """The activation of each hidden layer."""
@@ -307,7 +307,7 @@ class _NativeMLP(_Versioned):
         state.pop("_attached", None)
         return state
 
-    # -- calls that train --------------------------------------------------------------------------------------------
+    # -- calls that train -------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _call(self, validation_data=None):
@@ -330,7 +330,7 @@ class _NativeMLP(_Versioned):
         """From here on the weights change."""
         self._begun, self._fitted_loss = True, self.loss
 
-    # -- many at once: see nnfast/many.py ----------------------------------------------------------------------------
+    # -- many at once: see nnfast/many.py ---------------------------------------------------------
 
     def _kind_of_data(self):
         """Estimators of one kind share their data."""
@@ -387,7 +387,7 @@ class _NativeMLP(_Versioned):
             self._rows = X.rows
         return X.x, targets
 
-    # -- loss and data -----------------------------------------------------------------------------------------------
+    # -- loss and data ----------------------------------------------------------------------------
 
     def _configure(self, network):
         """Tells the network the loss and the penalty."""
@@ -446,7 +446,7 @@ class _NativeMLP(_Versioned):
             return weights
         return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)[places]
 
-    # -- training ----------------------------------------------------------------------------------------------------
+    # -- training ---------------------------------------------------------------------------------
 
     def _rates(self, first, count):
         """The learning rate of `count` batches from step `first` on: one number, or an array."""
@@ -764,7 +764,7 @@ class _NativeMLP(_Versioned):
         with self._call(validation_data):
             return super().fit(X, y, sample_weight)
 
-    # -- prediction --------------------------------------------------------------------------------------------------
+    # -- prediction -------------------------------------------------------------------------------
 
     def _outputs(self, X, check_input=True):
         """Activations of the last layer."""

@@ -149,7 +149,7 @@ class GradientReport:
         return "\n".join([f"the gradient is wrong at {self.n_wrong} of {counted}", *lines, *more])
 
 
-# -- what is checked -------------------------------------------------------------------------------------------------
+# -- what is checked -----------------------------------------------------------------------------
 
 def _form(subject, arrays, sample_weight):
     """value(point) -> parts of a sum, the gradient given, point, and (name, size) of the arrays point consists of."""
@@ -218,7 +218,7 @@ def _places(entries, shape, groups):
     return places
 
 
-# -- differences -----------------------------------------------------------------------------------------------------
+# -- differences ---------------------------------------------------------------------------------
 
 def _check(value, given, point, entries, rtol):
     """given, quotient, rounding, doubt and kink of each entry."""
