@@ -1,4 +1,4 @@
-"""Many nets at once: the same bits as one after the other, errors that lose nothing, folds, ensembles."""
+"""Many nets at once: the bits of one after the other, errors lose nothing, folds, ensembles."""
 import pickle
 import subprocess
 import sys
@@ -108,7 +108,10 @@ def test_rows_and_a_split_exclude_each_other():
 
 @pytest.mark.parametrize("kind", ["Sequential", "MLPClassifier"])
 def test_memory_grows_by_the_nets_alone(kind):
-    """A copy of the rows of one net would be 61,000 KiB; a net has 50 of weights, as much again of gradients and each moment, and 784 for a batch."""
+    """A copy of the rows of one net would take 61,000 KiB.
+
+    A net takes 50 KiB of weights, the same for gradients and each moment, and 784 KiB for a batch.
+    """
     code = """
         import sys, warnings, numpy as np, nnfast
         warnings.simplefilter("ignore")
@@ -185,7 +188,7 @@ def test_weights_of_one_model_go_before_those_of_all():
     assert weights(models[:1]) == weights([alone]) != weights(models[1:])
 
 
-# -- cross-validation ----------------------------------------------------------------------------------------------------
+# -- cross-validation ------------------------------------------------------------------------------
 
 def test_cross_validation_scores_each_row_once():
     model = sequential(metrics=["mae"])
@@ -231,7 +234,7 @@ def test_bad_data_are_refused_before_a_model_is_copied(arguments, message):
         cross_validate(**{"model": sequential(), "x": X, "y": Y, **arguments})
 
 
-# -- estimators ----------------------------------------------------------------------------------------------------------
+# -- estimators ------------------------------------------------------------------------------------
 
 sklearn = needs("sklearn", minversion="1.7")
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

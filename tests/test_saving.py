@@ -77,7 +77,7 @@ def child(code, *arguments, **more):
     return done.stdout
 
 
-# -- objects -----------------------------------------------------------------------------------------------------------
+# -- objects ---------------------------------------------------------------------------------------
 
 OBJECTS = [
     layers.Input((28, 28)), layers.Flatten(), layers.Activation("softmax"), layers.Dropout(1 / 3), layers.GaussianNoise(0.1), layers.PReLU("ones"),
@@ -212,7 +212,7 @@ def test_random_numbers_of_another_kind_are_refused(tmp_path):
         model.save(tmp_path / "model.npz")
 
 
-# -- models ------------------------------------------------------------------------------------------------------------
+# -- models ----------------------------------------------------------------------------------------
 
 
 @every_format
@@ -307,7 +307,7 @@ def test_the_library_of_safetensors_reads_our_files(tmp_path, dtype, optimizer):
     np.testing.assert_array_equal(arrays["slots"], model._network.slots)
 
 
-# -- exact resume ------------------------------------------------------------------------------------------------------
+# -- exact resume ----------------------------------------------------------------------------------
 
 RUNS = {
     **{name: (lambda name=name: make(name, 0.01)) for name in CASES},
@@ -332,7 +332,7 @@ def resume(folder):
 
 
 def interrupted(folder, name, dtype):
-    """Saves a model after 10 epochs, within a fit of 20 and after one of 10; the weights after 20."""
+    """Saves a model after 10 epochs, in a fit of 20 and after one of 10; the weights after 20."""
     def save(model, when):
         for ending in FORMATS:
             model.save(folder / f"{name}-{dtype}-{when}{ending}")
@@ -374,7 +374,7 @@ def test_the_epoch_to_go_on_with_is_known():
     assert model.epoch == 5 and model.history.epoch == [3, 4]
 
 
-# -- weights alone -----------------------------------------------------------------------------------------------------
+# -- weights alone ---------------------------------------------------------------------------------
 
 
 @every_format
@@ -405,7 +405,7 @@ def test_weights_of_another_architecture_are_refused_with_both_shapes(tmp_path, 
         nnfast.Sequential([layers.Dense(3)]).load_weights(path)
 
 
-# -- writing -----------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 @every_format
@@ -521,7 +521,7 @@ def test_a_checkpoint_goes_on_after_its_epoch(tmp_path, ending):
     assert_same(model, other)
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def crafted(path, text, arrays=None):
@@ -708,7 +708,7 @@ def test_headers_of_safetensors_that_are_forged_are_refused(tmp_path):
         refused(file(header), "cannot be loaded")
 
 
-# -- damage ------------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------
 
 
 def damaged(data, chance):
@@ -744,7 +744,10 @@ def peak_memory(begin=False):
 
 
 def torture(path, count):
-    """In a process of its own: what becomes of damaged files, without and with a checksum that is right, and how much memory that takes."""
+    """In a separate process: loads damaged files, first with a wrong, then with a right checksum.
+
+    Prints how many loads failed, the slowest one, and the memory that they took.
+    """
     path, chance = Path(path), random.Random(0)
     whole, expected = path.read_bytes(), nnfast.load(path)
     before, slowest, outcomes = peak_memory(begin=True), 0., {"error": 0, "resealed error": 0, "loaded": 0, "resealed loaded": 0}
@@ -790,7 +793,7 @@ def test_flips_and_cuts_anywhere_are_errors(tmp_path, ending):
         refused(path, "cannot be loaded")
 
 
-# -- older versions ----------------------------------------------------------------------------------------------------
+# -- older versions --------------------------------------------------------------------------------
 
 
 @every_format
