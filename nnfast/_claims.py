@@ -1,7 +1,9 @@
-"""Who may use a model: one call at a time, and the callbacks of a fit within it.
+"""Locks a model: one call at a time, and the callbacks of a fit within it.
 
-    fit, evaluate, ...     `with claims.take("fit")`: another thread that comes meanwhile gets an error, and does not wait
-    its callbacks          `with claims.opened()`: their thread may use the model while its fit holds it
+    fit, evaluate, ...     `with claims.take("fit")`: a call from another thread gets an error at
+                           once instead of waiting
+    their callbacks        `with claims.opened()`: the thread of the callbacks may use the model
+                           while its fit holds the lock
     predict                takes no claim: it only reads
 """
 import contextlib
@@ -18,7 +20,10 @@ class Claims:
         self._open_to = None            # the thread whose callback runs
 
     def take(self, what):
-        """Context manager: holds the lock while `what`, the name of a method, runs; RuntimeError if the model is taken."""
+        """Context manager that holds the lock while the method named `what` runs.
+
+        Entering raises RuntimeError if another call holds the lock.
+        """
         return _Claim(self, what)
 
     @contextlib.contextmanager
@@ -32,7 +37,10 @@ class Claims:
 
 
 class _Claim:
-    """A class, for it is entered on every step of `train_on_batch`: a generator costs three times as much."""
+    """The context manager of `take`.
+
+    It is a class because every `train_on_batch` enters one: a generator costs three times as much.
+    """
 
     def __init__(self, claims, what):
         self.claims, self.what = claims, what
@@ -41,8 +49,9 @@ class _Claim:
         claims = self.claims
         self.shared = claims._open_to == threading.get_ident() and self.what not in NEVER_IN_A_CALLBACK
         if not self.shared and not claims._lock.acquire(blocking=False):
-            raise RuntimeError(f"{self.what} must wait: this model is in use, by another thread or by the fit that called "
-                               f"this loss, metric or callback. Train copies of it (copy.deepcopy) to train at the same time.")
+            raise RuntimeError(f"{self.what} must wait: this model is in use, by another thread or by the fit that "
+                               f"called this loss, metric or callback. To train at the same time, train copies of "
+                               f"it (copy.deepcopy).")
 
     def __exit__(self, *_):
         if not self.shared:

@@ -1,4 +1,4 @@
-"""What a model prints: the progress of a fit, results on one line, and the table of its layers."""
+"""What a model prints: the progress of a fit, results on one line, the table of its layers."""
 import contextlib
 import sys
 import time
@@ -8,7 +8,10 @@ import numpy as np
 
 
 def verbosity(verbose):
-    """`verbose` as 0 (silent), 1 (a bar and a line per epoch) or 2 (a line per epoch); "auto" is 1 on a terminal, else 2."""
+    """`verbose` as 0 (silent), 1 (a bar and a line per epoch) or 2 (a line per epoch).
+
+    "auto" is 1 on a terminal, else 2.
+    """
     if verbose == "auto":
         return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
     if verbose in (0, 1, 2):
@@ -17,7 +20,7 @@ def verbosity(verbose):
 
 
 class Reporter:
-    """Prints the progress of a fit: a bar that starts again with each epoch, and a line per epoch above it."""
+    """Prints the progress of a fit: a bar for the running epoch, and above it a line per epoch."""
 
     def __init__(self, verbose, epochs, batches):
         self.verbose, self.epochs, self.batches = verbosity(verbose), epochs, batches
@@ -31,7 +34,7 @@ class Reporter:
             self.bar.close()
 
     def begin(self, epoch):
-        """Starts the clock of an epoch, and its bar."""
+        """Starts the clock and the bar of an epoch."""
         self.started = time.perf_counter()
         if self.verbose == 1:
             text = f"Epoch {epoch + 1}/{self.epochs}"
@@ -39,7 +42,8 @@ class Reporter:
                 from tqdm.auto import tqdm
 
                 self.bar = tqdm(total=self.batches, desc=text, unit="batch")
-                self.bar.leave = hasattr(self.bar, "container")     # else a notebook shows an empty line for a closed bar
+                # A notebook shows an empty line for a closed bar that does not stay.
+                self.bar.leave = hasattr(self.bar, "container")
             else:
                 self.bar.set_description(text, refresh=False)
                 self.bar.set_postfix_str("", refresh=False)
@@ -56,8 +60,8 @@ class Reporter:
         if self.verbose:
             seconds = time.perf_counter() - self.started
             with contextlib.nullcontext() if self.bar is None else self.bar.external_write_mode():
-                print(f"Epoch {epoch + 1}/{self.epochs} - {self.batches} batches - {seconds_text(seconds)} - {line(logs)}",
-                      flush=True)
+                print(f"Epoch {epoch + 1}/{self.epochs} - {self.batches} batches - {seconds_text(seconds)} - "
+                      f"{line(logs)}", flush=True)
 
 
 def line(logs):
@@ -72,18 +76,20 @@ def _number(value):
 
 
 def seconds_text(seconds):
-    """A duration: 1.25s, 12ms."""
-    return f"{seconds:.2f}s" if seconds >= 1 else f"{1000 * seconds:.0f}ms" if seconds >= 0.001 else "<1ms"
+    """A duration with its unit: 1.25s, 12ms, <1ms."""
+    if seconds >= 1:
+        return f"{seconds:.2f}s"
+    return f"{1000 * seconds:.0f}ms" if seconds >= 0.001 else "<1ms"
 
 
 def bytes_text(count):
-    """A number of bytes in a suitable unit: 12 B, 1.50 KB."""
+    """A number of bytes with a unit: 12 B, 1.50 KB."""
     power = min(max(count.bit_length() - 1, 0) // 10, 3)
     return f"{count} B" if power == 0 else f"{count / 1024**power:,.2f} {' KMG'[power]}B"
 
 
 def table_text(title, rows, totals):
-    """A table of three columns as text: its first row is the header; `totals` are lines below it."""
+    """A table of three columns as text; rows[0] is the header, `totals` are lines below."""
     header, *rows = rows
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in [header, *rows]]

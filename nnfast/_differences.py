@@ -1,50 +1,56 @@
-"""Difference quotients, and how well each is known: what a gradient is compared with.
+"""Difference quotients, and how accurate each one is: gradients are compared with them.
 
     slopes      forward (f(x + h) - f(x)) / h and backward (f(x) - f(x - h)) / h, at h and h / 2
-    quotient    their mean C is the central difference; (4 C(h / 2) - C(h)) / 3 cancels its error in h^2 (Richardson)
-    steps       The first is 1e-4 max(1, |x|).  An element that does not agree there is tried with smaller steps, down
-                to |x| / 500 for a tiny x.  The step counts whose quotient agrees best with its neighbours: the log of a
-                probability of 1e-6 is right, and one clipped at 1e-7 is seen as flat.  The gradient under test does not
-                influence that choice.
-    kink        f like |x| or max(x, 0): forward - backward stays as h shrinks, where that of a smooth f shrinks with h.
-                Any gradient between the two slopes is right (a subgradient).
+    quotient    the mean C of both slopes is the central difference; (4 C(h / 2) - C(h)) / 3 cancels
+                its error in h^2 (Richardson)
+    steps       The first is 1e-4 max(1, |x|).  An element that does not agree there is tried with
+                smaller steps, down to |x| / 500 for a tiny x.  The step whose quotient agrees best
+                with its neighbours counts: so the log of a probability of 1e-6 is right, and one
+                that is clipped at 1e-7 is seen as flat.  The gradient under test does not influence
+                that choice.
+    kink        f like |x| or max(x, 0): the difference between the slopes stays as h shrinks; for a
+                smooth f it shrinks with h.  Any gradient between the two slopes is right (a
+                subgradient).
     edge        Where f is finite on one side only, the slope of that side counts.
-    doubt       f is known to a few eps |f|, or less well if large numbers cancel in it, which `noise_of` measures.  Divided
-                by h, and with the differences between neighbouring steps, it says how well a quotient is known, and is
-                added to the tolerance.
+    noise       f is accurate to a few eps |f|, or less if large terms cancel in it:
+                `measure_noise`.  Divided by h it is the rounding of a quotient.
+    doubt       the differences between neighbouring steps.  Rounding and doubt say how accurate a
+                quotient is; both are added to the tolerance.
 
-Where f returns several parts of a sum, parts are subtracted before they are summed: parts that did not move cancel exactly.
+Where f returns several parts of a sum, parts are subtracted before they are summed: parts that did
+not change cancel exactly.
 """
 import numpy as np
 
-# The first step is about eps^(1/5), where the rounding of (4 C(h / 2) - C(h)) / 3 meets its error in h^4; in float64 it is
-# smaller, to meet fewer kinks.  LEVELS steps follow, each SHRINK times smaller.
+# The first step is about eps^(1/5), where the rounding of (4 C(h / 2) - C(h)) / 3 equals its error
+# in h^4.  In float64 it is smaller, so that fewer kinks lie within it.  LEVELS steps follow, each
+# SHRINK times smaller.
 FIRST_STEP = {"float32": 0.03, "float64": 1e-4}
 SHRINK = {"float32": 8, "float64": 16}
 LEVELS = 6
-ROWS, COLUMNS = 8, 16       # at which row_mismatch looks
-ROW_TOLERANCE = {"float32": (0.1, 1e-3), "float64": (0.01, 1e-6)}      # of row_mismatch: rtol, and atol / largest quotient
+ROWS, COLUMNS = 8, 16       # most rows and columns that row_mismatch checks
+ROW_TOLERANCE = {"float32": (0.1, 1e-3), "float64": (0.01, 1e-6)}      # of row_mismatch: rtol, atol / largest quotient
 
 
 def quotients(values, base, noise, x, given, rtol):
-    """Difference quotients of k functions of one number each.
+    """Difference quotients of k functions of one variable each.
 
     Parameters
     ----------
     values : function
         x (k,) -> (k, m), the parts of each function's value.
     base, noise : array (k, m)
-        values(x), and how well they are known.
+        values(x), and their noise.
     x, given : array (k,)
-        The numbers, and the gradients given there.
+        The variables, and the gradients to check there.
     rtol : float
-        If all given agree to this with the quotient of the first step, that is good enough.
+        If all given agree to this with the quotient of the first step, no smaller steps are tried.
 
     Returns
     -------
     array (4, k)
-        quotient (at a kink the slope nearest to `given`; NaN if no step gives a finite one), what rounding and what
-        other steps say against it, and 1 at a kink.
+        quotient (at a kink the slope nearest to `given`; NaN if no step gives a finite one),
+        rounding, doubt, and 1 at a kink.
     """
     name, absolute = x.dtype.name, np.abs(x)
     steps = [FIRST_STEP[name] * np.maximum(1, absolute) / SHRINK[name]**level for level in range(LEVELS)]
@@ -53,38 +59,50 @@ def quotients(values, base, noise, x, given, rtol):
     noise = np.where(changed.any(axis=1), np.where(changed, noise, 0).sum(axis=1), noise.max(axis=1, initial=0))
     quotient, doubt, jump = level[:3]
     rounding = noise / (steps[0] / 2)
-    if np.all((np.abs(given - quotient) <= rtol * np.abs(quotient) + rounding) & ((jump == 0) | (jump <= 10 * rounding))):
+    agrees = np.abs(given - quotient) <= rtol * np.abs(quotient) + rounding
+    if np.all(agrees & ((jump == 0) | (jump <= 10 * rounding))):
         return np.stack([quotient, rounding, doubt, np.zeros(x.shape)])
     steps = [h for h in steps if h.any()]
     levels = [level, *(_level(values, base, x, h)[0] for h in steps[1:])]
-    quotient, doubt, jump, forward, backward, bend = (np.stack(arrays) for arrays in zip(*levels))
     rounding = noise / (np.stack(steps).astype(np.float64) / 2)
+    return _best(*(np.stack(arrays) for arrays in zip(*levels)), rounding, given)
+
+
+def _best(quotient, doubt, jump, forward, backward, bend, rounding, given):
+    """The result of `quotients`, each from its best step; all but `given` are arrays (steps, k)."""
     jump = np.where(jump > 10 * rounding, jump, 0)
     kink = _is_kink(jump, rounding, np.isfinite(quotient))
-    # of kinks only the steps that show them count, of others only the steps that show none
+    # At a kink only the steps that show it count, elsewhere only the steps that show none.
     change = np.abs(np.diff(quotient, axis=0))
     change[~np.isfinite(change)] = np.inf
-    none = np.full((1, len(x)), np.inf)
+    none = np.full((1, len(given)), np.inf)
     doubt = doubt + np.minimum(np.concatenate([none, change]), np.concatenate([change, none]))
     doubt = np.where(kink, bend, doubt)
     error = np.where((jump > 0) == kink, doubt + rounding, np.inf)
     error[~np.isfinite(error)] = np.inf
-    relative = np.where(error < np.inf, error / np.where(kink, np.fmax(np.abs(forward), np.abs(backward)), np.abs(quotient)), np.inf)
+    magnitude = np.where(kink, np.fmax(np.abs(forward), np.abs(backward)), np.abs(quotient))
+    relative = np.where(error < np.inf, error / magnitude, np.inf)
     relative[np.isnan(relative)] = 0
-    best = np.where(relative.min(axis=0) < 0.1, relative.argmin(axis=0), error.argmin(axis=0)), np.arange(len(x))
-    # where no step is good, the quotients of smaller ones might be right, and if they grow beyond rounding anything might
-    later = np.where((np.arange(len(steps))[:, None] > best[0]) & np.isfinite(quotient), np.abs(quotient), 0)
+    sure = relative.min(axis=0) < 0.1
+    best = np.where(sure, relative.argmin(axis=0), error.argmin(axis=0)), np.arange(len(given))
+    # Where no step is good, the quotients of smaller steps might be right; if they grow beyond
+    # rounding, anything might be.
+    smaller = (np.arange(len(quotient))[:, None] > best[0]) & np.isfinite(quotient)
+    later = np.where(smaller, np.abs(quotient), 0)
     grows = kink | (later > 2 * np.abs(quotient[best]) + 2 * rounding).any(axis=0)
-    unsure = ~(relative.min(axis=0) < 0.1)
-    doubt[best] = np.where(unsure, np.where(grows, np.inf, doubt[best] + later.max(axis=0)), doubt[best])
+    doubt[best] = np.where(sure, doubt[best], np.where(grows, np.inf, doubt[best] + later.max(axis=0)))
     slopes = forward[best], backward[best]
-    nearest = np.where(np.isfinite(given), np.clip(given, np.minimum(*slopes), np.maximum(*slopes)), quotient[best])
+    nearest = np.clip(given, np.minimum(*slopes), np.maximum(*slopes))
+    nearest = np.where(np.isfinite(given), nearest, quotient[best])
     found = np.where(error[best] < np.inf, np.where(kink, nearest, quotient[best]), np.nan)
     return np.stack([found, rounding[best], doubt[best], kink])
 
 
 def _is_kink(jump, rounding, finite):
-    """Whether a jump between the slopes is of one size at two steps, and every later step shows it that could."""
+    """Whether x is a kink: two neighbouring steps show the same jump, and later steps one, too.
+
+    A later step that is too inexact to show this jump is not counted.
+    """
     similar = (jump[:-1] > 0) & (jump[1:] < 2 * jump[:-1]) & (jump[:-1] < 2 * jump[1:])
     kink = np.zeros(jump.shape[1], bool)
     for level in range(len(jump) - 1):
@@ -95,10 +113,15 @@ def _is_kink(jump, rounding, finite):
 
 
 def _level(values, base, x, h):
-    """What differences with one step say, and which parts of values (k, m) changed.
+    """Differences with one step.
 
-    The first: quotient, doubt, jump between the slopes (0 if it shrinks with h), forward and backward slope at x, and
-    what these change by between h and h / 2.
+    Returns
+    -------
+    (quotient, doubt, jump, forward, backward, bend) : arrays (k,)
+        The jump between the slopes, 0 if it shrinks with h; forward and backward slope at x, and
+        how much these change between h and h / 2.
+    changed : bool array (k, m)
+        Which parts of the values changed.
     """
     changed = np.zeros(base.shape, bool)
 
@@ -118,15 +141,18 @@ def _level(values, base, x, h):
     jump = np.abs(half_forward - half_backward)
     jump = np.where(two_sided & (jump > 0.75 * np.abs(forward - backward)), jump, 0)
     bend = np.abs(half_forward - forward) + np.abs(half_backward - backward)
-    return (quotient, np.abs(quotient - half), jump, 2 * half_forward - forward, 2 * half_backward - backward, bend), changed
+    forward, backward = 2 * half_forward - forward, 2 * half_backward - backward
+    return (quotient, np.abs(quotient - half), jump, forward, backward, bend), changed
 
 
-def noise_of(value, point, base, given):
-    """How well values are known, measured on lines so short, a few units in the last place, that f is straight there.
+def measure_noise(value, point, base, given):
+    """The noise of values: how far they are from exact ones.
 
-    The largest of: 4 eps of the value; what it is off the line; and the lowest bit that is ever set in it, but at most
-    4 eps of the largest number of point, times the largest gradient if that is more than 1: large numbers that
-    cancelled leave zeros at the end of a value.
+    It is measured with steps of a few units in the last place, over which f is a straight line.
+    The noise is the largest of: 4 eps of the value; its distance from that line; and its lowest
+    bit that is ever set, because large terms that cancelled leave zeros at the end of a value.  The
+    last is limited to 4 eps of the largest element of `point`, times the largest gradient if that
+    is more than 1.
     """
     rng = np.random.default_rng(0)
     eps = 4 * np.finfo(point.dtype).eps
@@ -142,34 +168,35 @@ def noise_of(value, point, base, given):
 
 
 def _lowest_bit(values):
-    """The lowest bit that is set in each number: 0.5 of 2.5; inf of 0 and of what is not finite."""
+    """The value of the lowest bit that is set: 0.5 for 2.5; inf for 0, NaN and inf."""
     fraction, exponent = np.frexp(np.where(np.isfinite(values), values, 0))
     digits = np.abs(fraction * 2**53).astype(np.int64)
     return np.where(digits > 0, np.ldexp((digits & -digits).astype(np.float64), exponent - 53), np.inf)
 
 
 def row_mismatch(call, y_true, y_pred, dtype=np.float64):
-    """A sentence about the worst wrong number in the gradient of a custom loss, or None.
+    """A sentence about the worst wrong entry in the gradient of a custom loss, or None.
 
-    Rows are independent, so a column of all of them moves at once.  The tolerance is that of a first look: 1 % in
-    float64, 10 % in float32, where the loss itself is known to few digits.  What can not be judged, as a value that is
-    not finite, passes.
+    Rows are independent, so one column moves in all rows at once.  The tolerance is wide, 1 % in
+    float64 and 10 % in float32, where the loss itself has few correct digits.  An entry that cannot
+    be judged, e.g. because the value is not finite, passes.
 
     Parameters
     ----------
     call : function
-        (y_true, y_pred) -> values (rows,), gradient (rows, n).  What it raises is not caught.
+        (y_true, y_pred) -> values (rows,), gradient (rows, n).  Its exceptions are not caught.
     y_true : array (rows, ...)
     y_pred : array (rows, n)
-        The first 8 rows, and up to 16 columns spread over n, are looked at.
+        The first 8 rows are checked, and up to 16 columns spread over n.
     dtype : {float32, float64}
-        Of the y_pred that `call` gets.
+        dtype of the y_pred that `call` gets.
 
     Examples
     --------
     >>> import numpy as np
     >>> from nnfast._differences import row_mismatch
-    >>> row_mismatch(lambda y, p: ((p - y)[:, 0]**2, p - y), np.zeros((2, 1)), np.array([[0.], [2.]]))
+    >>> wrong = lambda y, p: ((p - y)[:, 0]**2, p - y)
+    >>> row_mismatch(wrong, np.zeros((2, 1)), np.array([[0.], [2.]]))
     'the gradient of row 1, column 0 is 2.0, but central differences give 4.0'
     """
     dtype = np.dtype(dtype)
@@ -185,7 +212,7 @@ def row_mismatch(call, y_true, y_pred, dtype=np.float64):
     with np.errstate(all="ignore"):
         base, gradient = call(y_true, point.copy())
         base, gradient = np.array(base, np.float64).reshape(len(point)), np.array(gradient, np.float64)
-        noise = noise_of(value, point, base, gradient)[:, None]
+        noise = measure_noise(value, point, base, gradient)[:, None]
         found = []
         for column in columns:
             def values(x, column=column):

@@ -1,35 +1,49 @@
-"""L-BFGS over the vector of all weights: the method is SciPy's, loss and gradient are the network's."""
+"""L-BFGS over the vector of all weights.
+
+The method is SciPy's; loss and gradient are computed by the network.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nnfast import _threads
 from nnfast._extras import extra
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 
 class Over(Exception):
-    """Ends SciPy's loop, whatever its version."""
+    """Raised in a callback of SciPy's `minimize` to end it, in every version of SciPy."""
 
 
-def fit(network, options, epochs, evaluate, run):
-    """Trains for a range of epochs, an iteration each; fewer if the method converges.
+def fit(network: Any, options: Any, epochs: range, evaluate: Callable[[int], dict[str, Any] | None], run: Any) -> None:
+    """Trains one iteration per epoch; fewer if the method converges.
 
     Parameters
     ----------
     network : Network
     options : LBFGS
     epochs : range
-    evaluate : function of the number of an epoch
-        Returns the logs at the weights of the network and leaves the gradients in it; None ends the fit.
+    evaluate : function
+        epoch -> logs at the weights of the network, or None to end the fit.  It leaves the
+        gradients in `network.grads`.
     run : object with `begin_epoch`, `end_epoch`, `over`, `hooks`, `history`
+        The fit that this is the loop of.
     """
     with extra("scipy", needed_by="the optimizer LBFGS"):
         from scipy.optimize import minimize
     if run.hooks.by_batch:
-        raise ValueError("hooks of batches, such as save_freq of ModelCheckpoint, do not go with LBFGS: it has no batches. "
-                         "Use those of epochs.")
+        raise ValueError("LBFGS must be used without hooks of batches, such as save_freq of ModelCheckpoint: it has no "
+                         "batches. Use hooks of epochs.")
     if not epochs:
         return
     kept = network.params.copy()        # the weights of the last iteration: a line search may end at worse ones
-    coming, last = iter(epochs), {"epoch": None, "point": None, "logs": None}
+    coming = iter(epochs)
+    last: dict[str, Any] = {"epoch": None, "point": None, "logs": None}
 
     def loss_and_gradient(point):
         if last["epoch"] is None:
@@ -54,8 +68,9 @@ def fit(network, options, epochs, evaluate, run):
     try:
         with _threads.one_blas_thread():
             minimize(loss_and_gradient, kept.astype(np.float64), jac=True, method="L-BFGS-B", callback=end_iteration,
-                     options={"maxcor": options.maxcor, "ftol": options.ftol, "gtol": options.gtol, "maxls": options.maxls,
-                              "maxiter": len(epochs), "maxfun": (1 + options.maxls) * (1 + len(epochs))})
+                     options={"maxcor": options.maxcor, "ftol": options.ftol, "gtol": options.gtol,
+                              "maxls": options.maxls, "maxiter": len(epochs),
+                              "maxfun": (1 + options.maxls) * (1 + len(epochs))})
         if not run.history.epoch:       # converged before its first iteration
             network.params[:] = kept
             end_iteration(last["point"])

@@ -20,17 +20,17 @@ class TrainingData:
         Whether rows of x may have several axes.
     x, y, sample_weight : as in `Sequential.fit`
     of : str
-        Where they come from, for messages: " of validation_data".
+        Origin of the data, for messages: "" or " of validation_data".
 
     Attributes
     ----------
     x : array (rows, ...)
     truth : array (rows, columns)
-        Targets as metrics see them, except that ignored labels are still in.
+        Targets as metrics see them, except that ignored labels are still in it.
     y : array (rows, columns)
         Targets as the core reads them.
     weights, sample_weights : float64 array (rows,) or None
-        Weights with and without the weights of classes.
+        Weights with and without class weights.
     """
 
     def __init__(self, loss, n_inputs, units, flatten, x, y, sample_weight=None, of=""):
@@ -46,39 +46,40 @@ class TrainingData:
         check.at_least_one_row(self.x, f"x{of}")
         self.x_rows, self.y_rows = check.opened(self.x), check.opened(self.y)
         if sample_weight is not None:
-            self._keeps_rows_apart()
+            self._check_loss_per_row()
         self.sample_weights = self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{of}")
 
-    def _keeps_rows_apart(self):
+    def _check_loss_per_row(self):
+        """ValueError for a loss that reduces rows: weights need a value for each row."""
         if self.loss._whole and self.loss.axis is not None:
             raise ValueError(f"weights of rows need a loss that keeps rows apart; {self.loss!r} reduces them. "
                              f"Use axis=-1 or axis=None.")
 
     def weigh_classes(self, class_weight, rows):
-        """Multiplies the weights of these rows, a slice or row numbers, by the weights of their classes."""
-        self._keeps_rows_apart()
+        """Multiplies the weights of `rows`, a slice or row indices, by their class weights."""
+        self._check_loss_per_row()
         given = None if self.sample_weights is None else self.sample_weights[rows]
-        of_classes = self.loss._weights_of_classes(class_weight, self.units, self.truth[rows], given)
+        class_weights = self.loss._weights_of_classes(class_weight, self.units, self.truth[rows], given)
         self.weights = np.ones(len(self)) if given is None else self.sample_weights.copy()
-        self.weights[rows] = of_classes if given is None else given * of_classes
+        self.weights[rows] = class_weights if given is None else given * class_weights
 
     def __len__(self):
         return len(self.x)
 
     def batches(self, batch_size, count=None, order=None):
-        """The first `count` rows, or the rows of an order, in batches."""
+        """Batches of the first `count` rows, or of the rows whose indices `order` holds."""
         return core.Batches(self.x_rows, self.y_rows, batch_size, count, order, self.weights, self.loss._ignores)
 
     def rest(self, first):
-        """The rows from `first` on, for validation: without weights of classes, as in Keras."""
+        """The rows from `first` on, for validation: without class weights, as in Keras."""
         part = copy.copy(self)
         part.x, part.y, part.truth, part.first = self.x[first:], self.y[first:], self.truth[first:], first
         part.weights = None if self.sample_weights is None else self.sample_weights[first:]
-        part.x_rows = part.y_rows = None        # they are opened slice by slice
+        part.x_rows = part.y_rows = None        # an evaluation opens them slice by slice
         return part
 
     def error_at(self, status, row):
-        """The error for a row whose x is not finite, or whose target the loss does not allow."""
+        """The error for a row that the core refused: x is not finite, or the loss refuses y."""
         if status == core.BAD_INPUT:
             return check.not_finite(self.x, row, f"x{self.of}", self.first, self.columns["x"])
         return self.loss._bad_target(self.truth, row, f"y{self.of}", self.first, self.columns["y"])

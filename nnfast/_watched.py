@@ -1,23 +1,42 @@
-"""What callbacks get as their model from an estimator: the words of Sequential that callbacks use, on scikit-learn's attributes."""
+"""`Watched`: the model that callbacks get from an estimator.
+
+It has the methods and attributes of Sequential that callbacks use, and reads and writes the
+attributes of scikit-learn.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from nnfast import _model_file, _validation as check
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
 
 
 class _Score:
-    """Accuracy or R^2, as callbacks ask metrics about themselves."""
+    """The metric "score" (accuracy or R^2): callbacks ask metrics whether they should rise."""
 
     _rises = True
 
 
-class _Rate:
-    """The optimizer as callbacks see it: the learning rate they may read and, where it is a number of its own, set."""
+class _Optimizer:
+    """The optimizer as callbacks see it: its learning rate, which they may set if it is a number."""
 
     def __init__(self, estimator, optimizer):
         self._estimator, self._optimizer = estimator, optimizer
-        self._name = "learning_rate" if estimator.solver == "sgd" else "learning_rate_init"     # Adam's learning_rate holds its correction
+        # The `learning_rate` of scikit-learn's Adam includes the bias correction of the step.
+        self._name = "learning_rate" if estimator.solver == "sgd" else "learning_rate_init"
 
     @property
     def learning_rate(self):
-        """The rate of the coming epoch; a schedule as it was given, and None for "invscaling", which sets it after every epoch."""
+        """The rate of the coming epoch; a schedule as it was given.
+
+        None for "invscaling", which sets the rate after every epoch.
+        """
         given = self._estimator.learning_rate
         if callable(given):
             return given
@@ -28,7 +47,8 @@ class _Rate:
     @learning_rate.setter
     def learning_rate(self, value):
         if self.learning_rate is None or callable(self.learning_rate):
-            raise ValueError(f"the learning rate can not be set: it follows learning_rate={self._estimator.learning_rate!r}.")
+            raise ValueError(f"the learning rate cannot be set: it follows "
+                             f"learning_rate={self._estimator.learning_rate!r}.")
         setattr(self._optimizer, self._name, check.number(value, "learning_rate", 0))
 
     def __repr__(self):
@@ -38,44 +58,48 @@ class _Rate:
 class Watched:
     """An estimator in training, as the model of its callbacks.
 
-    It ends with the fit: a callback that is kept, copied or pickled afterwards does not carry the estimator along.
+    When the fit ends it drops the estimator, so that a callback that is kept, copied or pickled
+    afterwards does not hold the estimator.
 
     Attributes
     ----------
     estimator : MLPClassifier or MLPRegressor
-        Whose `predict` and `score` may be called, and whose attributes read.
+        Its `predict` and `score` may be called, and its attributes read.
     stop_training : bool
-        Set to True it ends the fit, after the epoch, or in a batch hook after the batch.
+        True ends the fit after this epoch, or after this batch where a batch hook sets it.
     optimizer : object with `learning_rate`
     """
 
     metrics_names, metrics = ["loss", "score"], [_Score()]
 
-    def __init__(self, estimator, optimizer):
-        self.estimator, self.optimizer, self.stop_training = estimator, _Rate(estimator, optimizer), False
+    def __init__(self, estimator: Any, optimizer: Any) -> None:
+        self.estimator: Any = estimator
+        self.optimizer: Any = _Optimizer(estimator, optimizer)
+        self.stop_training = False
 
-    def close(self):
-        """Lets the estimator go, when its fit has ended."""
+    def close(self) -> None:
+        """Drops the estimator when its fit has ended."""
         self.estimator = self.optimizer = None
 
     def _views(self):
         if self.estimator is None:
-            raise RuntimeError("the fit of this callback has ended: use the weights of the estimator, coefs_ and intercepts_.")
+            raise RuntimeError("the fit of this callback has ended: use the weights of the estimator, "
+                               "coefs_ and intercepts_.")
         return [array for pair in zip(self.estimator.coefs_, self.estimator.intercepts_) for array in pair]
 
-    def get_weights(self):
+    def get_weights(self) -> list[NDArray[Any]]:
         """Copies of the weight arrays: kernel (n_in, n_out) and bias (n_out,) of each layer."""
         return [view.copy() for view in self._views()]
 
-    def set_weights(self, weights):
-        """Sets the weight arrays, in the order and shapes of `get_weights`; a ValueError where they do not fit."""
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Sets the weight arrays, in the order of `get_weights`; ValueError for other shapes."""
         check.copy_weights(self._views(), weights)
 
-    def save_weights(self, path):
-        """Writes the weight arrays to a file, as `Sequential.save_weights`."""
+    def save_weights(self, path: str | PathLike[str]) -> None:
+        """Writes the weight arrays to a file, as `Sequential.save_weights` does."""
         _model_file.save_weights(path, self.get_weights())
 
-    def save(self, path):
-        """Refused: an estimator is more than its network."""
-        raise ValueError(f"an estimator can not be saved to {path!r} as a Sequential can: give ModelCheckpoint save_weights_only=True, "
-                         f"or keep the fitted estimator with joblib.dump or pickle.")
+    def save(self, path: str | PathLike[str]) -> None:
+        """Raises ValueError: an estimator is more than its network."""
+        raise ValueError(f"an estimator cannot be saved to {path!r} as a Sequential can: give ModelCheckpoint "
+                         f"save_weights_only=True, or keep the fitted estimator with joblib.dump or pickle.")

@@ -1,37 +1,44 @@
 """MLPClassifier and MLPRegressor: scikit-learn's estimators, trained natively.
 
-Both are subclasses of scikit-learn's own classes (1.7 or newer): parameters, checks, labels, first weights and messages
-are inherited, so `from nnfast import MLPClassifier` is all there is to change, and whatever
-recognises scikit-learn's classes recognises these.  Replaced is where the time goes:
+Both are subclasses of scikit-learn's own classes (1.7 or newer): parameters, checks, labels,
+initial weights and messages are inherited.  So a program only changes its import to
+`from nnfast import MLPClassifier`, and code that recognises scikit-learn's classes recognises
+these.  Replaced are the methods that take the time:
 
     _initialize         the weights that scikit-learn draws move into the one vector of a `Network`;
                         `coefs_` and `intercepts_` are views of it from then on
-    _fit_stochastic     an epoch is one native call (of up to 0.1 s, so that Ctrl-C is seen)
-    _fit_lbfgs          loss and gradient in one native pass over all rows, on the vectors of the network as they are
+    _fit_stochastic     an epoch is one native call (or several of 0.1 s, so that Ctrl-C is seen)
+    _fit_lbfgs          loss and gradient in one native pass over all rows, on the vectors of the
+                        network as they are
     _forward_pass_fast  native prediction
 
-Formulas are scikit-learn's (1.9): half squared errors, log-losses cut at the machine epsilon, Poisson deviances; weighted
-means divide by the sum of the weights of the batch, as does the penalty alpha |W|^2 / 2.  In float64 and with the same
-`random_state` the loss curves are theirs.  float32 data are trained in float32 throughout (scikit-learn's Adam and
-targets are partly float64 there).
+Formulas are scikit-learn's (1.9): half squared errors, log-losses clipped at the machine epsilon,
+Poisson deviances.  Weighted means, and the penalty alpha |W|^2 / 2, are divided by the sum of the
+weights of the batch.  In float64 the same `random_state` gives the loss curves of scikit-learn.
+float32 data are trained in float32 throughout (in scikit-learn Adam and the targets are partly
+float64).
 
 This is the only module that imports scikit-learn.
 """
+from __future__ import annotations
+
 import contextlib
 import time
 import warnings
 from functools import partial
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnfast import _lbfgs, _threads, _validation as check, activations, callbacks as hooked, losses, many, schedules
+from nnfast import _lbfgs, _threads, _validation as check, activations, losses, many, schedules
 from nnfast._core import network as core
 from nnfast._extras import extra
 from nnfast._ranges import train_in_ranges
 from nnfast._version import __version__
 from nnfast._watched import Watched
 from nnfast.activations import SKLEARN_NAMES as NAMES
+from nnfast.callbacks import Callback, CallbackList, TerminateOnNaN
 
 with extra("sklearn", needed_by="nnfast.estimators (MLPClassifier, MLPRegressor, Ensemble)"):
     import sklearn
@@ -50,18 +57,52 @@ with extra("sklearn", needed_by="nnfast.estimators (MLPClassifier, MLPRegressor,
     from sklearn.utils.optimize import _check_optimize_result
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Literal, TypeAlias, TypeVar
+
+    from numpy.random import RandomState
+    from numpy.typing import ArrayLike, NDArray
+
+    # scikit-learn has no types: those of the parameters and attributes it defines are given here.
+    _Matrix: TypeAlias = Any                # an array or a sparse matrix
+    _Activation: TypeAlias = str | Sequence[str]
+    _Rate: TypeAlias = Literal["constant", "invscaling", "adaptive"] | schedules.Schedule | Callable[[int], float]
+    _Dropout: TypeAlias = float | Sequence[float]
+    _Callbacks: TypeAlias = Callback | Sequence[Callback] | None
+    _Solver: TypeAlias = Literal["lbfgs", "sgd", "adam"]
+    _Loss: TypeAlias = str | losses.Loss | type[losses.Loss] | Callable[..., Any]
+    _Seed: TypeAlias = int | RandomState | None
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
+    _Estimator = TypeVar("_Estimator", bound="_NativeMLP")
+
 __all__ = ["Ensemble", "MLPClassifier", "MLPRegressor"]
 
-THEIR_NAMES = {name: theirs for theirs, name in NAMES.items()}
-OF_CLASSIFIERS, OF_REGRESSORS = ("log_loss",), ("squared_error", "poisson")     # losses with scikit-learn's formulas
-LOG_LINK = ("poisson_log", "gamma", "tweedie")                                  # kernels that take log predictions
-STATES = {"velocities": 0, "ms": 0, "vs": 1}                                    # of scikit-learn's optimizers: slot
-SLICE_WORK = 1e10               # floating-point operations of a native call of predict, 0.1 s
-VERSIONS = {"_nnfast_version": __version__, "_sklearn_version": sklearn.__version__}    # in pickles
+SKLEARN_NAME_OF = {name: theirs for theirs, name in NAMES.items()}
+SKLEARN_LOSSES = {"classifier": ("log_loss",), "regressor": ("squared_error", "poisson")}   # scikit-learn's formulas
+LOG_LINK = ("poisson_log", "gamma", "tweedie")                  # kernels that take log predictions
+SLOT_OF = {"velocities": 0, "ms": 0, "vs": 1}   # state of a scikit-learn optimizer -> slot of the network
+SLICE_WORK = 1e10               # floating-point operations of one native call of predict: about 0.1 s
+VERSIONS = {"_nnfast_version": __version__, "_sklearn_version": sklearn.__version__}        # in pickles
 
 
-def _read(X, sparse):
-    """X as the core reads it; a network for sparse rows alone reads dense ones as such."""
+def _available_if(condition: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
+    """scikit-learn's `available_if`, with types."""
+    return available_if(condition)
+
+
+def _check_arrays(**given):
+    """TypeError, before scikit-learn reads them, for arguments that are not arrays.
+
+    scikit-learn decides about None.
+    """
+    for name, array in given.items():
+        if array is not None and not isinstance(array, many.Part):
+            check.gate(array, name)
+
+
+def _open(X, sparse):
+    """X opened for the core, as sparse rows if X is sparse or `sparse` is true."""
     if not issparse(X) and not sparse:
         return check.opened(check.numeric(X, "X"))
     X = csr_matrix(X) if not issparse(X) else X.tocsr()
@@ -69,33 +110,43 @@ def _read(X, sparse):
     return core.SparseRows(data, X.indices, X.indptr, X.shape[1])
 
 
-def _not_finite(X, row, name):
-    """The error for a row in which the core met a number that is not finite."""
-    return check.not_finite(X[[row]].toarray(), 0, name, row) if issparse(X) else check.not_finite(np.asarray(X), row, name)
+def _not_finite(array, row, name):
+    """The error for a row in which the core found a NaN or infinite element."""
+    if issparse(array):
+        return check.not_finite(array[[row]].toarray(), 0, name, row)
+    return check.not_finite(np.asarray(array), row, name)
 
 
-class _Rows:
-    """Rows in the form the core reads."""
+class _FitData:
+    """X, y and sample weights of a fit, opened for the core.
 
-    def __init__(self, X, y, weights, rows, sparse):
-        self.X = X                                      # as it was given
-        self.x_rows = _read(X, sparse)
+    Attributes
+    ----------
+    X, y : as validated
+    x_rows, y_rows : the same, opened
+    weights : float64 array (n,) or None
+    rows : int64 array or None
+        Indices of the rows to train on; None for all.
+    count : int
+        Number of the rows to train on.
+    constants : array (n,) or None
+        Terms that the kernel leaves out of the loss of each row, because their gradient is 0.
+    """
+
+    def __init__(self, X, y, weights, rows, sparse, constants):
+        self.X, self.x_rows = X, _open(X, sparse)
         self.y, self.y_rows = y, check.opened(y)
         self.weights = None if weights is None else np.ascontiguousarray(weights, np.float64)
-        self.rows = rows                                # the rows to train on, or None for all
+        self.rows = rows
         self.count = len(y) if rows is None else len(rows)
-        self.constants = None                           # what the loss of each row leaves out
+        self.constants = constants
 
 
-def _gate(**given):
-    """TypeError for what is no array, before scikit-learn reads it; None is for it to refuse."""
-    for name, array in given.items():
-        if array is not None and not isinstance(array, many.Part):
-            check.gate(array, name)
+class _AttachedNetwork:
+    """The network of an estimator, with the views of its parameters.
 
-
-class _Attached:
-    """The network under an estimator: not pickled, made again from the weights where it is missing."""
+    It is not pickled; `_NativeMLP._attach` makes it again from the weights.
+    """
 
     def __init__(self, coefs, intercepts, names, rates, sparse):
         plan = []
@@ -106,12 +157,12 @@ class _Attached:
         self.made_of = names, rates                             # activations of all layers, dropout of the hidden ones
         self.network = core.Network(len(coefs[0]), plan, coefs[0].dtype.name, sparse)
         self.coefs, self.intercepts = self.split(self.network.params)
-        self.work = 2.0 * sum(coef.size for coef in coefs)      # of a forward pass, per row
+        self.work = 2.0 * sum(coef.size for coef in coefs)      # floating-point operations of a forward pass, per row
         self.pace = _threads.Pace()
-        self.optimizer = None                                   # whose state the slots are
+        self.optimizer = None                                   # scikit-learn's optimizer whose state is in the slots
 
     def split(self, vector):
-        """Views of a vector in the layout of params: kernels, biases."""
+        """Views of a vector in the layout of `params`: kernels, biases."""
         coefs, intercepts = [], []
         for n_in, n_out, _, start in self.network.shapes:
             end = start + n_in * n_out
@@ -120,27 +171,39 @@ class _Attached:
         return coefs, intercepts
 
 
-class _Hooks:
-    """The callbacks of a fit, and what they have seen and asked for."""
+class _Run:
+    """A running fit of solver "sgd" or "adam": its callbacks, and what they asked for.
 
-    def __init__(self, estimator, given, batches):
+    Attributes
+    ----------
+    hooks : CallbackList
+    model : Watched
+        The model of the callbacks.
+    logs : dict
+        Logs of the last epoch.
+    nan_callback : TerminateOnNaN or None
+    failed : bool
+        Whether `nan_callback` has ended the fit.
+    """
+
+    def __init__(self, estimator, callbacks, batches):
         self.model, self.logs, self.failed = Watched(estimator, estimator._optimizer), {}, False
-        self.hooks = hooked.CallbackList(given, self.model, {"epochs": estimator.max_iter, "initial_epoch": 0, "steps": batches,
-                                                             "verbose": int(estimator.verbose)})
-        self.watch = next((callback for callback in self.hooks.callbacks if isinstance(callback, hooked.TerminateOnNaN)), None)
+        self.hooks = CallbackList(callbacks, self.model, {"epochs": estimator.max_iter, "initial_epoch": 0,
+                                                          "steps": batches, "verbose": int(estimator.verbose)})
+        self.nan_callback = next((each for each in self.hooks.callbacks if isinstance(each, TerminateOnNaN)), None)
 
-    def not_finite(self, what, epoch, batch):
-        """The end of a fit under TerminateOnNaN."""
-        message = (f"the {what} became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}; the weights of shortly before are put "
-                   f"back. Lower learning_rate_init or scale X.")
-        if self.watch.raise_error:
+    def end_not_finite(self, what, epoch, batch):
+        """Ends the fit for TerminateOnNaN: raises, or warns and sets `failed`."""
+        message = (f"the {what} became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}; the weights of shortly "
+                   f"before are put back. Lower learning_rate_init or scale X.")
+        if self.nan_callback.raise_error:
             raise FloatingPointError(message)
         warnings.warn(message, RuntimeWarning, stacklevel=6)
         self.failed = True
 
 
 class _Versioned:
-    """Pickles hold the versions that wrote them; others warn where they read them."""
+    """Pickles hold the versions that wrote them; reading them with other versions warns."""
 
     def __getstate__(self):
         return {**super().__getstate__(), **VERSIONS}
@@ -159,87 +222,114 @@ class _Versioned:
 
 
 class _NativeMLP(_Versioned):
-    """What both estimators replace of scikit-learn's."""
+    """The methods and attributes of scikit-learn's MLPs that both estimators replace."""
+
+    coefs_: list[NDArray[Any]]
+    intercepts_: list[NDArray[Any]]
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    n_iter_: int
+    t_: int
+    n_layers_: int
+    n_outputs_: int
+    out_activation_: str
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
 
     _attached = None
-    _sparse = False             # whether the first fit had a sparse X
+    _sparse = False             # whether X was sparse in the first fit
+
+    if TYPE_CHECKING:           # inherited
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def predict(self, X: _Matrix) -> NDArray[Any]: ...
 
     def _validate_params(self):
+        kind = type(self).__name__
         if not isinstance(self.loss, (str, losses.Loss)) and not callable(self.loss):
-            raise InvalidParameterError(f"The 'loss' parameter of {type(self).__name__} must be the name, class or instance of a loss; "
-                                        f"got {self.loss!r:.80}.")
+            raise InvalidParameterError(f"The 'loss' parameter of {kind} must be the name, class or instance of a "
+                                        f"loss; got {self.loss!r:.80}.")
         for name in ("loss", "activation"):
-            given = getattr(self, name)
-            known = next(kind.options for kind in self._parameter_constraints[name] if isinstance(kind, StrOptions))
+            given, constraints = getattr(self, name), self._parameter_constraints[name]
+            known = next(each.options for each in constraints if isinstance(each, StrOptions))
             if isinstance(given, str) and given not in known:
-                raise InvalidParameterError(str(check.unknown(f"The {name!r} parameter of {type(self).__name__}", given, known)))
+                raise InvalidParameterError(str(check.unknown(f"The {name!r} parameter of {kind}", given, known)))
         for units in self.hidden_layer_sizes if isinstance(self.hidden_layer_sizes, (list, tuple)) else ():
             if not isinstance(units, Integral):
-                raise InvalidParameterError(f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must be an integer or a list of "
-                                            f"integers; got {self.hidden_layer_sizes!r}.")
+                raise InvalidParameterError(f"The 'hidden_layer_sizes' parameter of {kind} must be an integer or a "
+                                            f"list of integers; got {self.hidden_layer_sizes!r}.")
         super()._validate_params()
 
-    # -- building ----------------------------------------------------------------------------------------------------
+    # -- building ----------------------------------------------------------------------------------
 
     def _names_of_activations(self, hidden):
-        """The activation of each hidden layer."""
+        """The activation of each hidden layer, by scikit-learn's name if it has one."""
         given = [self.activation] * hidden if isinstance(self.activation, str) else self.activation
         if len(given) != hidden:
-            raise ValueError(f"activation must name one function for each of the {hidden} hidden layers; got {self.activation!r}.")
-        return [name if name in NAMES else THEIR_NAMES.get(activations.get(name), activations.get(name)) for name in given]
+            raise ValueError(f"activation must name one function for each of the {hidden} hidden layers; got "
+                             f"{self.activation!r}.")
+        names = [name if name in NAMES else activations.get(name) for name in given]
+        return [SKLEARN_NAME_OF.get(name, name) for name in names]
 
     def _rates_of_dropout(self, hidden):
-        """The rate behind each hidden layer."""
+        """The rate of dropout after each hidden layer."""
         given = [self.dropout] * hidden if isinstance(self.dropout, Real) else list(self.dropout)
         if len(given) != hidden:
-            raise ValueError(f"dropout must be a rate, or one for each of the {hidden} hidden layers; got {self.dropout!r}.")
+            raise ValueError(f"dropout must be a rate, or one for each of the {hidden} hidden layers; got "
+                             f"{self.dropout!r}.")
         return [check.number(rate, "dropout", 0, 1, open_high=True) for rate in given]
 
-    def _own_loss(self, fitted=False):
-        """The loss if it is one of nnfast's, or None; with `fitted` the one that the weights were last trained with."""
+    def _nnfast_loss(self, fitted=False):
+        """The loss if it is one of nnfast.losses, or None if it is scikit-learn's.
+
+        `fitted` asks for the loss that the weights were last trained with, not for the parameter.
+        """
         loss = getattr(self, "_fitted_loss", self.loss) if fitted else self.loss
-        theirs = OF_CLASSIFIERS if is_classifier(self) else OF_REGRESSORS
+        theirs = SKLEARN_LOSSES["classifier" if is_classifier(self) else "regressor"]
         return None if isinstance(loss, str) and loss in theirs else losses.get(loss)
 
     @staticmethod
     def _takes_logs(loss):
-        """Whether a loss of nnfast takes logarithms: what comes before an exponential output."""
+        """Whether a loss of nnfast takes logarithms: the values before an exponential output."""
         return getattr(loss, "_kernel_name", None) in LOG_LINK
 
-    def _link(self):
-        """The activation of the outputs that the loss of a regressor asks for."""
-        loss = self._own_loss()
+    def _output_of_regressor(self):
+        """The activation of the outputs that the loss of a regressor needs."""
+        loss = self._nnfast_loss()
         if loss is None:
             return "exp" if self.loss == "poisson" else "identity"
         return "exp" if self._takes_logs(loss) or loss._outputs == losses.NOT_NEGATIVE else "identity"
 
     def _initialize(self, y, layer_units, dtype):
-        loss, targets = self._own_loss(), layer_units[-1]
+        loss, targets = self._nnfast_loss(), layer_units[-1]
         if loss is not None:
-            layer_units[-1] = self._units_of(loss, targets)
+            layer_units[-1] = self._n_outputs_for(loss, targets)
         super()._initialize(y, layer_units, dtype)
         if not is_classifier(self):
-            self.out_activation_ = self._link()
+            self.out_activation_ = self._output_of_regressor()
         if loss is not None:
-            self._advise(loss)
+            self._warn_of_outputs(loss)
         self._attached = None
         self._attach()
 
     def _check_layers(self, layer_units):
-        """The weights that a warm start or partial_fit goes on with are those that parameters and data ask for."""
-        loss = self._own_loss()
+        """ValueError if a warm start or partial_fit asks for layers of other shapes or outputs."""
+        loss = self._nnfast_loss()
         shapes = self._attached.network.shapes
-        last = self.out_activation_ if is_classifier(self) else self._link()
+        last = self.out_activation_ if is_classifier(self) else self._output_of_regressor()
         there = [shapes[0][0], *(n_out for _, n_out, _, _ in shapes)]
-        wanted = [*layer_units[:-1], self.n_outputs_ if loss is None else self._units_of(loss, self.n_outputs_)]
+        outputs = self.n_outputs_ if loss is None else self._n_outputs_for(loss, self.n_outputs_)
+        wanted = [*layer_units[:-1], outputs]
         if (there, self.out_activation_) != (wanted, last):
             raise ValueError(f"hidden_layer_sizes, loss and the columns of y must stay as they were where warm_start "
                              f"or partial_fit goes on: the weights are those of layers of the widths {there} with the "
-                             f"output {self.out_activation_!r}; asked for are {wanted} with {last!r}. Set them back, or "
-                             f"begin anew with sklearn.base.clone(estimator).")
+                             f"output {self.out_activation_!r}; asked for are {wanted} with {last!r}. Set them back, "
+                             f"or begin anew with sklearn.base.clone(estimator).")
 
     def _check_task(self, loss):
-        """ValueError for a loss of nnfast that does not train for what y holds."""
+        """ValueError for a loss of nnfast that does not fit the kind of y."""
         if not is_classifier(self):
             task = losses.REGRESSION
         else:
@@ -250,16 +340,17 @@ class _NativeMLP(_Versioned):
             raise ValueError(f"loss must fit y, which holds {losses.TASKS[task]}; got {loss!r}. "
                              f"Choose one of {fitting}.")
 
-    def _advise(self, loss):
-        """Warns of outputs that do not fit a loss of nnfast, as `Sequential.compile` does."""
+    def _warn_of_outputs(self, loss):
+        """Warns if the outputs do not fit a loss of nnfast, as `Sequential.compile` does."""
         last = NAMES.get(self.out_activation_, self.out_activation_)
-        if not self._takes_logs(loss) and last != loss._matching_activation:    # else it takes what comes before
+        # A loss of the other kinds takes the values before the output.
+        if not self._takes_logs(loss) and last != loss._matching_activation:
             message = loss._advice(self.n_outputs_, *activations.RANGES[last], last, False)
             if message is not None:
                 warnings.warn(message, stacklevel=5)
 
-    def _units_of(self, loss, targets):
-        """Outputs of the network for a loss of nnfast."""
+    def _n_outputs_for(self, loss, targets):
+        """Number of outputs of the network for a loss of nnfast."""
         self._check_task(loss)
         if isinstance(loss, losses.GaussianNLL):
             return 2 * targets
@@ -268,7 +359,10 @@ class _NativeMLP(_Versioned):
         return targets
 
     def _init_coef(self, fan_in, fan_out, dtype):
-        """scikit-learn's, for the activation of this layer (of the last hidden one for the output, as there)."""
+        """Draws initial weights as scikit-learn does, for the activation of this layer.
+
+        The output layer uses the activation of the last hidden layer, as in scikit-learn.
+        """
         given, hidden = self.activation, self._names_of_activations(self.n_layers_ - 2)
         if hidden:
             self.activation = hidden[min(len(self.coefs_), len(hidden) - 1)]
@@ -278,23 +372,27 @@ class _NativeMLP(_Versioned):
             self.activation = given
 
     def _attach(self):
-        """The network that holds coefs_ and intercepts_; arrays that the user put there are taken over."""
+        """The network that holds coefs_ and intercepts_.
+
+        It takes over arrays that the user put there, and is made again where the parameters ask for
+        other activations or dropout.
+        """
         attached, hidden = self._attached, len(self.coefs_) - 1
         made_of = [*self._names_of_activations(hidden), self.out_activation_], self._rates_of_dropout(hidden)
         if attached is None or attached.made_of != made_of:
             if attached is not None:
                 self._take_over(attached)
-            attached = _Attached(self.coefs_, self.intercepts_, *made_of, self._sparse)
+            attached = _AttachedNetwork(self.coefs_, self.intercepts_, *made_of, self._sparse)
         self._take_over(attached)
         return attached
 
     def _take_over(self, attached):
-        """The weights move into the vector of a network, and coefs_ and intercepts_ become its views."""
+        """Moves coefs_ and intercepts_ into a network: they become its views, if they are not."""
         given, views = [*self.coefs_, *self.intercepts_], [*attached.coefs, *attached.intercepts]
         if any(array is not view for array, view in zip(given, views, strict=True)):
-            if [np.shape(array) for array in given] != [view.shape for view in views]:
-                raise ValueError(f"coefs_ and intercepts_ must have the shapes {[view.shape for view in views]} of the fit; "
-                                 f"got {[np.shape(array) for array in given]}.")
+            wanted, got = [view.shape for view in views], [np.shape(array) for array in given]
+            if got != wanted:
+                raise ValueError(f"coefs_ and intercepts_ must have the shapes {wanted} of the fit; got {got}.")
             for array, view in zip(given, views):
                 view[...] = array
             self.coefs_, self.intercepts_ = list(attached.coefs), list(attached.intercepts)
@@ -307,11 +405,14 @@ class _NativeMLP(_Versioned):
         state.pop("_attached", None)
         return state
 
-    # -- calls that train --------------------------------------------------------------------------------------------
+    # -- calls that train --------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _call(self, validation_data=None):
-        """Of fit or partial_fit: an estimator that refuses it before its first step stays as it was."""
+    def _training_call(self, validation_data=None):
+        """Context manager of fit and partial_fit.
+
+        An exception before the first step leaves the estimator as it was.
+        """
         before = dict(vars(self))
         self._validation_data, self._begun = validation_data, False
         try:
@@ -327,10 +428,10 @@ class _NativeMLP(_Versioned):
                 vars(self).pop(name, None)
 
     def _begin(self):
-        """From here on the weights change."""
+        """Marks the first step: from here on the weights change."""
         self._begun, self._fitted_loss = True, self.loss
 
-    # -- many at once: see nnfast/many.py ----------------------------------------------------------------------------
+    # -- many at once: see nnfast/many.py ----------------------------------------------------------
 
     def _kind_of_data(self):
         """Estimators of one kind share their data."""
@@ -341,7 +442,7 @@ class _NativeMLP(_Versioned):
 
     def _share(self, X, y, sample_weight):
         """X, y and weights, validated once for all estimators of this kind."""
-        _gate(X=X, y=y, sample_weight=sample_weight)
+        _check_arrays(X=X, y=y, sample_weight=sample_weight)
         known = clone(self)
         x, y = validate_data(known, X, y, accept_sparse="csr", multi_output=True, y_numeric=not is_classifier(self),
                              dtype=(np.float64, np.float32))
@@ -349,7 +450,7 @@ class _NativeMLP(_Versioned):
         return many.Part(x, y, weights, names=getattr(known, "feature_names_in_", None))
 
     def _fit_part(self, part, seed, **options):
-        """`fit` on rows of shared data, with the seed given if there is one."""
+        """Calls `fit` on rows of shared data, with `seed` as random_state unless it is None."""
         given = self.random_state
         if seed is not None:
             self.random_state = seed
@@ -359,39 +460,43 @@ class _NativeMLP(_Versioned):
             self.random_state = given
 
     def _fit(self, X, y, sample_weight=None, incremental=False):
-        _gate(X=X, y=y, sample_weight=sample_weight)
+        _check_arrays(X=X, y=y, sample_weight=sample_weight)
         return super()._fit(X, y, sample_weight, incremental)
 
     def _validate_input(self, X, y, incremental, reset):
-        if not isinstance(X, many.Part):
-            X, y = super()._validate_input(X, y, incremental, reset)
-            if reset:
-                self._sparse = issparse(X)
-            return X, y
+        if isinstance(X, many.Part):
+            return self._validate_part(X, y, incremental, reset)
+        X, y = super()._validate_input(X, y, incremental, reset)
+        if reset:
+            self._sparse = issparse(X)
+        return X, y
+
+    def _validate_part(self, part, y, incremental, reset):
+        """X and targets of shared data, which `_share` has validated: only y is looked at here."""
         known = None if reset else vars(self).pop("feature_names_in_", None)    # the stand-in has no names
-        rows = np.arange(y.shape[0]) if X.rows is None else X.rows
-        stand_in = csr_matrix((len(rows), X.x.shape[1]), dtype=X.x.dtype)       # X is checked already
+        rows = np.arange(y.shape[0]) if part.rows is None else part.rows
+        stand_in = csr_matrix((len(rows), part.x.shape[1]), dtype=part.x.dtype)     # an empty X of the right shape
         _, targets = super()._validate_input(stand_in, y[rows], incremental, reset)
         if reset:
-            self._sparse = issparse(X.x)
-        names = X.names if reset else known
+            self._sparse = issparse(part.x)
+        names = part.names if reset else known
         if names is not None:
-            if X.names is not None and list(names) != list(X.names):
+            if part.names is not None and list(names) != list(part.names):
                 raise ValueError(f"The feature names should match those that were passed during fit: {list(names)}; "
-                                 f"got {list(X.names)}.")
+                                 f"got {list(part.names)}.")
             self.feature_names_in_ = names
-        if X.rows is not None:
+        if part.rows is not None:
             every = np.zeros((y.shape[0], *targets.shape[1:]), targets.dtype)
             every[rows] = targets
             targets = every
-            self._rows = X.rows
-        return X.x, targets
+            self._rows = part.rows
+        return part.x, targets
 
-    # -- loss and data -----------------------------------------------------------------------------------------------
+    # -- loss and data -----------------------------------------------------------------------------
 
     def _configure(self, network):
-        """Tells the network the loss and the penalty."""
-        loss, units = self._own_loss(), network.shapes[-1][1]
+        """Sets the loss and the penalty of the network."""
+        loss, units = self._nnfast_loss(), network.shapes[-1][1]
         reduction = core.REDUCTIONS["mean_with_sample_weight"]
         if loss is not None:
             last = NAMES.get(self.out_activation_, self.out_activation_)
@@ -402,21 +507,23 @@ class _NativeMLP(_Versioned):
             network.set_loss(kernel, fused or self._takes_logs(loss), [], reduction, function, loss._whole)
         else:
             ceiling = -np.log(np.finfo(network.dtype).eps)      # as scikit-learn clips probabilities
-            kernel, settings = {"identity": ("huber", (np.inf, 1)),             # e^2 / 2 everywhere
-                                "exp": ("poisson_log", ()),
-                                "logistic": ("binary_crossentropy_logits", (1, 0, ceiling)),
-                                "softmax": ("sparse_categorical_crossentropy_logits", (1, 0, ceiling))}[self.out_activation_]
-            network.set_loss(core.LossKernel(core.LOSSES[kernel], settings, summed=True), self.out_activation_ != "identity", [], reduction)
+            name, settings = {"identity": ("huber", (np.inf, 1)),               # e^2 / 2 everywhere
+                              "exp": ("poisson_log", ()),
+                              "logistic": ("binary_crossentropy_logits", (1, 0, ceiling)),
+                              "softmax": ("sparse_categorical_crossentropy_logits", (1, 0, ceiling)),
+                              }[self.out_activation_]
+            kernel = core.LossKernel(core.LOSSES[name], settings, summed=True)
+            network.set_loss(kernel, self.out_activation_ != "identity", [], reduction)
         network.set_penalties([(0, self.alpha / 2 if arrays else 0) for arrays in network.arrays], True)
 
     def _data(self, X, y, sample_weight, rows=None):
-        """X, y and weights, validated, in the form the core reads, of the rows to train on, or of all for None."""
-        loss, constants = self._own_loss(), None
+        """The `_FitData` of validated X, y and weights; `rows` are trained on, or all for None."""
+        loss, constants = self._nnfast_loss(), None
         if sample_weight is not None and not (sample_weight if rows is None else sample_weight[rows]).any():
             raise ValueError("Sample weights must contain at least one non-zero number, among the rows to train on.")
         if getattr(self, "class_weight", None) is not None:
-            of_classes = self._class_weights(y, sample_weight, rows)
-            sample_weight = of_classes if sample_weight is None else of_classes * sample_weight
+            class_weights = self._class_weights(y, sample_weight, rows)
+            sample_weight = class_weights if sample_weight is None else class_weights * sample_weight
         if loss is not None:
             if loss._sparse:
                 y = y.argmax(axis=1)
@@ -431,14 +538,16 @@ class _NativeMLP(_Versioned):
             loss = losses.Poisson()
             loss._check_targets(y if rows is None else y[rows], "y")
             constants = (xlogy(y, y) - y).sum(axis=1)
-        data = _Rows(X, check.numeric(y, "y"), sample_weight, rows, self._attached.network.sparse)
-        data.constants = constants
-        return data
+        return _FitData(X, check.numeric(y, "y"), sample_weight, rows, self._attached.network.sparse, constants)
 
     def _class_weights(self, y, sample_weight, rows):
-        """A weight for each row from its class; "balanced" counts the rows to train on, each with its weight."""
+        """The class weight of each row.
+
+        "balanced" counts the rows to train on, each with its sample weight.
+        """
         if self._label_binarizer.y_type_.startswith("multilabel"):
-            raise ValueError("class_weight must be None for multilabel y, whose rows have no one class. Use sample_weight.")
+            raise ValueError("class_weight must be None for multilabel y, whose rows have no one class. Use "
+                             "sample_weight.")
         places = y[:, 0].astype(int) if y.shape[1] == 1 else y.argmax(axis=1)
         if isinstance(self.class_weight, str):
             chosen, weights = slice(None) if rows is None else rows, np.ones(len(places))
@@ -446,32 +555,39 @@ class _NativeMLP(_Versioned):
             return weights
         return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)[places]
 
-    # -- training ----------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
 
     def _rates(self, first, count):
         """The learning rate of `count` batches from step `first` on: one number, or an array."""
         if callable(self.learning_rate):
             return schedules.rates_of(self.learning_rate, first, count)
-        return self._optimizer.learning_rate_init if isinstance(self._optimizer, AdamOptimizer) else self._optimizer.learning_rate
+        optimizer = self._optimizer
+        return optimizer.learning_rate_init if isinstance(optimizer, AdamOptimizer) else optimizer.learning_rate
 
     def _train(self, data, order, batch_size, team, sums, run=None):
-        """All batches of an order, in ranges; the rows trained on, which a `run` may cut short.  Without a run no step is taken."""
+        """Passes the batches of `order` through the network; returns the number of rows passed.
+
+        The callbacks of `run` may end it early.  Without a run no step is taken: only the loss and
+        the gradient are computed.
+        """
         network, trained, by_batch = self._attached.network, 0, run is not None and run.hooks.by_batch
-        # an integer random_state draws the same number in every partial_fit: the rows trained on tell them apart
+        # An integer random_state draws the same number in every partial_fit; adding the count of
+        # rows trained on gives each call different masks of dropout.
         seed = (int(self._random_state.randint(2**31)) + (self.t_ << 31)) % 2**64 if network.random else 0
         batches = core.Batches(data.x_rows, data.y_rows, batch_size, data.count, order, data.weights)
         begin_batch = (lambda batch: run.hooks.call("on_train_batch_begin", batch, {})) if by_batch else None
         for done, status, place in train_in_ranges(
-                network, batches, team, (lambda *_: 0.) if run is None else self._rates, sums, begin_batch, update=run is not None,
-                check=run is not None and run.watch is not None, seed=seed):
+                network, batches, team, (lambda *_: 0.) if run is None else self._rates, sums, begin_batch,
+                update=run is not None, check=run is not None and run.nan_callback is not None, seed=seed):
             if status in (core.BAD_INPUT, core.BAD_TARGET):
                 raise _not_finite(*(data.X, place, "X") if status == core.BAD_INPUT else (data.y, place, "y"))
             if status != core.DONE:
-                run.not_finite("loss" if status == core.BAD_LOSS else "gradient", self.n_iter_, done)
+                run.end_not_finite("loss" if status == core.BAD_LOSS else "gradient", self.n_iter_, done)
                 break
             trained = min(done * batch_size, data.count)
             if by_batch:
-                run.hooks.call("on_train_batch_end", done - 1, {"loss": self._loss_of(data, order, batch_size, sums, trained)})
+                loss = self._loss_of(data, order, batch_size, sums, trained)
+                run.hooks.call("on_train_batch_end", done - 1, {"loss": loss})
                 if run.model.stop_training:
                     break
         return trained
@@ -481,24 +597,31 @@ class _NativeMLP(_Versioned):
         return _threads.Team(attached.network, self.n_threads, 3 * attached.work * batch_size, attached.pace)
 
     def _loss_of(self, data, order, batch_size, sums, count):
-        """The loss of the first `count` rows of an epoch as scikit-learn reports it: the row-weighted mean of the batches'."""
+        """The loss of the first `count` rows of an epoch, as scikit-learn reports it.
+
+        It is the mean of the losses of the batches, weighted with their numbers of rows.
+        """
         loss = sums[0] / count
         if self.loss == "squared_error":
-            loss /= self.n_outputs_             # reported is the mean over outputs, the gradient is that of the sum, as in scikit-learn
+            # scikit-learn reports the mean over outputs, but uses the gradient of their sum.
+            loss /= self.n_outputs_
         if data.constants is not None:
             rows = slice(count) if order is None else order[:count]
             constants = data.constants[rows]
-            weights = None if data.weights is None else data.weights[rows]
-            starts = np.arange(0, count, batch_size)
-            sizes = np.diff(starts, append=count)
-            if weights is None:
+            if data.weights is None:
                 loss += constants.sum() / count
             else:
-                loss += (np.add.reduceat(constants * weights, starts) / np.add.reduceat(weights, starts) * sizes).sum() / count
+                weights, starts = data.weights[rows], np.arange(0, count, batch_size)
+                means = np.add.reduceat(constants * weights, starts) / np.add.reduceat(weights, starts)
+                loss += (means * np.diff(starts, append=count)).sum() / count
         return float(loss + sums[1] / count)
 
     def _start_optimizer(self, incremental):
-        """scikit-learn's optimizer, its state in the slots of the network; partial_fit follows changed parameters."""
+        """Makes scikit-learn's optimizer, with its state in the slots of the network.
+
+        partial_fit (`incremental`) keeps the optimizer.  If its parameters have changed, a new one
+        is made, which takes over the state if it is of the same kind.
+        """
         attached, before = self._attached, vars(self).get("_optimizer")
         if self.solver == "sgd":
             rates = "constant" if callable(self.learning_rate) else self.learning_rate
@@ -518,7 +641,7 @@ class _NativeMLP(_Versioned):
             settings = [optimizer.beta_1, optimizer.beta_2, optimizer.epsilon] if adam else [optimizer.momentum]
             attached.network.set_optimizer(*core.OPTIMIZERS[name], settings)
             for name in ("ms", "vs") if adam else ("velocities",):
-                coefs, intercepts = attached.split(attached.network.slots[STATES[name]])
+                coefs, intercepts = attached.split(attached.network.slots[SLOT_OF[name]])
                 views = [*coefs, *intercepts]
                 if goes_on:
                     for view, array in zip(views, getattr(before, name), strict=True):
@@ -528,7 +651,14 @@ class _NativeMLP(_Versioned):
             attached.optimizer = optimizer
 
     def _held_out(self, rows, X, y, sample_weight):
-        """Of these rows, or all for None, those to train on; and X, y, weights to score after each epoch, or None."""
+        """Splits `rows` (None for all) into those to train on and those to score after each epoch.
+
+        Returns
+        -------
+        train : array of row indices, or None for all
+        held_out : (X, y, weights) or None
+            validation_data if it was given, else rows split off for early_stopping.
+        """
         given = vars(self).get("_validation_data")
         if given is not None:
             return rows, self._given_validation(given)
@@ -536,7 +666,8 @@ class _NativeMLP(_Versioned):
             return rows, None
         rows = np.arange(len(y)) if rows is None else rows
         stratify = y[rows] if is_classifier(self) and self.n_outputs_ == 1 else None
-        train, held_out = train_test_split(rows, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify)
+        train, held_out = train_test_split(rows, random_state=self._random_state, test_size=self.validation_fraction,
+                                           stratify=stratify)
         if len(held_out) < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' "
                              "or the size of your dataset.")
@@ -545,10 +676,10 @@ class _NativeMLP(_Versioned):
                        None if sample_weight is None else sample_weight[held_out])
 
     def _given_validation(self, given):
-        """validation_data, validated: X, y, weights or None."""
+        """validation_data, validated: X, y, and weights or None."""
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise ValueError("validation_data must be (X, y) or (X, y, sample_weight).")
-        _gate(**dict(zip(("X of validation_data", "y of validation_data", "sample_weight of validation_data"), given)))
+        _check_arrays(**{f"{name} of validation_data": each for name, each in zip(("X", "y", "sample_weight"), given)})
         X, y = validate_data(self, given[0], given[1], accept_sparse=["csr", "csc"], multi_output=True,
                              dtype=(np.float64, np.float32), reset=False)
         weights = _check_sample_weight(given[2], X) if len(given) == 3 and given[2] is not None else None
@@ -558,12 +689,15 @@ class _NativeMLP(_Versioned):
         wanted, columns = 1 if classes else self.n_outputs_, y.shape[1] if y.ndim == 2 else 1
         if columns != wanted:
             raise ValueError(f"y of validation_data must have as many columns as y, {wanted}; got {columns}.")
-        if X.shape[0] < 2 and not is_classifier(self) and not self._scored_by_loss(self._own_loss()):
+        if X.shape[0] < 2 and not is_classifier(self) and not self._scored_by_loss(self._nnfast_loss()):
             raise ValueError("The validation set is too small: R^2 needs at least two rows of validation_data; got 1.")
         return X, y, weights
 
     def _continue_records(self):
-        """What earlier fits recorded, begun anew if they watched something else: the loss or the score."""
+        """Prepares the records of epochs: earlier ones are kept.
+
+        The best value begins anew if `early_stopping` has changed: it was another quantity.
+        """
         first = not hasattr(self, "loss_curve_")            # solver "lbfgs" records nothing
         if first:
             self.loss_curve_ = []
@@ -573,8 +707,16 @@ class _NativeMLP(_Versioned):
             self.validation_scores_ = [] if self.early_stopping else None
             self.best_validation_score_ = -np.inf if self.early_stopping else None
 
+    def _clipped_batch_size(self, count):
+        if self.batch_size == "auto":
+            return min(200, count)
+        if self.batch_size > count:
+            warnings.warn("Got `batch_size` less than 1 or larger than "
+                          "sample size. It is going to be clipped", stacklevel=3)
+        return int(np.clip(self.batch_size, 1, count))
+
     def _fit_stochastic(self, X, y, sample_weight, *rest):
-        layer_units, incremental = rest[-2:]
+        layer_units, incremental = rest[-2:]        # the others are work arrays of scikit-learn
         network = self._attach().network
         self._check_layers(layer_units)
         if self.early_stopping and incremental:
@@ -584,27 +726,24 @@ class _NativeMLP(_Versioned):
         data = self._data(X, y, sample_weight, None if rows is None else np.ascontiguousarray(rows, np.int64))
         self._start_optimizer(incremental)
         self._continue_records()
-        count = data.count
-        if self.batch_size == "auto":
-            batch_size = min(200, count)
-        else:
-            if self.batch_size > count:
-                warnings.warn("Got `batch_size` less than 1 or larger than "
-                              "sample size. It is going to be clipped", stacklevel=2)
-            batch_size = int(np.clip(self.batch_size, 1, count))
-        run = _Hooks(self, [] if incremental else self.callbacks, -(-count // batch_size))
+        batch_size = self._clipped_batch_size(data.count)
+        run = _Run(self, [] if incremental else self.callbacks, -(-data.count // batch_size))
         try:
             self._begin()
             self._epochs(data, batch_size, held_out, incremental, run)
             if self.early_stopping and np.isfinite(self.best_validation_score_):        # else no epoch had a score
-                for view, best in zip([*self.coefs_, *self.intercepts_], [*self._best_coefs, *self._best_intercepts]):
+                best_weights = [*self._best_coefs, *self._best_intercepts]
+                for view, best in zip([*self.coefs_, *self.intercepts_], best_weights):
                     view[...] = best
             run.hooks.call("on_train_end", run.logs)
         finally:
             run.model.close()
 
     def _epochs(self, data, batch_size, held_out, incremental, run):
-        """Epochs, until there are enough of them, or the loss, the score, a callback, the clock or Ctrl-C ends them."""
+        """Trains epoch by epoch.
+
+        The end is max_iter, or a loss or score that stalls, a callback, max_seconds or Ctrl-C.
+        """
         network, optimizer, count = self._attached.network, self._optimizer, data.count
         places, order, sums, began = np.arange(count), data.rows, np.zeros(2), time.perf_counter()
         try:
@@ -630,11 +769,7 @@ class _NativeMLP(_Versioned):
                     self.loss_curve_.append(self.loss_)
                     if self.verbose:
                         print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-                    if callable(self.learning_rate):
-                        optimizer.learning_rate = float(schedules.rates_of(self.learning_rate, optimizer.t - 1, 1)[0])
-                    if isinstance(optimizer, AdamOptimizer):
-                        rate = optimizer.learning_rate if callable(self.learning_rate) else optimizer.learning_rate_init
-                        optimizer.learning_rate = rate * np.sqrt(1 - optimizer.beta_2**optimizer.t) / (1 - optimizer.beta_1**optimizer.t)
+                    self._set_last_rate(optimizer)
                     if self._ended(optimizer, held_out, incremental, began, run):
                         break
         except KeyboardInterrupt:
@@ -642,34 +777,35 @@ class _NativeMLP(_Versioned):
         finally:
             optimizer.t = network.steps
 
+    def _set_last_rate(self, optimizer):
+        """Sets `learning_rate` of the optimizer to the last step's, as scikit-learn leaves it."""
+        if callable(self.learning_rate):
+            optimizer.learning_rate = float(schedules.rates_of(self.learning_rate, optimizer.t - 1, 1)[0])
+        if isinstance(optimizer, AdamOptimizer):
+            rate = optimizer.learning_rate if callable(self.learning_rate) else optimizer.learning_rate_init
+            correction = np.sqrt(1 - optimizer.beta_2**optimizer.t)
+            optimizer.learning_rate = rate * correction / (1 - optimizer.beta_1**optimizer.t)
+
     def _update_no_improvement_count(self, early_stopping, *held_out):
         count = self._no_improvement_count
         super()._update_no_improvement_count(early_stopping, *held_out)
-        if early_stopping and np.isnan(self.validation_scores_[-1]):
+        if early_stopping and np.isnan(self.validation_scores_[-1]):        # NaN is no improvement
             self._no_improvement_count = count + 1
 
     def _ended(self, optimizer, held_out, incremental, began, run):
-        """What follows an epoch: scores, callbacks, the learning rate, and whether it was the last."""
-        run.logs = {"loss": self.loss_}
-        if held_out is not None:
-            run.hooks.call("on_test_begin", {})
-        self._update_no_improvement_count(self.early_stopping, *(held_out or (None, None, None)))
-        if held_out is not None and not self.early_stopping:
-            score = self._score(*held_out)
-            self.validation_scores_ = [*(self.validation_scores_ or []), score]
-            self.best_validation_score_ = np.fmax(score, -np.inf if self.best_validation_score_ is None else self.best_validation_score_)
-            if self.verbose:
-                print(f"Validation score: {score:f}")
-        if held_out is not None:
-            run.hooks.call("on_test_end", {"score": self.validation_scores_[-1]})
-            run.logs["val_score"] = self.validation_scores_[-1]
+        """Scores an epoch, calls its callbacks, sets the learning rate; True if it was the last.
+
+        max_iter ends the loop in `_epochs`; it is only warned of here.
+        """
+        self._score_epoch(held_out, run)
         run.hooks.call("on_epoch_end", self.n_iter_ - 1, run.logs)
         optimizer.iteration_ends(self.t_)
         if run.model.stop_training:
             return True
         if self._no_improvement_count > self.n_iter_no_change:
             what = "Validation score" if self.early_stopping else "Training loss"
-            message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+            message = (f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive "
+                       f"epochs.")
             if optimizer.trigger_stopping(message, self.verbose):
                 return True
             self._no_improvement_count = 0
@@ -679,28 +815,55 @@ class _NativeMLP(_Versioned):
             warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
                           f"hasn't converged yet.", ConvergenceWarning, stacklevel=4)
         elif self.max_seconds is not None and time.perf_counter() - began >= self.max_seconds:
-            warnings.warn(f"max_seconds={self.max_seconds} passed after {self.n_iter_} iterations and the optimization "
-                          f"hasn't converged yet.", ConvergenceWarning, stacklevel=4)
+            warnings.warn(self._out_of_time(), ConvergenceWarning, stacklevel=4)
             return True
         return False
 
+    def _out_of_time(self):
+        return (f"max_seconds={self.max_seconds} passed after {self.n_iter_} iterations and the optimization "
+                f"hasn't converged yet.")
+
+    def _score_epoch(self, held_out, run):
+        """Records the score of the rows held out, if any; sets `run.logs`."""
+        run.logs = {"loss": self.loss_}
+        if held_out is None:
+            self._update_no_improvement_count(self.early_stopping, None, None, None)
+            return
+        run.hooks.call("on_test_begin", {})
+        self._update_no_improvement_count(self.early_stopping, *held_out)
+        if not self.early_stopping:
+            score = self._score(*held_out)
+            self.validation_scores_ = [*(self.validation_scores_ or []), score]
+            best = -np.inf if self.best_validation_score_ is None else self.best_validation_score_
+            self.best_validation_score_ = np.fmax(score, best)
+            if self.verbose:
+                print(f"Validation score: {score:f}")
+        run.hooks.call("on_test_end", {"score": self.validation_scores_[-1]})
+        run.logs["val_score"] = self.validation_scores_[-1]
+
     def _loss_and_gradient(self, data, team, point):
-        """Loss and gradient of all rows at a point in the layout of params."""
+        """Loss and gradient of all rows at a point in the layout of `params`."""
         network, sums = self._attached.network, np.zeros(2)
         network.params[:] = point
         self._train(data, data.rows, data.count, team, sums)
         return self._loss_of(data, data.rows, data.count, sums, data.count), network.grads.astype(np.float64)
 
+    def _check_lbfgs_options(self, network):
+        """ValueError for options that solver "lbfgs" does not have."""
+        if vars(self).get("_validation_data") is not None:
+            raise ValueError("validation_data must be left out with solver='lbfgs', which has no epochs to score "
+                             "after. Use solver='adam' or 'sgd', or score the fitted estimator.")
+        given = {"callbacks": self.callbacks, "learning_rate": callable(self.learning_rate), "dropout": network.random}
+        for name, is_given in given.items():
+            if is_given:
+                raise ValueError(f"{name} must be left at its default with solver='lbfgs', which has no epochs and "
+                                 f"searches its steps on one function; got {getattr(self, name)!r}. Use solver='adam' "
+                                 f"or 'sgd'.")
+
     def _fit_lbfgs(self, X, y, sample_weight, *rest):
         network = self._attach().network
         self._check_layers(rest[-1])
-        if vars(self).get("_validation_data") is not None:
-            raise ValueError("validation_data must be left out with solver='lbfgs', which has no epochs to score after. "
-                             "Use solver='adam' or 'sgd', or score the fitted estimator.")
-        for name, without in (("callbacks", not self.callbacks), ("learning_rate", not callable(self.learning_rate)), ("dropout", not network.random)):
-            if not without:
-                raise ValueError(f"{name} must be left at its default with solver='lbfgs', which has no epochs and searches its steps on one function; "
-                                 f"got {getattr(self, name)!r}. Use solver='adam' or 'sgd'.")
+        self._check_lbfgs_options(network)
         self._configure(network)
         data = self._data(X, y, sample_weight, vars(self).pop("_rows", None))
         began, iterations, reached = time.perf_counter(), 0, None
@@ -714,18 +877,18 @@ class _NativeMLP(_Versioned):
 
         with self._team(data.count) as team, _threads.one_blas_thread():
             try:
-                result = minimize(partial(self._loss_and_gradient, data, team), network.params.astype(np.float64), jac=True, method="L-BFGS-B",
+                result = minimize(partial(self._loss_and_gradient, data, team), network.params.astype(np.float64),
+                                  jac=True, method="L-BFGS-B",
                                   callback=None if self.max_seconds is None else end_iteration,
                                   options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol})
                 self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
                 self.loss_, network.params[:] = result.fun, result.x
             except _lbfgs.Over:
                 self.n_iter_, self.loss_ = iterations, self._loss_and_gradient(data, team, reached)[0]
-                warnings.warn(f"max_seconds={self.max_seconds} passed after {self.n_iter_} iterations and the optimization "
-                              f"hasn't converged yet.", ConvergenceWarning, stacklevel=2)
+                warnings.warn(self._out_of_time(), ConvergenceWarning, stacklevel=2)
 
     def _loss_grad_lbfgs(self, packed_coef_inter, X, y, sample_weight, *rest):
-        """scikit-learn's function: of all kernels, then all biases, in one vector."""
+        """scikit-learn's function: loss and gradient at a vector of all kernels, then biases."""
         network = self._attach().network
         self._configure(network)
         data, point = self._data(X, y, sample_weight), np.empty_like(network.params)
@@ -736,19 +899,20 @@ class _NativeMLP(_Versioned):
             loss, gradient = self._loss_and_gradient(data, team, point)
         return loss, np.concatenate([part.ravel() for views in self._attached.split(gradient) for part in views])
 
-    def fit(self, X, y, sample_weight=None, validation_data=None):
+    def fit(self: _Estimator, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None,
+            validation_data: tuple[Any, ...] | None = None) -> _Estimator:
         """Fits the network to X and y.
 
         Parameters
         ----------
         X : array or sparse matrix (n_samples, n_features)
-            float32 is trained in float32, everything else in float64.
+            float32 is trained in float32, every other dtype in float64.
         y : array (n_samples,) or (n_samples, n_outputs)
-            Class labels, an indicator matrix for several labels a row, or numbers.
+            Class labels, an indicator matrix where rows have several labels, or numbers.
         sample_weight : array (n_samples,), optional
         validation_data : (X, y) or (X, y, sample_weight), optional
-            Scored after every epoch (`validation_scores_`); with `early_stopping` these rows decide, and none are split
-            off X.  Refused with solver "lbfgs", which has no epochs.
+            Scored after every epoch (`validation_scores_`).  `early_stopping` judges by these rows
+            and splits none off X.  Refused with solver "lbfgs", which has no epochs.
 
         Returns
         -------
@@ -757,22 +921,22 @@ class _NativeMLP(_Versioned):
         Raises
         ------
         ValueError
-            For data that scikit-learn refuses, in its words, masked elements, a loss that does not fit y, targets that
-            the loss does not have, and weights that are not finite after training.  What is refused before the first
-            step leaves the estimator as it was.
+            For data that scikit-learn refuses (its messages), masked elements, a loss that does not
+            fit y, targets that the loss refuses, and weights that are not finite after training.
+            An error before the first step leaves the estimator as it was.
         """
-        with self._call(validation_data):
-            return super().fit(X, y, sample_weight)
+        with self._training_call(validation_data):
+            return super().fit(X, y, sample_weight)     # type: ignore[misc]    # scikit-learn's, of the subclasses
 
-    # -- prediction --------------------------------------------------------------------------------------------------
+    # -- prediction --------------------------------------------------------------------------------
 
     def _outputs(self, X, check_input=True):
         """Activations of the last layer."""
         if check_input:
-            _gate(X=X)
+            _check_arrays(X=X)
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         attached = self._attach()
-        x = _read(X, attached.network.sparse)
+        x = _open(X, attached.network.sparse)
         out = np.empty((len(x), attached.network.shapes[-1][1]), attached.network.dtype)
         step = max(1, int(SLICE_WORK / attached.work))
         for first in range(0, len(out), step):
@@ -784,30 +948,33 @@ class _NativeMLP(_Versioned):
                     raise _not_finite(X, bad, "X")
         return out
 
-    def score(self, X, y, sample_weight=None):
-        """Accuracy of a classifier, else R^2, or where the predictions have other columns than y minus the loss."""
-        _gate(y=y, sample_weight=sample_weight)
-        return super().score(X, y, sample_weight)
+    def score(self, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The score of predictions: accuracy of a classifier, R^2 of a regressor.
+
+        It is minus the loss where R^2 cannot compare the predictions with y: see `loss`.
+        """
+        _check_arrays(y=y, sample_weight=sample_weight)
+        return super().score(X, y, sample_weight)       # type: ignore[misc]
 
     def _forward_pass_fast(self, X, check_input=True):
-        outputs, loss = self._outputs(X, check_input), self._own_loss(fitted=True)
+        outputs, loss = self._outputs(X, check_input), self._nnfast_loss(fitted=True)
         return outputs if loss is None else loss._shown(outputs)
 
     def _scored_by_loss(self, loss):
-        """Whether R^2 can not compare predictions with y: they have other columns, as several quantiles do."""
+        """Whether predictions have other columns than y, as several quantiles do, so no R^2."""
         if is_classifier(self) or loss is None:
             return False
         return loss._shown(np.empty((0, len(self.intercepts_[-1])))).shape[1] != self.n_outputs_
 
     def _score(self, X, y, sample_weight=None):
-        loss = self._own_loss(fitted=True)
+        loss = self._nnfast_loss(fitted=True)
         if self._scored_by_loss(loss):
             return _minus_loss(loss, y, self._predict(X, check_input=False), sample_weight)
         return super()._score(X, y, sample_weight)
 
 
 def _minus_loss(loss, y, predicted, sample_weight):
-    """Minus the weighted mean loss of the rows, a score: more is better; NaN for predictions that are not finite."""
+    """Minus the weighted mean loss of the rows, as a score; NaN if a prediction is not finite."""
     if not np.isfinite(predicted).all():
         return np.nan
     check.same_length(predicted, y, "X", "y")
@@ -818,97 +985,117 @@ def _minus_loss(loss, y, predicted, sample_weight):
 
 PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
         Units of each hidden layer.
-    activation : {"identity", "logistic", "tanh", "relu"}, any of `nnfast.activations`, or a list of one per hidden layer, default "relu"
+    activation : str or list of str, default "relu"
+        "identity", "logistic", "tanh", "relu", or any of `nnfast.activations`; a list has one for
+        each hidden layer.
     solver : {"lbfgs", "sgd", "adam"}, default "adam"
     alpha : float, default 1e-4
-        The loss of a batch has alpha |W|^2 / 2 / (rows, or sum of their weights) added; biases are left out.
+        The loss of a batch has alpha |W|^2 / 2 / (rows, or sum of their weights) added; biases are
+        left out.
     batch_size : int or "auto", default "auto": min(200, n_samples)
     learning_rate : {"constant", "invscaling", "adaptive"}, schedule or callable, default "constant"
-        Of solver "sgd": `learning_rate_init`; that / (rows seen + 1)^power_t; or divided by 5 whenever training stalls.
-        Of "sgd" and "adam": one of nnfast.schedules, or a function from the step (batches trained since the optimizer
-        began, from 0) to the rate, in place of `learning_rate_init`.  `fit` begins anew, `partial_fit` goes on.
+        The names are for solver "sgd": `learning_rate_init`; that divided by
+        (rows seen + 1)^power_t; or that divided by 5 whenever training stalls.  "sgd" and "adam"
+        also take one of nnfast.schedules, or a function from the step to the rate, in place of
+        `learning_rate_init`.  Steps are batches, counted from 0: `fit` begins anew, `partial_fit`
+        continues.
     learning_rate_init : float, default 1e-3
     power_t : float, default 0.5
     max_iter : int, default 200
         Epochs, or iterations of L-BFGS.
     shuffle : bool, default True
     random_state : int, RandomState or None
-        Of the first weights, the split for early stopping and the shuffles: the same draws as scikit-learn's, which begin
-        anew in every `fit` and `partial_fit` for an integer.  Of dropout, which goes on.
+        Seed of the initial weights, of the split for early stopping and of the shuffles, with the
+        draws of scikit-learn: with an integer they begin anew in every `fit` and `partial_fit`.
+        Also the seed of dropout, whose draws do not begin anew in `partial_fit`.
     tol : float, default 1e-4
     verbose : bool, default False
     warm_start : bool, default False
     momentum : float, default 0.9
     nesterovs_momentum : bool, default True
     early_stopping : bool, default False
-        Hold out `validation_fraction` of the rows, stop when their score has not risen by `tol` for `n_iter_no_change`
-        epochs, and return to the best weights.  The score is that of `score`; NaN is no rise, and where no epoch had a
-        finite score the last weights stay.
+        Holds out `validation_fraction` of the rows, stops when their score (see `score`) has not
+        risen by `tol` for `n_iter_no_change` epochs, and restores the best weights.  A score of NaN
+        is no rise; if no epoch had a finite score, the last weights stay.
     validation_fraction : float, default 0.1
     beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
-        Of solver "adam".
+        For solver "adam".
     n_iter_no_change : int or inf, default 10
     max_fun : int, default 15000
-        Calls of the function under L-BFGS.
+        Most calls of the loss function by L-BFGS.
 {own}    dropout : float in [0, 1), or one for each hidden layer, default 0
-        Share of the outputs of each hidden layer that is dropped in training, as `nnfast.layers.Dropout` does.
+        Share of the outputs of each hidden layer that is dropped in training, as
+        `nnfast.layers.Dropout` does.
     callbacks : list of nnfast.callbacks, optional
-        Of "sgd" and "adam", called by `fit`, not by `partial_fit`.  Logs hold "loss", and with `early_stopping` or
-        `validation_data` "val_score", that of `score`.  Their `model` has `stop_training`, `get_weights`, `set_weights`,
-        `optimizer.learning_rate` and the estimator as `estimator`.  What one raises ends the fit and is raised there; the
-        estimator keeps the weights of the last step.
+        Called by `fit` with solver "sgd" or "adam", not by `partial_fit`.  Logs hold "loss", and
+        with `early_stopping` or `validation_data` also "val_score", the score of these rows.  Their
+        `model` has `stop_training`, `get_weights`, `set_weights`, `optimizer.learning_rate`, and the
+        estimator as `estimator`.  An exception in a callback ends the fit and is raised to the
+        caller; the estimator keeps the weights of the last step.
     n_threads : int, optional
-        Most threads of a fit and of predictions; None as many as pay.  The results are the same bits for every number.
+        Most threads of a fit and of predictions; None uses as many as make it faster.  The results
+        are the same bits for every number.
     max_seconds : float, optional
-        Training ends with the epoch, or the iteration of L-BFGS, in which this time has passed, with a ConvergenceWarning.
+        Training ends after the epoch, or the iteration of L-BFGS, in which this time has passed,
+        with a ConvergenceWarning.
 
     Notes
     -----
-    After `set_params` without a fit, predictions follow `activation` at once, as in scikit-learn, and `loss` not before
-    the next fit.  `partial_fit` and warm starts take over all parameters but those that would change the shapes of the
-    weights or the output: these are refused.  Unlike scikit-learn, `partial_fit` follows a changed solver or learning
-    rate, too: the state of the optimizer goes on if the solver is the same.
+    Weighted means of nnfast's losses are divided by the sum of the weights, like those of
+    scikit-learn's losses, unless their `reduction` says otherwise.
+
+    After `set_params` without a fit, predictions use the new `activation` at once, as in
+    scikit-learn, but the new `loss` only after the next fit.  `partial_fit` and warm starts use all
+    new parameters, except that those which would change the shapes of the weights or the output are
+    refused.  Unlike in scikit-learn, `partial_fit` also uses a new solver or learning rate; the state
+    of the optimizer is kept if the solver is the same.
 
     Attributes
     ----------
     coefs_, intercepts_ : lists of arrays
-        Kernels (n_in, n_out) and biases (n_out,) of each layer: views of one vector; writing to them changes the model.
+        Kernels (n_in, n_out) and biases (n_out,) of each layer.  They are views of one vector:
+        writing to them changes the model.
     loss_ , best_loss_ : float
     loss_curve_ : list of float
-        An entry an epoch, the penalty included.
+        The loss of each epoch, with the penalty.
     validation_scores_, best_validation_score_ : list of float, float
-        With `early_stopping` or `validation_data`, else None.
+        None without `early_stopping` and `validation_data`.
     n_iter_, t_ : int
-        Epochs and rows trained on.
+        Number of epochs, and of rows, trained on.
     n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_ : as scikit-learn's
 """
-OF_CLASSIFIER = """    loss : "log_loss", or name, class or instance of nnfast.losses, default "log_loss"
-        "log_loss" is the cross-entropy of the outputs, for several labels a row its sum over them.  A loss that does
-        not fit y is refused, such as one of one-hot rows for two classes.  Weighted means of nnfast's losses divide by
-        the sum of the weights, too, unless their `reduction` says otherwise.
+CLASSIFIER_PARAMETERS = """    loss : "log_loss", or name, class or instance of nnfast.losses, default "log_loss"
+        "log_loss" is the cross-entropy of the outputs, summed over them where rows have several
+        labels.  A loss that does not fit y is refused, e.g. one for one-hot rows where y has two
+        classes.
     class_weight : dict from class to weight, or "balanced", optional
-        Multiplied with `sample_weight`; "balanced" is rows / (classes present * rows of the class), of the rows that are
-        trained on, each counted with its `sample_weight`.  `partial_fit` refuses it, for it sees one batch.
+        Multiplied with `sample_weight`.  "balanced" is rows / (classes present * rows of the class),
+        counted in the rows to train on, each with its `sample_weight`.  `partial_fit` refuses it,
+        because it sees only one batch.
 """
 
 
 class MLPClassifier(_NativeMLP, neural_network.MLPClassifier):
-    __doc__ = f"""A multi-layer perceptron that classifies: scikit-learn's, trained natively.
+    __doc__ = f"""A multi-layer perceptron for classification: scikit-learn's, trained natively.
 
-    Two classes have one logistic output, several labels a row a logistic output each, more classes a softmax.
+    The output is one logistic unit for two classes, one logistic unit per label where rows have
+    several labels, and a softmax for more classes.
 
     Parameters
     ----------
-{PARAMETERS.replace("{own}", OF_CLASSIFIER)}    classes_ : array (n_classes,)
+{PARAMETERS.replace("{own}", CLASSIFIER_PARAMETERS)}    classes_ : array (n_classes,)
 
     Examples
     --------
     >>> import nnfast
     >>> from sklearn.datasets import load_iris
     >>> x, y = load_iris(return_X_y=True)
-    >>> nnfast.MLPClassifier((16,), solver="lbfgs", random_state=1).fit(x, y).score(x, y) > 0.95
+    >>> model = nnfast.MLPClassifier((16,), solver="lbfgs", random_state=1).fit(x, y)
+    >>> model.score(x, y) > 0.95
     True
     """
+
+    classes_: NDArray[Any]
 
     _parameter_constraints = {
         **neural_network.MLPClassifier._parameter_constraints,
@@ -917,22 +1104,33 @@ class MLPClassifier(_NativeMLP, neural_network.MLPClassifier):
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "learning_rate": [*neural_network.MLPClassifier._parameter_constraints["learning_rate"], callable],
         "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
-        "callbacks": [list, tuple, hooked.Callback, None],
+        "callbacks": [list, tuple, Callback, None],
         "n_threads": [Interval(Integral, 1, _threads.MOST, closed="both"), None],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
     }
 
-    def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
-                 learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None,
-                 tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
-                 validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
-                 loss="log_loss", class_weight=None, dropout=0.0, callbacks=None, n_threads=None, max_seconds=None):
+    if TYPE_CHECKING:           # inherited
+        def predict_proba(self, X: _Matrix) -> NDArray[Any]: ...
+        def predict_log_proba(self, X: _Matrix) -> NDArray[Any]: ...
+
+    def __init__(self, hidden_layer_sizes: int | Sequence[int] = (100,), activation: _Activation = "relu", *,
+                 solver: _Solver = "adam", alpha: float = 0.0001, batch_size: int | Literal["auto"] = "auto",
+                 learning_rate: _Rate = "constant", learning_rate_init: float = 0.001, power_t: float = 0.5,
+                 max_iter: int = 200, shuffle: bool = True, random_state: _Seed = None, tol: float = 1e-4,
+                 verbose: bool = False, warm_start: bool = False, momentum: float = 0.9,
+                 nesterovs_momentum: bool = True, early_stopping: bool = False, validation_fraction: float = 0.1,
+                 beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, n_iter_no_change: int = 10,
+                 max_fun: int = 15000, loss: _Loss = "log_loss",
+                 class_weight: dict[Any, float] | Literal["balanced"] | None = None, dropout: _Dropout = 0.0,
+                 callbacks: _Callbacks = None, n_threads: int | None = None,
+                 max_seconds: float | None = None) -> None:
         super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
-            learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
-            random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping, validation_fraction=validation_fraction,
-            beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
+            hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha,
+            batch_size=batch_size, learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t,
+            max_iter=max_iter, shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose,
+            warm_start=warm_start, momentum=momentum, nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping, validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2,
+            epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
         self.loss = loss
         self.class_weight = class_weight
         self.dropout = dropout
@@ -940,9 +1138,10 @@ class MLPClassifier(_NativeMLP, neural_network.MLPClassifier):
         self.n_threads = n_threads
         self.max_seconds = max_seconds
 
-    @available_if(lambda self: self._check_solver())
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
-        """One epoch over the given data; `classes` names all classes in the first call.
+    @_available_if(lambda self: self._check_solver())
+    def partial_fit(self, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None,
+                    classes: ArrayLike | None = None) -> MLPClassifier:
+        """Trains for one epoch; `classes` names all classes in the first call.
 
         Raises
         ------
@@ -953,29 +1152,30 @@ class MLPClassifier(_NativeMLP, neural_network.MLPClassifier):
             raise ValueError("class_weight='balanced' must not be used with partial_fit, which sees one "
                              "batch. Give a dict, for instance with the weights of sklearn.utils.compute_class_weight("
                              "'balanced', classes=classes, y=y) for a large y.")
-        with self._call():
+        with self._training_call():
             return super().partial_fit(X, y, sample_weight, classes)
 
 
 class MLPRegressor(_NativeMLP, neural_network.MLPRegressor):
-    __doc__ = f"""A multi-layer perceptron for numbers: scikit-learn's, trained natively.
+    __doc__ = f"""A multi-layer perceptron for regression: scikit-learn's, trained natively.
 
     Parameters
     ----------
-    loss : {{"squared_error", "poisson"}}, or name, class or instance of nnfast.losses, default "squared_error"
-        "squared_error" is half the squared error: its mean over outputs is reported, the gradient is that of the sum, as in
-        scikit-learn.  "poisson" is half the deviance; it, `Poisson`, `Gamma`, `Tweedie` and
-        `MeanSquaredLogarithmicError` have an exponential output.  Losses of classes are refused.  `GaussianNLL` predicts
-        the means, `Quantile([...])` a column for each of its quantiles, which `score`, early stopping and
-        `validation_data` judge by minus the loss, as R^2 can not compare them with one y.  Weighted means of nnfast's
-        losses divide by the sum of the weights, too, unless their `reduction` says otherwise.
+    loss : {{"squared_error", "poisson"}}, or name, class or instance of nnfast.losses
+        "squared_error", the default, is half the squared error; as in scikit-learn, its mean over
+        outputs is reported, but the gradient is that of its sum.  "poisson" is half the deviance; it,
+        `Poisson`, `Gamma`, `Tweedie` and `MeanSquaredLogarithmicError` have an exponential output.
+        Losses for classes are refused.  `GaussianNLL` predicts the means.  `Quantile([...])` predicts
+        a column for each quantile; R^2 cannot compare these with one y, so `score`, early stopping
+        and `validation_data` use minus the loss.
 {PARAMETERS.replace("{own}", "")}
     Examples
     --------
     >>> import nnfast
     >>> from sklearn.datasets import load_diabetes
     >>> x, y = load_diabetes(return_X_y=True)
-    >>> nnfast.MLPRegressor(solver="lbfgs", alpha=10, random_state=1).fit(x, y).score(x, y) > 0.4
+    >>> model = nnfast.MLPRegressor(solver="lbfgs", alpha=10, random_state=1).fit(x, y)
+    >>> model.score(x, y) > 0.4
     True
     """
 
@@ -986,17 +1186,23 @@ class MLPRegressor(_NativeMLP, neural_network.MLPRegressor):
         "loss": [StrOptions({"squared_error", "poisson", *losses.NAMES}), losses.Loss, callable],
     }
 
-    def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001,
-                 batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
-                 random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
-                 early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-                 max_fun=15000, dropout=0.0, callbacks=None, n_threads=None, max_seconds=None):
+    def __init__(self, loss: _Loss = "squared_error", hidden_layer_sizes: int | Sequence[int] = (100,),
+                 activation: _Activation = "relu", *, solver: _Solver = "adam", alpha: float = 0.0001,
+                 batch_size: int | Literal["auto"] = "auto", learning_rate: _Rate = "constant",
+                 learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
+                 random_state: _Seed = None, tol: float = 1e-4, verbose: bool = False, warm_start: bool = False,
+                 momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
+                 validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+                 n_iter_no_change: int = 10, max_fun: int = 15000, dropout: _Dropout = 0.0,
+                 callbacks: _Callbacks = None, n_threads: int | None = None,
+                 max_seconds: float | None = None) -> None:
         super().__init__(
-            loss=loss, hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha, batch_size=batch_size,
-            learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
-            random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping, validation_fraction=validation_fraction,
-            beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
+            loss=loss, hidden_layer_sizes=hidden_layer_sizes, activation=activation, solver=solver, alpha=alpha,
+            batch_size=batch_size, learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t,
+            max_iter=max_iter, shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose,
+            warm_start=warm_start, momentum=momentum, nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping, validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2,
+            epsilon=epsilon, n_iter_no_change=n_iter_no_change, max_fun=max_fun)
         self.dropout = dropout
         self.callbacks = callbacks
         self.n_threads = n_threads
@@ -1006,23 +1212,24 @@ class MLPRegressor(_NativeMLP, neural_network.MLPRegressor):
         if isinstance(self.loss, (Integral, list, np.ndarray)) or type(self.loss) is tuple:
             raise InvalidParameterError(
                 f"The 'loss' parameter of MLPRegressor must be the name, class or instance of a loss; got "
-                f"{self.loss!r}. loss comes first, as in scikit-learn: give sizes of layers as hidden_layer_sizes={self.loss!r}.")
+                f"{self.loss!r}. loss comes first, as in scikit-learn: give sizes of layers as "
+                f"hidden_layer_sizes={self.loss!r}.")
         super()._validate_params()
 
-    @available_if(lambda self: self._check_solver())
-    def partial_fit(self, X, y, sample_weight=None):
-        """One epoch over the given data.
+    @_available_if(lambda self: self._check_solver())
+    def partial_fit(self, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
+        """Trains for one epoch.
 
         Raises
         ------
         ValueError
             For what `fit` refuses, and for early_stopping=True.
         """
-        with self._call():
+        with self._training_call():
             return super().partial_fit(X, y, sample_weight)
 
-    def score(self, X, y, sample_weight=None):
-        """R^2; for several quantiles of one target minus the weighted mean of the loss.  More is better.
+    def score(self, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """R^2, or minus the weighted mean loss for several quantiles of one target.
 
         Parameters
         ----------
@@ -1031,32 +1238,34 @@ class MLPRegressor(_NativeMLP, neural_network.MLPRegressor):
         Returns
         -------
         float
+            More is better.
         """
         check_is_fitted(self)
-        loss = self._own_loss(fitted=True)
+        loss = self._nnfast_loss(fitted=True)
         if self._scored_by_loss(loss):
             return _minus_loss(loss, y, self.predict(X), sample_weight)
         return super().score(X, y, sample_weight)
 
 
 class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
-    """Members that differ by their seeds, or by the rows they are trained on, and predict together.
+    """Members that differ by their seeds, or by the rows they train on, and predict together.
 
-    They are trained at the same time, one thread for each (`nnfast.fit_many`), and read X and y where they lie.
+    They are trained at the same time, each by one thread (`nnfast.fit_many`), and share X and y
+    without a copy.
 
     Parameters
     ----------
     model : MLPClassifier or MLPRegressor
-        Each member is a clone of it with a seed of its own.
+        Each member is a clone of it with another seed.
     n_members : int, default 10
     bagging : bool, default False
-        Train each member on as many rows as there are, drawn with replacement (Breiman 1996), of each class as many as it
-        has.
+        Whether to train each member on a bootstrap sample (Breiman 1996): as many rows as X has,
+        drawn with replacement, for a classifier within each class.
     random_state : int, RandomState or None
-        Of the seeds and of the rows drawn.
+        Seed of the members' seeds and of the rows drawn.
     n_jobs : int, optional
-        Members in training at a time, by default as many as the process has CPUs.  The results are the same bits for
-        every number.
+        Members in training at a time, by default the number of CPUs of the process.  The results
+        are the same bits for every number.
 
     Attributes
     ----------
@@ -1068,19 +1277,26 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
     >>> import nnfast
     >>> from sklearn.datasets import load_iris
     >>> x, y = load_iris(return_X_y=True)
-    >>> ensemble = nnfast.Ensemble(nnfast.MLPClassifier((16,), solver="lbfgs"), 5, random_state=0).fit(x, y)
-    >>> ensemble.predict_proba(x).shape, ensemble.predict_std(x).shape, ensemble.score(x, y) > 0.95
-    ((150, 3), (150, 3), True)
+    >>> model = nnfast.MLPClassifier((16,), solver="lbfgs")
+    >>> ensemble = nnfast.Ensemble(model, 5, random_state=0).fit(x, y)
+    >>> ensemble.predict_proba(x).shape, ensemble.predict_std(x).shape
+    ((150, 3), (150, 3))
+    >>> ensemble.score(x, y) > 0.95
+    True
     """
 
-    def __init__(self, model, n_members=10, *, bagging=False, random_state=None, n_jobs=None):
+    model: MLPClassifier | MLPRegressor
+    members_: list[MLPClassifier] | list[MLPRegressor]
+
+    def __init__(self, model: MLPClassifier | MLPRegressor, n_members: int = 10, *, bagging: bool = False,
+                 random_state: _Seed = None, n_jobs: int | None = None) -> None:
         self.model = model
         self.n_members = n_members
         self.bagging = bagging
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Ensemble:
         """Trains the members.
 
         Parameters
@@ -1096,62 +1312,72 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
         TypeError
             For a model that is neither an MLPClassifier nor an MLPRegressor of nnfast.
         ValueError
-            What the fit of the first member that failed raised.
+            The error of the first member that failed.
         """
         if not isinstance(self.model, _NativeMLP):
-            raise TypeError(f"model must be an MLPClassifier or MLPRegressor of nnfast, which scikit-learn can clone with other seeds; "
-                            f"got {self.model!r}. Train several Sequential by nnfast.fit_many, and take the mean of what they predict.")
+            raise TypeError(f"model must be an MLPClassifier or MLPRegressor of nnfast, which scikit-learn can clone "
+                            f"with other seeds; got {self.model!r}. Train several Sequential by nnfast.fit_many, and "
+                            f"take the mean of what they predict.")
         rng = check_random_state(self.random_state)
-        members = [clone(self.model).set_params(random_state=int(rng.randint(2**31 - 1)))
-                   for _ in range(check.size(self.n_members, "n_members"))]
+        members: Any = [clone(self.model).set_params(random_state=int(rng.randint(2**31 - 1)))
+                        for _ in range(check.size(self.n_members, "n_members"))]
         shared = members[0]._share(X, y, sample_weight)
-        folds = [_drawn(rng, shared.y, is_classifier(self)) for _ in members] if self.bagging else None
+        folds = None
+        if self.bagging:
+            folds = [_bootstrap_rows(rng, shared.y, is_classifier(self)) for _ in members]
         try:
             many.fit_many(members, shared, shared.y, folds=folds, n_jobs=self.n_jobs, verbose=0)
         except many.FitErrors as error:
             raise next(iter(error.errors.values())) from None
         self.members_ = members
         for name in ("classes_", "n_outputs_", "n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
+            if name in vars(self):
+                delattr(self, name)
             if hasattr(members[0], name):
                 setattr(self, name, getattr(members[0], name))
         return self
 
-    def _of_members(self, X):
+    def _member_outputs(self, X):
         """Outputs of the members, (n_members, n, outputs)."""
         check_is_fitted(self)
-        _gate(X=X)
+        _check_arrays(X=X)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return np.stack([member._forward_pass_fast(X, check_input=False) for member in self.members_])
 
-    def _probabilities(self, X):
-        """Of the members, a column for each class even if there are two."""
-        outputs = self._of_members(X)
+    def _member_probabilities(self, X):
+        """Probabilities of the members, (n_members, n, classes), two classes included."""
+        outputs = self._member_outputs(X)
         return np.concatenate([1 - outputs, outputs], axis=2) if outputs.shape[2] == 1 else outputs
 
-    def predict(self, X):
-        """The mean of the members' predictions (n,) or (n, outputs), or the classes of the mean of their probabilities."""
-        mean = self._of_members(X).mean(axis=0)
+    def predict(self, X: _Matrix) -> NDArray[Any]:
+        """The mean prediction of the members, (n,) or (n, outputs).
+
+        A classifier gives the classes of the mean probabilities.
+        """
+        mean = self._member_outputs(X).mean(axis=0)
         mean = mean[:, 0] if mean.shape[1] == 1 else mean
         return self.members_[0]._label_binarizer.inverse_transform(mean) if is_classifier(self) else mean
 
-    @available_if(lambda self: is_classifier(self.model))
-    def predict_proba(self, X):
-        """The mean of the members' probabilities (n, classes)."""
-        return self._probabilities(X).mean(axis=0)
+    @_available_if(lambda self: is_classifier(self.model))
+    def predict_proba(self, X: _Matrix) -> NDArray[Any]:
+        """The mean probabilities of the members, (n, classes)."""
+        return self._member_probabilities(X).mean(axis=0)
 
-    def predict_std(self, X):
-        """The standard deviation over members of their predictions, of a classifier of their probabilities (n, classes)."""
+    def predict_std(self, X: _Matrix) -> NDArray[Any]:
+        """The standard deviation over members of their predictions, (n,) or (n, outputs).
+
+        For a classifier it is that of their probabilities, (n, classes).
+        """
         if is_classifier(self):
-            return self._probabilities(X).std(axis=0)
-        deviation = self._of_members(X).std(axis=0)
+            return self._member_probabilities(X).std(axis=0)
+        deviation = self._member_outputs(X).std(axis=0)
         return deviation[:, 0] if deviation.shape[1] == 1 else deviation
 
-    def score(self, X, y, sample_weight=None):
-        """Accuracy of a classifier, else R^2, or for several quantiles of one target minus the loss, as of members."""
-        _gate(y=y, sample_weight=sample_weight)
+    def score(self, X: _Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The score of `predict`, of the same kind as the score of a member."""
+        _check_arrays(y=y, sample_weight=sample_weight)
         predicted, member = self.predict(X), self.members_[0]
-        loss = member._own_loss(fitted=True)
+        loss = member._nnfast_loss(fitted=True)
         if member._scored_by_loss(loss):
             return _minus_loss(loss, y, predicted, sample_weight)
         return (accuracy_score if is_classifier(self) else r2_score)(y, predicted, sample_weight=sample_weight)
@@ -1163,8 +1389,8 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def _drawn(rng, y, by_class):
-    """Numbers of rows drawn with replacement, within each class."""
+def _bootstrap_rows(rng, y, by_class):
+    """Indices of as many rows as y has, drawn with replacement, within each class if `by_class`."""
     count = y.shape[0]
     if not by_class or (y.ndim == 2 and y.shape[1] > 1):
         return rng.randint(count, size=count)

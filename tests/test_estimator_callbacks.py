@@ -224,7 +224,7 @@ def test_estimators_in_many_have_callbacks_of_their_own():
         nnfast.fit_many(networks, X, Y, fit_options={"callbacks": [shared]})
 
 
-# -- schedules -----------------------------------------------------------------------------------------------------------
+# -- schedules -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("solver", STOCHASTIC)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -312,7 +312,7 @@ def test_what_is_no_callback_or_schedule_is_refused_in_the_words_of_scikit_learn
         net(EarlyStopping).fit(X, Y)
 
 
-# -- copies --------------------------------------------------------------------------------------------------------------
+# -- copies ----------------------------------------------------------------------------------------
 
 class Counter(Callback):
     """A callback of one's own, with a state."""

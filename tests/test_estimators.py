@@ -1,4 +1,4 @@
-"""The estimators against scikit-learn's own: loss curves, its tests and checks, its tools; and what only ours have."""
+"""The estimators against scikit-learn's own, its tests, checks and tools; what only ours have."""
 import copy
 import os
 import pickle
@@ -49,7 +49,7 @@ def standardized(x, y):
     return preprocessing.StandardScaler().fit_transform(x), y
 
 
-# -- scikit-learn's own tests ------------------------------------------------------------------------------------------
+# -- scikit-learn's own tests ----------------------------------------------------------------------
 
 @parametrize_with_checks([MLPClassifier(), MLPRegressor(), MLPClassifier(max_iter=100), MLPRegressor(max_iter=100), MLPRegressor(solver="lbfgs", max_iter=50)])
 def test_checks_of_scikit_learn_pass(estimator, check):
@@ -66,7 +66,7 @@ def test_the_tests_scikit_learn_has_for_its_own_pass(tmp_path):
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-3000:]
 
 
-# -- the same training -------------------------------------------------------------------------------------------------
+# -- the same training -----------------------------------------------------------------------------
 
 CASES = {
     "digits": ("MLPClassifier", SMALL, {}),
@@ -126,7 +126,8 @@ def test_loss_curves_follow_scikit_learn(case, solver, weighted):
         options["learning_rate_init"] = 1e-5                       # raw targets of hundreds
     with np.errstate(all="ignore"):
         theirs, ours = pair(kind, data, weights, **options)
-    # of a logit of 20 for the wrong class theirs is log(1 - p) with the rounding of 1 - p, ours exact
+    # At a logit of 20 for the wrong class scikit-learn's log(1 - p) has the rounding of 1 - p; ours
+    # is exact.
     assert_same(theirs, ours, "rounded_loss" if case in ("huge logit", "labels") else "peer_training")
 
 
@@ -198,7 +199,7 @@ def test_scores_on_sparse_text_are_those_of_scikit_learn(options):
         assert single.coefs_[0].dtype == np.float32 and single.score(held_out.astype(np.float32), truth) == pytest.approx(ours.score(held_out, truth), abs=0.05)
 
 
-# -- dtypes, threads, state ----------------------------------------------------------------------------------------------
+# -- dtypes, threads, state ------------------------------------------------------------------------
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_float32_stays_float32(solver):
@@ -283,7 +284,7 @@ def test_import_of_nnfast_does_not_import_scikit_learn():
         getattr(nnfast, "MLP")      # noqa: B009
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("options", [{"solver": "newton"}, {"activation": "rule"}, {"activation": 3}, {"alpha": -1}, {"batch_size": 0}, {"loss": 3},
                                      {"class_weight": "even"}, {"n_threads": 0}, {"max_seconds": 0}, {"tol": None}])
@@ -323,7 +324,7 @@ def test_an_interrupt_keeps_the_weights(monkeypatch):
     assert ours.n_iter_ == 3 and len(ours.loss_curve_) == 3
 
 
-# -- scikit-learn's tools ------------------------------------------------------------------------------------------------
+# -- scikit-learn's tools --------------------------------------------------------------------------
 
 def searched(n_jobs, kind=MLPClassifier):
     """Scores and curve of a small grid."""
@@ -392,7 +393,7 @@ def test_feature_names_are_kept():
     assert isinstance(chain[:-1].transform(x), pandas.DataFrame) and chain[-1].feature_names_in_.tolist() == x.columns.tolist()
 
 
-# -- what only ours have -------------------------------------------------------------------------------------------------
+# -- what only ours have ---------------------------------------------------------------------------
 
 def test_class_weight_is_a_weight_of_rows():
     x, y = SMALL[0], SMALL[1] % 3
@@ -592,7 +593,7 @@ def test_verbose_prints_as_scikit_learn_does(capsys):
         assert printed[0] == printed[1] and printed[0].count("Iteration") == 3
 
 
-# -- dropout -----------------------------------------------------------------------------------------------------------
+# -- dropout ---------------------------------------------------------------------------------------
 
 def test_dropout_drops_in_training_alone_and_follows_the_seed():
     x, y = IRIS
@@ -641,7 +642,7 @@ def test_dropout_goes_on_in_partial_fit_and_warm_starts():
     assert again[0] == again[1]
 
 
-# -- parameters that change on a fitted estimator ----------------------------------------------------------------------
+# -- parameters that change on a fitted estimator --------------------------------------------------
 
 def copies(net):
     return [pickle.loads(pickle.dumps(net)), copy.deepcopy(net)]
@@ -788,7 +789,7 @@ def test_the_state_of_the_optimizer_goes_on_when_the_learning_rate_changes():
     np.testing.assert_allclose(net.coefs_[0], twin.partial_fit(x, y).coefs_[0], rtol=1e-6, atol=1e-12)
 
 
-# -- weights of classes and rows ---------------------------------------------------------------------------------------
+# -- weights of classes and rows -------------------------------------------------------------------
 
 def test_balanced_weights_count_the_rows_that_are_trained_on_with_their_weights():
     x, y = IRIS
@@ -840,7 +841,7 @@ def test_rows_to_train_on_need_a_weight():
         nnfast.fit_many([MLPClassifier((5,), max_iter=2)], x, y, folds=[np.arange(50, 150)], sample_weight=weights)
 
 
-# -- scores ------------------------------------------------------------------------------------------------------------
+# -- scores ----------------------------------------------------------------------------------------
 
 def test_quantiles_are_scored_by_their_loss():
     x, y = DIABETES
@@ -899,7 +900,7 @@ def test_validation_data_that_can_not_be_scored_is_refused_before_training(kind,
         net.set_params(solver="lbfgs").fit(x, y, validation_data=(x, y))
 
 
-# -- losses, versions --------------------------------------------------------------------------------------------------
+# -- losses, versions ------------------------------------------------------------------------------
 
 class Halved(losses.Loss):
     """scikit-learn's squared error as a loss of one's own."""

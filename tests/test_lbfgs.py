@@ -1,4 +1,4 @@
-"""L-BFGS in fit: SciPy's iterates, an epoch each."""
+"""L-BFGS in fit: each epoch is one iteration of SciPy."""
 import subprocess
 import sys
 
@@ -31,15 +31,18 @@ def test_an_epoch_is_an_iteration_of_scipy():
     model = model_of(optimizer=optimizers.LBFGS(maxcor=5, gtol=1e-9))
 
     def loss_and_gradient(point):
-        w1, b1, w2, b2 = (part.reshape(shape) for part, shape in zip(np.split(point, [18, 24, 36]), [(3, 6), (6,), (6, 2), (2,)]))
+        parts, shapes = np.split(point, [18, 24, 36]), [(3, 6), (6,), (6, 2), (2,)]
+        w1, b1, w2, b2 = (part.reshape(shape) for part, shape in zip(parts, shapes))
         a = np.tanh(x @ w1 + b1)
         error = a @ w2 + b2 - y
         delta = 2 * error / error.size
         before = (delta @ w2.T) * (1 - a**2)
-        return (error**2).mean(), np.concatenate([(x.T @ before).ravel(), before.sum(0), (a.T @ delta).ravel(), delta.sum(0)])
+        gradients = [x.T @ before, before.sum(0), a.T @ delta, delta.sum(0)]
+        return (error**2).mean(), np.concatenate([gradient.ravel() for gradient in gradients])
 
     losses = []
-    optimize.minimize(loss_and_gradient, model.params.copy(), jac=True, method="L-BFGS-B", options={"maxcor": 5, "gtol": 1e-9, "maxiter": 15},
+    optimize.minimize(loss_and_gradient, model.params.copy(), jac=True, method="L-BFGS-B",
+                      options={"maxcor": 5, "gtol": 1e-9, "maxiter": 15},
                       callback=lambda point: losses.append(loss_and_gradient(point)[0]))
     history = model.fit(x, y, epochs=15, verbose=0)
     assert history.epoch == list(range(15))
@@ -52,10 +55,12 @@ def test_it_learns_with_metrics_validation_and_weights_where_adam_needs_far_more
     x, y = problem()
     model = model_of(dtype, metrics=["mae", nnfast.metrics.R2Score()])
     history = model.fit(x, y, epochs=60, verbose=0, validation_split=0.2, sample_weight=np.linspace(1, 2, 60)).history
-    assert history["loss"][-1] < history["loss"][0] / 50 and set(history) == {f"{of}{name}" for of in ("", "val_") for name in ("loss", "mae", "r2_score")}
+    assert history["loss"][-1] < history["loss"][0] / 50
+    assert set(history) == {f"{of}{name}" for of in ("", "val_") for name in ("loss", "mae", "r2_score")}
     assert all(later <= before * (1 + 1e-6) for before, later in zip(history["loss"], history["loss"][1:]))
     adam = model_of(dtype, "adam")
-    assert adam.fit(x, y, epochs=60, batch_size=60, verbose=0, validation_split=0.2).history["loss"][-1] > history["loss"][-1]
+    losses = adam.fit(x, y, epochs=60, batch_size=60, verbose=0, validation_split=0.2).history["loss"]
+    assert losses[-1] > history["loss"][-1]
 
 
 def test_the_bits_do_not_depend_on_threads_and_long_batches_are_whole():
@@ -71,8 +76,9 @@ def test_the_bits_do_not_depend_on_threads_and_long_batches_are_whole():
 def test_it_may_be_told_the_rows():
     x, y = problem()
     rows = np.array([3, 50, 7, 7, 21, 0, 44, 12])
-    told, taken = model_of(metrics=["mae", nnfast.metrics.R2Score()]), model_of(metrics=["mae", nnfast.metrics.R2Score()])
-    assert told.fit(x, y, epochs=4, verbose=0, rows=rows).history == taken.fit(x[rows], y[rows], epochs=4, verbose=0).history
+    told, taken = (model_of(metrics=["mae", nnfast.metrics.R2Score()]) for _ in range(2))
+    history = taken.fit(x[rows], y[rows], epochs=4, verbose=0).history
+    assert told.fit(x, y, epochs=4, verbose=0, rows=rows).history == history
     assert told.params.tobytes() == taken.params.tobytes()
 
 
@@ -84,7 +90,7 @@ def test_a_fit_ends_where_the_method_has_converged():
     assert len(history.epoch) < 100
     exact = np.linalg.lstsq(np.c_[x, np.ones(60)], y, rcond=None)[0]
     np.testing.assert_allclose(np.vstack(model.get_weights()), exact, atol=1e-6)
-    again = model.fit(x, y, epochs=200, verbose=0)              # nothing is left to do: the loss as it is
+    again = model.fit(x, y, epochs=200, verbose=0)              # converged: the loss does not change
     assert 1 <= len(again.epoch) <= 3 and again.history["loss"][-1] <= history.history["loss"][-1] * (1 + 1e-9)
 
 
@@ -119,7 +125,8 @@ def test_a_loss_that_is_not_finite_is_told_and_puts_back_the_weights():
     for nonfinite in ("raise", "stop"):
         model = model_of("float32")
         before = model.params.copy()
-        with pytest.raises(FloatingPointError) if nonfinite == "raise" else pytest.warns(RuntimeWarning, match="became NaN"):
+        warns = pytest.warns(RuntimeWarning, match="became NaN")
+        with pytest.raises(FloatingPointError) if nonfinite == "raise" else warns:
             model.fit(x, y * 1e30, epochs=5, verbose=0, nonfinite=nonfinite)
         np.testing.assert_array_equal(model.params, before)
 
@@ -134,7 +141,8 @@ def test_bad_input_names_its_row():
 @pytest.mark.parametrize("call, message", [
     (lambda model, x, y: model.fit(x, y, batch_size=10, verbose=0), "leave batch_size out"),
     (lambda model, x, y: model.train_on_batch(x, y), "use fit"),
-    (lambda model, x, y: model.fit(x, y, verbose=0, callbacks=callbacks.ModelCheckpoint("a.npz", save_freq=2)), "has no batches"),
+    (lambda model, x, y: model.fit(x, y, verbose=0, callbacks=callbacks.ModelCheckpoint("a.npz", save_freq=2)),
+     "has no batches"),
     (lambda model, x, y: optimizers.LBFGS(maxcor=0), "maxcor"),
     (lambda model, x, y: optimizers.LBFGS(gtol=-1), "gtol"),
 ])
@@ -155,4 +163,5 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert 'pip install "scipy>=' in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'pip install "scipy>=' in done.stdout

@@ -1,4 +1,4 @@
-"""Many nets at once: the same bits as one after the other, errors that lose nothing, folds, ensembles."""
+"""Many nets at once: the bits of one after the other, errors lose nothing, folds, ensembles."""
 import pickle
 import subprocess
 import sys
@@ -46,9 +46,11 @@ def test_nets_are_those_of_one_fit_each(n_jobs):
 def test_rows_train_as_a_copy_of_them_does():
     for rows in (np.arange(0, 400, 3), np.array([5, 5, 5, 399, 0, 17, 17]), np.arange(400) % 2 == 0):
         of_rows, of_copy = sequential(), sequential()
-        fit_many([of_rows], X, Y, folds=[rows], fit_options={"epochs": 4, "batch_size": 16}, sample_weight=np.linspace(0, 1, 400))
+        fit_many([of_rows], X, Y, folds=[rows], fit_options={"epochs": 4, "batch_size": 16},
+                 sample_weight=np.linspace(0, 1, 400))
         of_copy.fit(X[rows], Y[rows], epochs=4, batch_size=16, verbose=0, sample_weight=np.linspace(0, 1, 400)[rows])
-        assert of_rows.params.tobytes() == of_copy.params.tobytes() and of_rows.history.history == of_copy.history.history
+        assert of_rows.params.tobytes() == of_copy.params.tobytes()
+        assert of_rows.history.history == of_copy.history.history
     plain, ordered = sequential(), sequential()
     plain.fit(X[[3, 1]], Y[[3, 1]], shuffle=False, batch_size=1, verbose=0)
     ordered.fit(X, Y, rows=[3, 1], shuffle=False, batch_size=1, verbose=0)
@@ -60,7 +62,8 @@ def test_metrics_of_rows_are_those_of_a_copy():
     histories = []
     for x, y, rows in ((X, labels, np.arange(1, 400, 2)), (X[1::2], labels[1::2], None)):
         model = nnfast.Sequential([nnfast.Dense(2, "softmax")], seed=0)
-        model.compile("adam", nnfast.losses.SparseCategoricalCrossentropy(ignore_class=9), metrics=["acc", nnfast.metrics.SparseTopKCategoricalAccuracy(1)])
+        model.compile("adam", nnfast.losses.SparseCategoricalCrossentropy(ignore_class=9),
+                      metrics=["acc", nnfast.metrics.SparseTopKCategoricalAccuracy(1)])
         histories.append(model.fit(x, y, rows=rows, epochs=2, verbose=0).history)
     assert histories[0] == histories[1]
 
@@ -68,7 +71,8 @@ def test_metrics_of_rows_are_those_of_a_copy():
 def test_an_error_is_reported_with_its_index_and_loses_nothing():
     models, options = several(), [{"epochs": 2}] * 6
     options[1], options[4] = {"epochs": -1}, {"epochs": 2, "batch_size": 0}
-    with pytest.raises(FitErrors, match="2 of 6 fits failed.*model 1: ValueError: epochs.*model 4: ValueError: batch_size") as caught:
+    message = "2 of 6 fits failed.*model 1: ValueError: epochs.*model 4: ValueError: batch_size"
+    with pytest.raises(FitErrors, match=message) as caught:
         fit_many(models, X, Y, fit_options=options, n_jobs=2)
     assert list(caught.value.errors) == [1, 4] and str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     expected = several()
@@ -108,7 +112,10 @@ def test_rows_and_a_split_exclude_each_other():
 
 @pytest.mark.parametrize("kind", ["Sequential", "MLPClassifier"])
 def test_memory_grows_by_the_nets_alone(kind):
-    """A copy of the rows of one net would be 61,000 KiB; a net has 50 of weights, as much again of gradients and each moment, and 784 for a batch."""
+    """A copy of the rows of one net would take 61,000 KiB.
+
+    A net takes 50 KiB of weights, the same for gradients and each moment, and 784 KiB for a batch.
+    """
     code = """
         import sys, warnings, numpy as np, nnfast
         warnings.simplefilter("ignore")
@@ -185,7 +192,7 @@ def test_weights_of_one_model_go_before_those_of_all():
     assert weights(models[:1]) == weights([alone]) != weights(models[1:])
 
 
-# -- cross-validation ----------------------------------------------------------------------------------------------------
+# -- cross-validation ------------------------------------------------------------------------------
 
 def test_cross_validation_scores_each_row_once():
     model = sequential(metrics=["mae"])
@@ -231,7 +238,7 @@ def test_bad_data_are_refused_before_a_model_is_copied(arguments, message):
         cross_validate(**{"model": sequential(), "x": X, "y": Y, **arguments})
 
 
-# -- estimators ----------------------------------------------------------------------------------------------------------
+# -- estimators ------------------------------------------------------------------------------------
 
 sklearn = needs("sklearn", minversion="1.7")
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -239,9 +246,12 @@ quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarnin
 
 def estimators():
     classifier, regressor = nnfast.MLPClassifier, nnfast.MLPRegressor
-    return [classifier((9,), random_state=3, max_iter=5), classifier((9, 4), solver="lbfgs", random_state=1, max_iter=5),
-            classifier((9,), random_state=1, early_stopping=True, max_iter=5), classifier((5,), random_state=2, class_weight="balanced", max_iter=5),
-            regressor(hidden_layer_sizes=(5,), random_state=0, max_iter=5), regressor(solver="sgd", random_state=0, max_iter=5, loss="poisson")]
+    return [classifier((9,), random_state=3, max_iter=5),
+            classifier((9, 4), solver="lbfgs", random_state=1, max_iter=5),
+            classifier((9,), random_state=1, early_stopping=True, max_iter=5),
+            classifier((5,), random_state=2, class_weight="balanced", max_iter=5),
+            regressor(hidden_layer_sizes=(5,), random_state=0, max_iter=5),
+            regressor(solver="sgd", random_state=0, max_iter=5, loss="poisson")]
 
 
 @quiet
@@ -264,7 +274,8 @@ def test_estimators_are_those_of_one_fit_each(labels, n_jobs):
 @quiet
 def test_a_fold_without_a_class_has_not_that_class():
     labels = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
-    [model] = fit_many([nnfast.MLPClassifier((4,), max_iter=2, random_state=0)], X, labels, folds=[np.flatnonzero(labels != 1)])
+    [model] = fit_many([nnfast.MLPClassifier((4,), max_iter=2, random_state=0)], X, labels,
+                       folds=[np.flatnonzero(labels != 1)])
     assert model.classes_.tolist() == [0, 2]
 
 
@@ -282,8 +293,10 @@ def test_seeds_that_are_shared_or_missing_do_not_depend_on_threads():
 
 @quiet
 def test_errors_of_estimators_are_reported():
-    models = [nnfast.MLPClassifier(max_iter=2), nnfast.MLPClassifier(solver="none"), nnfast.MLPClassifier(max_iter=2, early_stopping=True)]
-    with pytest.raises(FitErrors, match="2 of 3 fits failed.*model 1: InvalidParameterError.*model 2: ValueError: The least populated class"):
+    models = [nnfast.MLPClassifier(max_iter=2), nnfast.MLPClassifier(solver="none"),
+              nnfast.MLPClassifier(max_iter=2, early_stopping=True)]
+    message = "2 of 3 fits failed.*model 1: InvalidParameterError.*model 2: ValueError: The least populated class"
+    with pytest.raises(FitErrors, match=message):
         fit_many(models, X, LABELS, folds=[np.arange(20), np.arange(20), [0, 1, 2, 3]])
     assert models[0].n_iter_ == 2
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
@@ -320,15 +333,18 @@ def test_an_ensemble_predicts_the_mean_of_its_members(bagging):
     targets = np.column_stack([Y[:, 0], LABELS])
     for y in (Y[:, 0], targets):
         model = nnfast.MLPRegressor("squared_error", (6,), max_iter=20)
-        found = [nnfast.Ensemble(model, 4, bagging=bagging, random_state=1, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2)]
+        found = [nnfast.Ensemble(model, 4, bagging=bagging, random_state=1, n_jobs=n_jobs).fit(X, y)
+                 for n_jobs in (1, 2)]
         each = np.array([member.predict(X) for member in found[0].members_])
         np.testing.assert_array_equal(found[0].predict(X), found[1].predict(X))
         np.testing.assert_allclose(found[0].predict(X), each.mean(axis=0), rtol=1e-12)
         np.testing.assert_allclose(found[0].predict_std(X), each.std(axis=0), rtol=1e-9, atol=1e-12)
-        assert (found[0].predict_std(X) > 0).all() and found[0].predict(X).shape == y.shape and found[0].score(X, y) <= 1
+        assert (found[0].predict_std(X) > 0).all()
+        assert found[0].predict(X).shape == y.shape and found[0].score(X, y) <= 1
     three = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
     for y in (three, three > 1, np.column_stack([three > 0, three > 1]).astype(int)):
-        ensemble = nnfast.Ensemble(nnfast.MLPClassifier((6,), max_iter=30, learning_rate_init=0.02), 4, bagging=bagging, random_state=1).fit(X, y)
+        model = nnfast.MLPClassifier((6,), max_iter=30, learning_rate_init=0.02)
+        ensemble = nnfast.Ensemble(model, 4, bagging=bagging, random_state=1).fit(X, y)
         each = np.array([member.predict_proba(X) for member in ensemble.members_])
         np.testing.assert_allclose(ensemble.predict_proba(X), each.mean(axis=0), rtol=1e-9)
         assert ensemble.predict_std(X).shape == each[0].shape and ensemble.score(X, y) > 0.7
@@ -424,7 +440,8 @@ def test_weights_of_classes_are_those_of_the_fold():
 @pytest.mark.parametrize("option, said", [("verbose", "for the bar over all fits"), ("rows", "given as folds"), ("epoch", "epochs")])
 def test_an_option_that_fit_does_not_take_here_is_refused_before_anything_is_trained(option, said):
     models = several()
-    for call in (lambda: fit_many(models, X, Y, fit_options={option: 1}), lambda: cross_validate(models[0], X, Y, fit_options={option: 1})):
+    for call in (lambda: fit_many(models, X, Y, fit_options={option: 1}),
+                 lambda: cross_validate(models[0], X, Y, fit_options={option: 1})):
         with pytest.raises(TypeError, match=said):
             call()
     assert not any(model.built for model in models)

@@ -77,7 +77,7 @@ def child(code, *arguments, **more):
     return done.stdout
 
 
-# -- objects -----------------------------------------------------------------------------------------------------------
+# -- objects ---------------------------------------------------------------------------------------
 
 OBJECTS = [
     layers.Input((28, 28)), layers.Flatten(), layers.Activation("softmax"), layers.Dropout(1 / 3), layers.GaussianNoise(0.1), layers.PReLU("ones"),
@@ -212,7 +212,7 @@ def test_random_numbers_of_another_kind_are_refused(tmp_path):
         model.save(tmp_path / "model.npz")
 
 
-# -- models ------------------------------------------------------------------------------------------------------------
+# -- models ----------------------------------------------------------------------------------------
 
 
 @every_format
@@ -307,7 +307,7 @@ def test_the_library_of_safetensors_reads_our_files(tmp_path, dtype, optimizer):
     np.testing.assert_array_equal(arrays["slots"], model._network.slots)
 
 
-# -- exact resume ------------------------------------------------------------------------------------------------------
+# -- exact resume ----------------------------------------------------------------------------------
 
 RUNS = {
     **{name: (lambda name=name: make(name, 0.01)) for name in CASES},
@@ -332,7 +332,7 @@ def resume(folder):
 
 
 def interrupted(folder, name, dtype):
-    """Saves a model after 10 epochs, within a fit of 20 and after one of 10; the weights after 20."""
+    """Saves a model after 10 epochs, in a fit of 20 and after one of 10; the weights after 20."""
     def save(model, when):
         for ending in FORMATS:
             model.save(folder / f"{name}-{dtype}-{when}{ending}")
@@ -374,7 +374,7 @@ def test_the_epoch_to_go_on_with_is_known():
     assert model.epoch == 5 and model.history.epoch == [3, 4]
 
 
-# -- weights alone -----------------------------------------------------------------------------------------------------
+# -- weights alone ---------------------------------------------------------------------------------
 
 
 @every_format
@@ -388,7 +388,7 @@ def test_weights_alone_are_saved_and_set(tmp_path, ending, whole):
     np.testing.assert_array_equal(other.params, model.params)
     assert other.epoch == 1 and other.optimizer == optimizers.SGD()
     if not whole:
-        with pytest.raises(ValueError, match=r"can not be loaded: it holds weights alone: .*load_weights"):
+        with pytest.raises(ValueError, match=r"cannot be loaded: it holds weights alone: .*load_weights"):
             nnfast.load(path)
 
 
@@ -405,7 +405,7 @@ def test_weights_of_another_architecture_are_refused_with_both_shapes(tmp_path, 
         nnfast.Sequential([layers.Dense(3)]).load_weights(path)
 
 
-# -- writing -----------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 @every_format
@@ -521,7 +521,7 @@ def test_a_checkpoint_goes_on_after_its_epoch(tmp_path, ending):
     assert_same(model, other)
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def crafted(path, text, arrays=None):
@@ -573,7 +573,7 @@ HOSTILE = {         # what is put in the document, and the message
     "an unknown option": ({"loss": {"class": "losses.Huber", "evil": 1}}, "evil"),
     "a wrong option": ({"loss": {"class": "losses.Huber", "delta": -1}}, "delta must be"),
     "a string for layers": ({"layers": "Dense"}, "a layer must be one of"),
-    "a number for layers": ({"layers": 3}, "can not be loaded"),
+    "a number for layers": ({"layers": 3}, "cannot be loaded"),
     "too many layers": ({"layers": [{"class": "layers.Flatten"}] * 5000}, "at most 4096 layers"),
     "too many metrics": ({"weighted_metrics": [{"class": "metrics.AUC"}] * 5000}, "at most 4096 weighted_metrics"),
     "a layer of a billion": ({"layers": [{"class": "layers.Dense", "units": 10**9}]}, "the layers need weights of the shapes"),
@@ -608,8 +608,8 @@ def test_a_hostile_document_is_refused(tmp_path, ending, saved, case):
 
 @every_format
 @pytest.mark.parametrize("text, message", [
-    (b"[" * 100_000, "can not be loaded"), (b'{"a":' * 50_000, "can not be loaded"), (b"", "can not be loaded"), (b"[]", "must be an object"),
-    (b"{", "can not be loaded"), (b" " * 2**20 + b"{}", "description has|header|bytes"), (b"null", "must be an object"), (b"{}", "format version"),
+    (b"[" * 100_000, "cannot be loaded"), (b'{"a":' * 50_000, "cannot be loaded"), (b"", "cannot be loaded"), (b"[]", "must be an object"),
+    (b"{", "cannot be loaded"), (b" " * 2**20 + b"{}", "description has|header|bytes"), (b"null", "must be an object"), (b"{}", "format version"),
     (b'{"format_version": 1, "layers": []}', "it lacks"),
 ], ids=["deep list", "deep object", "empty", "list", "open", "long", "null", "no version", "little"])
 def test_a_document_that_is_none_is_refused(tmp_path, ending, text, message):
@@ -617,7 +617,7 @@ def test_a_document_that_is_none_is_refused(tmp_path, ending, text, message):
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
-    refused(crafted(tmp_path / "model.npz", b"\xff\xfe{}\x80"), "can not be loaded")
+    refused(crafted(tmp_path / "model.npz", b"\xff\xfe{}\x80"), "cannot be loaded")
 
 
 @every_format
@@ -682,7 +682,7 @@ def test_archives_that_are_forged_are_refused(tmp_path, saved):
         refused(archive([("nnfast.npy", npy(header, text))]), "bytes of an array|is no array of nnfast")
     refused(archive([("nnfast.npy", b"")]), "no array of nnfast")
     refused(archive([(f"{i}.npy", b"") for i in range(50_000)]), "directory that is too long")
-    refused(archive([]), "can not be loaded")
+    refused(archive([]), "cannot be loaded")
 
 
 def test_headers_of_safetensors_that_are_forged_are_refused(tmp_path):
@@ -699,16 +699,16 @@ def test_headers_of_safetensors_that_are_forged_are_refused(tmp_path):
                   {"dtype": "U8", "shape": [8], "data_offsets": [0, 10**30]}, {"dtype": "U8", "shape": [8], "data_offsets": [-8, 0]},
                   {"dtype": "U8", "shape": [8], "data_offsets": ["a", 8]}, {"dtype": "O", "shape": [8], "data_offsets": [0, 8]},
                   {"dtype": [], "shape": [8], "data_offsets": [0, 8]}, {"dtype": "U8", "shape": [8.0], "data_offsets": [0, 8]}, {}, [], None, "U8"):
-        refused(file({**meta, "checksum": entry}), "can not be loaded")
+        refused(file({**meta, "checksum": entry}), "cannot be loaded")
     whole = {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}
     refused(file({**meta, "checksum": whole, "twice": whole}), "must follow on those before")
     refused(file({**meta, "checksum": whole}, b"rest"), "must end with the checksum|bytes of an array|must follow")
     for header in ({"checksum": whole}, {"__metadata__": None, "checksum": whole}, {"__metadata__": {"nnfast": 3}, "checksum": whole}, b"{" * 100_000,
                    b"{" + b" " * 2**21 + b"}", b"{}", meta):
-        refused(file(header), "can not be loaded")
+        refused(file(header), "cannot be loaded")
 
 
-# -- damage ------------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------
 
 
 def damaged(data, chance):
@@ -744,7 +744,10 @@ def peak_memory(begin=False):
 
 
 def torture(path, count):
-    """In a process of its own: what becomes of damaged files, without and with a checksum that is right, and how much memory that takes."""
+    """In a separate process: loads damaged files, first with a wrong, then with a right checksum.
+
+    Prints how many loads failed, the slowest one, and the memory that they took.
+    """
     path, chance = Path(path), random.Random(0)
     whole, expected = path.read_bytes(), nnfast.load(path)
     before, slowest, outcomes = peak_memory(begin=True), 0., {"error": 0, "resealed error": 0, "loaded": 0, "resealed loaded": 0}
@@ -787,10 +790,10 @@ def test_flips_and_cuts_anywhere_are_errors(tmp_path, ending):
     flips = [whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1:] for place in range(0, len(whole), 3)]
     for damaged in flips + [whole[:size] for size in range(0, len(whole), 11)]:
         path.write_bytes(damaged)
-        refused(path, "can not be loaded")
+        refused(path, "cannot be loaded")
 
 
-# -- older versions ----------------------------------------------------------------------------------------------------
+# -- older versions --------------------------------------------------------------------------------
 
 
 @every_format
