@@ -1,4 +1,7 @@
-"""The kernels serve code outside of the package: examples/native is built against it and trains."""
+"""The kernels serve code outside of the package: examples/native is built against it and trains.
+
+The example's own setup.py, for both ways to install nnfast, is slow.  The fast run compiles the example by a plain setup.py.
+"""
 import os
 import re
 import shutil
@@ -42,7 +45,8 @@ def outside(tmp_path_factory, installed):
         pytest.skip("needs a C compiler")
     folder = tmp_path_factory.mktemp("native")
     shutil.copytree(ROOT / "examples" / "native", folder, dirs_exist_ok=True)
-    (folder / "setup.py").write_text("import nnfast\nfrom Cython.Build import cythonize\nfrom setuptools import setup\n"
+    (folder / "setup.py").write_text("import gc\ngc.disable()\n"            # Cython takes two thirds of the time
+                                     "import nnfast\nfrom Cython.Build import cythonize\nfrom setuptools import setup\n"
                                      "setup(name='train_step', ext_modules=cythonize('train_step.pyx', include_path=[nnfast.get_include()]))\n")
     environment = {**installed["editable"], "CFLAGS": "-O1 -g0"}            # a quarter of the time of -O3 -g
     done = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=folder, env=environment, capture_output=True,
@@ -51,6 +55,7 @@ def outside(tmp_path_factory, installed):
     return folder, environment, done.stderr + done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["wheel", "editable"])
 def test_the_example_finds_the_kernels_however_nnfast_is_installed(installed, tmp_path, way):
     """Its setup.py translates to C before it looks at its command, which compiles nothing here."""

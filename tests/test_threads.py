@@ -19,6 +19,7 @@ from nnfast.layers import Activation, Dense, Flatten
 THREADS = [1, 2, 3, 4, 8]
 SECONDS_TO_STOP = 0.3           # from Ctrl-C to KeyboardInterrupt
 HANGS = 20                      # seconds after which a process is taken to hang
+slow = pytest.mark.slow
 
 
 def run(code, **environment):
@@ -375,7 +376,8 @@ BAD = """
 
 
 @pytest.mark.parametrize("what, rate, n_threads, batch_size", [
-    ("x", 0.01, 2, 64), ("x", 0.01, 4, 1000), ("y", 0.01, 4, 64), ("loss", 1e4, 2, 256), ("loss", 1e4, 4, 64),
+    ("x", 0.01, 2, 64), pytest.param("x", 0.01, 4, 1000, marks=slow), pytest.param("y", 0.01, 4, 64, marks=slow),
+    pytest.param("loss", 1e4, 2, 256, marks=slow), ("loss", 1e4, 4, 64),
 ])
 def test_team_meets_after_numbers_that_are_not_finite(what, rate, n_threads, batch_size):
     """Over and over, as threads may meet in another order each time; a process that hangs is ended."""
@@ -419,7 +421,7 @@ SIGNAL = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("n_threads", ["1", "2", "None"])
+@pytest.mark.parametrize("n_threads", ["1", pytest.param("2", marks=slow), pytest.param("None", marks=slow)])
 @pytest.mark.parametrize("rows, batch_size, width", [(5_000, 32, 64), (60_000, 60_000, 256)])
 def test_fit_stops_soon_after_ctrl_c_and_goes_on_later(rows, batch_size, width, n_threads):
     worst = float(run(SIGNAL.format(rows=rows, batch_size=batch_size, width=width, n_threads=n_threads)))
