@@ -1,5 +1,6 @@
 """What several files of tests need and what takes long to make."""
 import ctypes
+import gc
 import shutil
 import subprocess
 
@@ -35,6 +36,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"torch", "keras"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("peers")
+
+
+def pytest_collection_finish():
+    """Keeps the garbage collector from walking over the 11,000 collected tests again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The kernels serve code outside of the package: examples/native is built against it and trains.
 
-The example's own setup.py, for both ways to install nnfast, is slow.  The fast run compiles the example by a plain setup.py.
+The fast run compiles the example with a plain setup.py; the slow tests translate it with its own, for both ways to
+install nnfast.
 """
 import os
 import re
@@ -45,7 +46,7 @@ def outside(tmp_path_factory, installed):
         pytest.skip("needs a C compiler")
     folder = tmp_path_factory.mktemp("native")
     shutil.copytree(ROOT / "examples" / "native", folder, dirs_exist_ok=True)
-    (folder / "setup.py").write_text("import gc\ngc.disable()\n"            # Cython takes two thirds of the time
+    (folder / "setup.py").write_text("import gc\ngc.disable()\n"            # saves Cython a third of its time
                                      "import nnfast\nfrom Cython.Build import cythonize\nfrom setuptools import setup\n"
                                      "setup(name='train_step', ext_modules=cythonize('train_step.pyx', include_path=[nnfast.get_include()]))\n")
     environment = {**installed["editable"], "CFLAGS": "-O1 -g0"}            # a quarter of the time of -O3 -g

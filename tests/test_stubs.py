@@ -50,6 +50,7 @@ def test_package_says_that_it_is_typed():
     assert (PACKAGE / "py.typed").exists()
 
 
+@pytest.mark.slow
 def test_stubs_agree_with_the_package(folder):
     needs("sklearn")
     code, out = run(folder, "mypy.stubtest", "nnfast", "--concise", "--allowlist", str(TESTS / "data" / "stubtest_allowed.txt"),
