@@ -1,4 +1,4 @@
-"""What several files of tests need and what takes long to make."""
+"""Fixtures of several test files, and what all tests need."""
 import ctypes
 import gc
 import shutil
@@ -55,7 +55,7 @@ def keras():
 
 @pytest.fixture(scope="session")
 def c_loss(tmp_path_factory):
-    """A function from a name of SOURCE and a dtype to the compiled loss as scipy.LowLevelCallable."""
+    """Returns a function: a name in SOURCE and a dtype give the compiled scipy.LowLevelCallable."""
     scipy = needs("scipy")
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
@@ -79,7 +79,11 @@ def c_loss(tmp_path_factory):
 
 @pytest.fixture(params=["function", "subclass", "C"])
 def own(request):
-    """A squared error of each kind, made from a dtype (of the C function) and options."""
-    return {"function": lambda dtype="float64", **options: losses.Custom(squared_error, **options),
-            "subclass": lambda dtype="float64", **options: SquaredError(**options),
-            "C": lambda dtype="float64", **options: losses.Custom(request.getfixturevalue("c_loss")(dtype=dtype), **options)}[request.param]
+    """Returns a function that makes a squared error of a kind; the dtype is for C functions."""
+    def make(dtype="float64", **options):
+        if request.param == "subclass":
+            return SquaredError(**options)
+        function = squared_error if request.param == "function" else request.getfixturevalue("c_loss")(dtype=dtype)
+        return losses.Custom(function, **options)
+
+    return make

@@ -1,8 +1,9 @@
-"""Every kernel at every CPU level of the machine: the tests of the kernels again, in a process for each lower level.
+"""The kernels give the right values at every CPU level of the machine.
 
-All of their files take half a minute for each level, so that run is marked slow.  The fast run takes QUICK: every
-activation, loss and optimizer and the sizes of a product, each against its reference; and it compares the bits of every
-kernel between v3 and v4.
+The fast run takes QUICK, in a process for each lower level: every activation, loss and optimizer
+and the sizes of a product, each against its reference.  It also compares the bits of every kernel
+between v3 and v4.
+The slow run takes all tests in FILES, half a minute for each lower level.
 """
 import json
 import os
@@ -19,14 +20,17 @@ from nnfast._core import network as core
 FILES = ["test_mathf.py", "test_kernels.py", "test_activations.py", "test_losses.py", "test_loss_training.py",
          "test_optimizers.py", "test_gradients.py", "test_training.py", "test_penalties.py", "test_sparse.py"]
 QUICK = ["test_kernels.py::test_products_are_right_for_every_size_of_one_axis", "test_activations.py",
-         "test_losses.py::test_value_and_gradient_match_formula", "test_optimizers.py::test_two_hundred_steps_follow_the_formula",
+         "test_losses.py::test_value_and_gradient_match_formula",
+         "test_optimizers.py::test_two_hundred_steps_follow_the_formula",
          "test_training.py::test_twenty_steps_follow_the_reference"]
 lower_levels = pytest.mark.parametrize("level", _core.LEVELS[:-1])
 
 
 def run(level, *arguments):
+    """Runs pytest at a CPU level and expects that all tests pass."""
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments],
-                          cwd=Path(__file__).parent, env={**os.environ, "NNFAST_CPU": level}, capture_output=True, text=True)
+                          cwd=Path(__file__).parent, env={**os.environ, "NNFAST_CPU": level},
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
 
 
