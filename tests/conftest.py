@@ -1,5 +1,6 @@
-"""Fixtures of several test files, and markers."""
+"""Fixtures of several test files, and what all tests need."""
 import ctypes
+import gc
 import shutil
 import subprocess
 
@@ -37,6 +38,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker("peers")
 
 
+def pytest_collection_finish():
+    """Keeps the garbage collector from walking over the 11,000 collected tests again and again."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def torch():
     return needs("torch")
@@ -49,7 +55,7 @@ def keras():
 
 @pytest.fixture(scope="session")
 def c_loss(tmp_path_factory):
-    """A function (name in SOURCE, dtype) -> the compiled loss as scipy.LowLevelCallable."""
+    """Returns a function: a name in SOURCE and a dtype give the compiled scipy.LowLevelCallable."""
     scipy = needs("scipy")
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
@@ -73,10 +79,11 @@ def c_loss(tmp_path_factory):
 
 @pytest.fixture(params=["function", "subclass", "C"])
 def own(request):
-    """The squared error as a loss of each kind: a function of options and of the dtype of C."""
-    def in_c(dtype="float64", **options):
-        return losses.Custom(request.getfixturevalue("c_loss")(dtype=dtype), **options)
+    """Returns a function that makes a squared error of a kind; the dtype is for C functions."""
+    def make(dtype="float64", **options):
+        if request.param == "subclass":
+            return SquaredError(**options)
+        function = squared_error if request.param == "function" else request.getfixturevalue("c_loss")(dtype=dtype)
+        return losses.Custom(function, **options)
 
-    return {"function": lambda dtype="float64", **options: losses.Custom(squared_error, **options),
-            "subclass": lambda dtype="float64", **options: SquaredError(**options),
-            "C": in_c}[request.param]
+    return make

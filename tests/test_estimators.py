@@ -56,6 +56,7 @@ def test_checks_of_scikit_learn_pass(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_the_tests_scikit_learn_has_for_its_own_pass(tmp_path):
     needs("sklearn.neural_network.tests.test_mlp")
     (tmp_path / "swap.py").write_text("import nnfast, sklearn.neural_network as theirs\n"
@@ -115,7 +116,7 @@ def assert_same(theirs, ours, losses="peer_training"):
     assert {name for name in vars(theirs)} <= {name for name in vars(ours)}
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("case", CASES)
 def test_loss_curves_follow_scikit_learn(case, solver, weighted):
@@ -171,7 +172,7 @@ def test_initial_weights_are_those_of_scikit_learn():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 @pytest.mark.parametrize("kind, data, options", [
     ("MLPClassifier", IRIS, {"max_iter": 200}), ("MLPClassifier", SMALL, {"max_iter": 60}), ("MLPClassifier", multilabel(), {"max_iter": 60}),
     ("MLPRegressor", DIABETES, {"max_iter": 200, "learning_rate_init": 0.01})])

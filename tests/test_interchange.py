@@ -167,7 +167,7 @@ def test_a_model_beyond_the_size_of_a_protobuf_is_refused(tmp_path, monkeypatch)
 
 # -- C ---------------------------------------------------------------------------------------------------------------
 
-@pytest.fixture(scope="module", params=DTYPES)
+@pytest.fixture(scope="module", params=[DTYPES[0], pytest.param(DTYPES[1], marks=pytest.mark.slow)])
 def compiled(request, tmp_path_factory):
     """The dtype, models by name, and one library of the C files of all of them."""
     folder, models = tmp_path_factory.mktemp("c"), {name: network(name, request.param) for name in STACKS}

@@ -319,7 +319,8 @@ def test_worked_numbers_of_the_error_and_the_loss():
 # -- finite differences ----------------------------------------------------------------------------
 
 @every_case
-@pytest.mark.parametrize("reduction", REDUCTIONS[1:4] + [None])
+@pytest.mark.parametrize("reduction", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("mean", "sum")),
+                                       "mean_with_sample_weight", None])
 def test_gradient_is_that_of_the_value(case, reduction):
     rng = np.random.default_rng(1)
     y, p = case.data((6, 4), rng)

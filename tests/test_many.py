@@ -110,7 +110,7 @@ def test_rows_and_a_split_exclude_each_other():
         sequential().fit(X, Y, rows=[1, 2], validation_split=0.5)
 
 
-@pytest.mark.parametrize("kind", ["Sequential", "MLPClassifier"])
+@pytest.mark.parametrize("kind", ["Sequential", pytest.param("MLPClassifier", marks=pytest.mark.slow)])
 def test_memory_grows_by_the_nets_alone(kind):
     """A copy of the rows of one net would take 61,000 KiB.
 

@@ -126,14 +126,11 @@ def binary_cross_entropy(y, p):
 
 
 def counted(y, p, w, threshold, columns=None):
-    """tp, fp, tn, fn, element by element."""
-    tp = fp = tn = fn = 0
-    for i in range(len(p)):
-        for j in range(p.shape[1]) if columns is None else columns:
-            above = p[i, j] > threshold
-            tp, fp = tp + w[i] * (above and y[i, j] == 1), fp + w[i] * (above and y[i, j] == 0)
-            tn, fn = tn + w[i] * (not above and y[i, j] == 0), fn + w[i] * (not above and y[i, j] == 1)
-    return tp, fp, tn, fn
+    """tp, fp, tn, fn: sums of the weights of the elements of each kind."""
+    columns = slice(None) if columns is None else columns
+    above, y = p[:, columns] > threshold, y[:, columns]
+    kinds = above & (y == 1), above & (y == 0), ~above & (y == 0), ~above & (y == 1)
+    return tuple(w @ kind.sum(axis=1) for kind in kinds)
 
 
 def precision(tp, fp, tn, fn):

@@ -1,4 +1,8 @@
-"""The kernels serve code outside of the package: examples/native is built against it and trains."""
+"""The kernels serve code outside of the package: examples/native is built against it and trains.
+
+The fast run compiles the example with a plain setup.py; the slow tests translate it with its own,
+for both ways to install nnfast.
+"""
 import os
 import re
 import shutil
@@ -28,10 +32,14 @@ sys.meta_path.insert(0, Finder)
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Environments of a process: nnfast lies on the path, as from a wheel, or is known to a finder only, as after `pip install -e .`."""
+    """Returns the environments of processes that find nnfast in two ways.
+
+    "wheel": it lies on the path.  "editable": only a finder knows it, as after `pip install -e .`.
+    """
     hook = tmp_path_factory.mktemp("editable")
     (hook / "sitecustomize.py").write_text(EDITABLE)
-    return {"wheel": {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}, "editable": {**os.environ, "PYTHONPATH": str(hook)}}
+    return {"wheel": {**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+            "editable": {**os.environ, "PYTHONPATH": str(hook)}}
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +50,25 @@ def outside(tmp_path_factory, installed):
         pytest.skip("needs a C compiler")
     folder = tmp_path_factory.mktemp("native")
     shutil.copytree(ROOT / "examples" / "native", folder, dirs_exist_ok=True)
-    (folder / "setup.py").write_text("import nnfast\nfrom Cython.Build import cythonize\nfrom setuptools import setup\n"
-                                     "setup(name='train_step', ext_modules=cythonize('train_step.pyx', include_path=[nnfast.get_include()]))\n")
+    (folder / "setup.py").write_text("import gc\ngc.disable()\n"            # saves Cython a third of its time
+                                     "import nnfast\nfrom Cython.Build import cythonize\nfrom setuptools import setup\n"
+                                     "setup(name='train_step', ext_modules=cythonize('train_step.pyx', "
+                                     "include_path=[nnfast.get_include()]))\n")
     environment = {**installed["editable"], "CFLAGS": "-O1 -g0"}            # a quarter of the time of -O3 -g
-    done = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=folder, env=environment, capture_output=True,
-                          text=True, timeout=900)
+    done = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=folder, env=environment,
+                          capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return folder, environment, done.stderr + done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["wheel", "editable"])
 def test_the_example_finds_the_kernels_however_nnfast_is_installed(installed, tmp_path, way):
-    """Its setup.py translates to C before it looks at its command, which compiles nothing here."""
+    """Its setup.py translates to C before it reads the command; `--name` compiles nothing."""
     needs("Cython")
     shutil.copytree(ROOT / "examples" / "native", tmp_path, dirs_exist_ok=True)
-    done = subprocess.run([sys.executable, "setup.py", "--name"], cwd=tmp_path, env=installed[way], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "setup.py", "--name"], cwd=tmp_path, env=installed[way],
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "train_step.c").exists()
 
@@ -68,7 +80,8 @@ def test_get_include_is_the_folder_of_the_package():
 
 def test_outside_module_trains_as_the_package_does(outside):
     folder, environment, _ = outside
-    done = subprocess.run([sys.executable, "try_step.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "try_step.py"], cwd=folder, env=environment,
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert re.findall(r"^(float\d\d): the weights differ by", done.stdout, re.M) == ["float32", "float64"]
 
@@ -82,7 +95,8 @@ def test_outside_module_trains_by_the_formulas(outside, monkeypatch, dtype, tole
     rng, width = np.random.default_rng(0), train_step.width_of(n_out, np.empty(1, dtype))
     x, y, w = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, n_in), (rows, width), (n_in, width)))
     expected, m, v = w[:, :n_out].astype(np.float64), 0., 0.
-    slots, (z, delta), gradient, values = np.zeros((2, n_in, width), dtype), np.empty((2, rows, width), dtype), np.empty_like(w), np.empty(rows)
+    slots, (z, delta) = np.zeros((2, n_in, width), dtype), np.empty((2, rows, width), dtype)
+    gradient, values = np.empty_like(w), np.empty(rows)
     for t in range(1, 6):
         train_step.step(x, y, w, slots, z, delta, gradient, values, n_out, 0.1, t)
         error = x.astype(np.float64) @ expected - y[:, :n_out]
@@ -94,7 +108,7 @@ def test_outside_module_trains_by_the_formulas(outside, monkeypatch, dtype, tole
 
 
 def test_kernels_of_the_package_ask_nothing_of_the_compiler_of_others(outside):
-    """Without cdivision=True at its head, a division of a .pxd would ask Python about 0, with the GIL."""
+    """Without cdivision=True at its head, a division in a .pxd would check for 0 with the GIL."""
     assert "_core" not in outside[2]                    # in a hint or a warning
     for path in (PACKAGE / "_core").glob("*.pxd"):
         assert path.stat().st_size == 0 or path.read_text().startswith("# cython: cdivision=True\n"), path.name

@@ -60,7 +60,7 @@ def squares_above(y_true, y_pred):
 
 
 @pytest.mark.parametrize("loss", [*map(make, CLASSES), *(make(cls, from_logits=True) for cls in LOGITS), squares_above, "mse"], ids=repr)
-@pytest.mark.parametrize("y_true", [0.0, 1.0])
+@pytest.mark.parametrize("y_true", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 def test_every_loss_is_drawn_with_its_gradient(loss, y_true, axes):
     if loss == losses.Gamma() and y_true == 0:
         with pytest.raises(ValueError, match="must be positive"):

@@ -485,7 +485,7 @@ def kill_while_saving(path):
     print(len(seen), begun)
 
 
-@every_format
+@pytest.mark.parametrize("ending", [FORMATS[0], *(pytest.param(ending, marks=pytest.mark.slow) for ending in FORMATS[1:])])
 def test_a_kill_leaves_a_whole_file(tmp_path, ending):
     seen, begun = map(int, child("import test_saving; test_saving.kill_while_saving(sys.argv[1])", tmp_path / f"model{ending}", timeout=600).split())
     assert seen > 10 and begun > 10, "it was hardly ever killed while it saved"

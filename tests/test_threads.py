@@ -1,4 +1,7 @@
-"""The bits are the same for every number of threads and CPU level; threads, signals and errors leave models whole."""
+"""The bits are the same for every number of threads and CPU level.
+
+Threads, signals and errors leave models whole.
+"""
 import copy
 import os
 import pickle
@@ -19,10 +22,11 @@ from nnfast.layers import Activation, Dense, Flatten
 THREADS = [1, 2, 3, 4, 8]
 SECONDS_TO_STOP = 0.3           # from Ctrl-C to KeyboardInterrupt
 HANGS = 20                      # seconds after which a process is taken to hang
+slow = pytest.mark.slow
 
 
 def run(code, **environment):
-    """Standard output of a Python program in a process of its own, which may not hang."""
+    """Returns the standard output of a Python program in a separate process that must not hang."""
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=HANGS,
                           env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
@@ -127,7 +131,10 @@ FORK = """
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork of POSIX")
 def test_fit_works_in_parent_and_child_after_a_fork():
-    """No thread outlives a fit, so none is missing after a fork; the child goes on from the same weights to the same bits."""
+    """No thread outlives a fit, so none is missing after a fork.
+
+    The child goes on from the same weights to the same bits.
+    """
     assert run(FORK).strip() == "True"
 
 
@@ -147,7 +154,8 @@ LOKY = """
     model.build((None, 6))
     fit(model, 9)                               # a process that has trained starts the workers
     fitted = Parallel(n_jobs=2, backend="loky")(delayed(fit)(model, seed) for seed in range(3))
-    print([bool(np.array_equal(each.params, fit(copy.deepcopy(model), seed).params)) for seed, each in enumerate(fitted)])
+    print([bool(np.array_equal(each.params, fit(copy.deepcopy(model), seed).params))
+           for seed, each in enumerate(fitted)])
 """
 
 
@@ -162,7 +170,7 @@ def test_threads_end_with_the_fit():
     assert threading.active_count() == before
 
 
-# -- CPU levels ------------------------------------------------------------------------------------------------------
+# -- CPU levels ------------------------------------------------------------------------------------
 
 LEVEL = """
     import sys
@@ -205,7 +213,7 @@ def test_level_that_is_not_known_is_an_error():
         run("import nnfast", NNFAST_CPU="v9")
 
 
-# -- how many threads ------------------------------------------------------------------------------------------------
+# -- how many threads ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("value", ["1", "3", "64"])
 def test_number_of_threads_is_taken_from_the_environment(monkeypatch, value):
@@ -278,7 +286,7 @@ def test_workers_of_joblib_keep_to_their_share_of_the_cpus(monkeypatch, inner):
     assert shares == [(inner or max(1, joblib.cpu_count() // 2), False)] * 4
 
 
-# -- two threads of the caller ---------------------------------------------------------------------------------------
+# -- two threads of the caller ---------------------------------------------------------------------
 
 def test_two_models_fit_at_once_give_the_bits_of_each_alone():
     cases = ["small", "600 wide"]
@@ -349,7 +357,7 @@ def test_predictions_may_run_at_once():
     assert results == [{expected}] * 4
 
 
-# -- errors and signals ----------------------------------------------------------------------------------------------
+# -- errors and signals ----------------------------------------------------------------------------
 
 BAD = """
     import time
@@ -375,10 +383,14 @@ BAD = """
 
 
 @pytest.mark.parametrize("what, rate, n_threads, batch_size", [
-    ("x", 0.01, 2, 64), ("x", 0.01, 4, 1000), ("y", 0.01, 4, 64), ("loss", 1e4, 2, 256), ("loss", 1e4, 4, 64),
+    ("x", 0.01, 2, 64), pytest.param("x", 0.01, 4, 1000, marks=slow), pytest.param("y", 0.01, 4, 64, marks=slow),
+    pytest.param("loss", 1e4, 2, 256, marks=slow), ("loss", 1e4, 4, 64),
 ])
 def test_team_meets_after_numbers_that_are_not_finite(what, rate, n_threads, batch_size):
-    """Over and over, as threads may meet in another order each time; a process that hangs is ended."""
+    """Repeats fits for a second, as threads meet in another order each time.
+
+    A process that hangs is killed.
+    """
     out = run(BAD.format(what=what, rate=rate, n_threads=n_threads, batch_size=batch_size))
     assert out.split()[0] == "True"
 
@@ -419,7 +431,7 @@ SIGNAL = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("n_threads", ["1", "2", "None"])
+@pytest.mark.parametrize("n_threads", ["1", pytest.param("2", marks=slow), pytest.param("None", marks=slow)])
 @pytest.mark.parametrize("rows, batch_size, width", [(5_000, 32, 64), (60_000, 60_000, 256)])
 def test_fit_stops_soon_after_ctrl_c_and_goes_on_later(rows, batch_size, width, n_threads):
     worst = float(run(SIGNAL.format(rows=rows, batch_size=batch_size, width=width, n_threads=n_threads)))
