@@ -24,7 +24,7 @@ class _Score:
 
 
 class _Optimizer:
-    """The optimizer as callbacks see it: its learning rate, which they may set if it is a number."""
+    """The optimizer for callbacks: a learning rate, which they may set if it is a number."""
 
     def __init__(self, estimator, optimizer):
         self._estimator, self._optimizer = estimator, optimizer

@@ -67,7 +67,7 @@ class Loss:
         cls = member(losses._CLASSES, name.removesuffix(LOGITS))
         loss = cls(from_logits=True) if name.endswith(LOGITS) else cls()
         rows, n = SHAPE
-        code = native.LOSSES[loss._kernel + ("_logits" if loss.from_logits else "")]
+        code = native.LOSSES[loss._kernel_name + ("_logits" if loss.from_logits else "")]
         self.kernel = kernel(code, loss._settings_for(n), loss._by_column(n))
         self.y = np.arange(rows) % n if loss._sparse else uniform(2, (rows, n // 2 if name == "gaussian_nll" else n))
         self.p, self.delta, self.values = uniform(3), np.empty(SHAPE, np.float32), np.empty(rows)

@@ -1,11 +1,12 @@
 # cython: cdivision=True
 """Activations and their gradients, side by side.
 
-An elementwise activation is `f(a)`, in place, and `f_gradient(z or a, delta)`: delta <- delta f'(z).
-It works in place because for two pointers the compiler must allow for overlap, and then its loop
-does one element at a time.  The gradient uses z or a, whichever is cheaper; `keeps_input` says which
-activations need z.  Both run over whole blocks of the workspace, padding included: the values in
-the padding have no meaning and do no harm.  softmax works row by row.
+An elementwise activation is `f(a)`, in place, and `f_gradient(z or a, delta)`, which computes
+delta <- delta f'(z).  It works in place because for two pointers the compiler must allow for
+overlap, and then its loop does one element at a time.  The gradient uses z or a, whichever is
+cheaper; `keeps_input` says which activations need z.  Both run over whole blocks of the workspace,
+padding included: the values in the padding have no meaning and do no harm.  softmax works row by
+row.
 
 The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """

@@ -134,8 +134,8 @@ cdef inline uint64_t row_key(uint64_t seed, Py_ssize_t row, int layer) noexcept 
 cdef inline uint32_t random_bits(uint64_t key, Py_ssize_t i) noexcept nogil:
     """32 bits: the hash lowbias32 (Wellons 2018) of i + half of the key.
 
-    The other half of the key is mixed in between its two rounds.  It takes two 32-bit multiplications
-    per element, Philox forty: dropout must be cheap.
+    The other half of the key is mixed in between its two rounds.  It takes two 32-bit
+    multiplications per element, Philox forty: dropout must be cheap.
     """
     cdef uint32_t x = <uint32_t>i + <uint32_t>key
     x = (x ^ (x >> 16)) * <uint32_t>0x7FEB352D

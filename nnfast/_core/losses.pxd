@@ -12,9 +12,9 @@ A loss takes `rows` rows of targets and predictions.  It writes a value per row 
 
 Two kinds of kernels:
 
-    by number   value[i] and slope[i] = scale d value[i] / d p[i] from y[i] and p[i], in one flat loop
-                over registers, whatever the shape; `number_rows` adds up each row in double and
-                divides by n
+    by number   value[i] and slope[i] = scale d value[i] / d p[i] from y[i] and p[i], in one flat
+                loop over registers, whatever the shape; `number_rows` adds up each row in double
+                and divides by n
     by row      cross-entropies, similarities, overlaps: they take a row at a time
 
 Cross-entropies come in two forms.  One takes probabilities, clipped to [EPSILON, 1 - EPSILON] in
@@ -401,8 +401,8 @@ cdef inline void binary_focal_crossentropy(const floating* y, const floating* p,
     """value <- c m^g b, with the binary cross-entropy b and the miss m = t (1 - q) + (1 - t) q.
 
     c is the balance of classes, or 1.  slope and value hold q and 1 - q first; from logits 1 - q is
-    sigmoid(-z), without cancellation.  Where m is 0 and g below 1 the slope of m^g is infinite; here
-    it is 0.
+    sigmoid(-z), without cancellation.  Where m is 0 and g below 1 the slope of m^g is infinite;
+    here it is 0.
     """
     cdef Py_ssize_t i
     cdef floating keep = options[0], offset = options[1], exponent = options[2], alpha = options[3]
