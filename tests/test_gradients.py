@@ -24,11 +24,11 @@ LOSSES = {
     "sparse_categorical_crossentropy": losses.SparseCategoricalCrossentropy(),
     "sparse_categorical_crossentropy_logits": losses.SparseCategoricalCrossentropy(from_logits=True),
 }
-every_loss = pytest.mark.parametrize("loss", LOSSES)             # the others train in test_loss_training.py
+every_loss = pytest.mark.parametrize("loss", LOSSES)     # test_loss_training.py tests the others
 
 
 def model_of(layers, loss, dtype, seed=0):
-    """A compiled model with weights on a coarse grid, and outputs around 1/2, where every loss is smooth."""
+    """Returns a compiled model with outputs around 1/2, where every loss is smooth."""
     rng = np.random.default_rng(seed)
     model = nnfast.Sequential(layers, dtype=dtype)
     with warnings.catch_warnings():
@@ -43,7 +43,7 @@ def model_of(layers, loss, dtype, seed=0):
 
 
 def data_of(loss, rows, n_inputs, n_outputs, seed=1):
-    """x and y, exact in float32."""
+    """Returns x and y that are exact in float32."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((rows, n_inputs)).astype(np.float32)
     if loss.startswith("sparse"):
@@ -56,7 +56,7 @@ def data_of(loss, rows, n_inputs, n_outputs, seed=1):
 
 
 def assert_gradients(model, x, y, loss, weights=None):
-    """Loss and gradients are those of the reference; returns them, and the reference."""
+    """Checks loss and gradients against the reference; returns the gradients and the reference."""
     exact = reference.Network.of(model)
     before = model.get_weights()
     value, gradients = model.loss_and_gradients(x, y, sample_weight=weights)
@@ -73,7 +73,7 @@ def assert_gradients(model, x, y, loss, weights=None):
 
 
 def assert_differences(exact, gradients, x, y, loss, weights=None):
-    """The gradients are central differences of the reference's loss."""
+    """Checks the gradients against central differences of the reference's loss."""
     for array, gradient in zip(exact.weights(), gradients, strict=True):
         expected = reference.central_differences(lambda: exact.loss(x, y, loss, weights), array, STEP)
         assert_close(gradient, expected, "difference")
@@ -104,7 +104,7 @@ def test_gradient_is_right_through_a_last_activation(activation, loss, dtype):
 
 @every_dtype
 @every_activation
-def test_gradient_is_right_through_an_activation_layer_of_its_own(activation, dtype):
+def test_gradient_is_right_through_a_separate_activation_layer(activation, dtype):
     check([Input(3), Activation(activation), Dense(4, "tanh"), Activation(activation), Dense(2)],
           "mean_squared_error", dtype)
     check([Input(3), Dense(4, "sigmoid"), Activation("tanh"), Activation(activation), Dense(3), Activation(activation)],
@@ -115,11 +115,12 @@ def test_gradient_is_right_through_an_activation_layer_of_its_own(activation, dt
 
 @every_dtype
 @pytest.mark.parametrize("activation, loss", [
-    ("softmax", "categorical_crossentropy"), ("softmax", "sparse_categorical_crossentropy"),
+    ("softmax", "categorical_crossentropy"),
+    ("softmax", "sparse_categorical_crossentropy"),
     ("sigmoid", "binary_crossentropy"),
 ])
 def test_matching_activation_trains_on_logits(activation, loss, dtype):
-    """At logits of +-60 and more the gradient is p - y: the wrong rows keep theirs, none is NaN."""
+    """At logits of +-60 and more the gradient is p - y: not 0 in wrong rows, and never NaN."""
     model = model_of([Input(1), Dense(3, activation, use_bias=False)], loss, dtype)
     model.set_weights([[[60., -60, 0]]])
     y = np.array([0, 1, 2]) if loss.startswith("sparse") else np.eye(3)
@@ -133,7 +134,7 @@ def test_matching_activation_trains_on_logits(activation, loss, dtype):
 
 @every_dtype
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_logits_behind_the_matching_activation_warn_and_are_used(activation, dtype):
+def test_from_logits_with_the_matching_activation_warns_and_uses_the_logits(activation, dtype):
     name = "binary_crossentropy" if activation == "sigmoid" else "categorical_crossentropy"
     model = nnfast.Sequential([Input(3), Dense(3, activation)], dtype=dtype, seed=0)
     x, y = data_of(name, 9, 3, 3)
@@ -149,7 +150,7 @@ def test_logits_behind_the_matching_activation_warn_and_are_used(activation, dty
 
 @every_dtype
 @every_loss
-def test_weights_of_rows_scale_their_part_of_the_gradient(loss, dtype):
+def test_sample_weights_scale_the_gradient_of_their_rows(loss, dtype):
     weights = np.random.default_rng(2).uniform(0, 3, 7)
     weights[2] = 0
     model = model_of([Input(3), Dense(4, "tanh"), Dense(3, "softplus")], loss, dtype)
@@ -159,8 +160,8 @@ def test_weights_of_rows_scale_their_part_of_the_gradient(loss, dtype):
         assert_differences(exact, gradients, x, y, loss, weights)
 
 
-def test_weight_two_is_the_row_twice():
-    """The mean counts rows: 8 rows with one repeated against 7 rows with one of weight 2, times 7/8."""
+def test_a_row_of_weight_two_counts_as_two_rows():
+    """The mean divides by the number of rows: 8 with a repeated row, 7 with a row of weight 2."""
     model = model_of([Input(3), Dense(4, "tanh"), Dense(3)], "mean_squared_error", "float64")
     x, y = data_of("mean_squared_error", 7, 3, 3)
     value, gradients = model.loss_and_gradients(x, y, sample_weight=[1, 1, 1, 2, 1, 1, 1])
@@ -180,7 +181,7 @@ def test_gradient_is_right_for_batches_of_any_length(rows, dtype):
     assert_gradients(model, *data_of(loss, rows, 5, 4), loss, weights)
 
 
-def test_gradient_of_a_short_batch_after_a_long_one_is_its_own():
+def test_gradient_of_a_short_batch_is_right_after_a_long_batch():
     loss = "mean_squared_error"
     model = model_of([Input(5), Dense(9, "tanh"), Dense(4)], loss, "float64")
     for rows in (9000, 3, 17_000, 1, 8192):
@@ -199,7 +200,7 @@ def test_gradient_is_right_for_narrow_and_short_shapes(n_inputs, hidden, n_outpu
 @every_dtype
 @pytest.mark.parametrize("rows", [1, 40, 300])
 def test_gradient_is_right_for_wide_layers(rows, dtype):
-    """600 numbers: rows of W far enough apart that the core reads panels of it."""
+    """With 600 units the rows of W are so far apart that the core reads W in panels."""
     loss = "sparse_categorical_crossentropy"
     model = model_of([Input(40), Dense(600, "tanh"), Dense(601, "sigmoid"), Dense(3, "softmax")], loss, dtype)
     assert_gradients(model, *data_of(loss, rows, 40, 3), loss)

@@ -1,4 +1,4 @@
-"""The products of a dense layer, in every size around the register tiles and in every memory layout."""
+"""Products of a dense layer, in every size around the register tiles and every memory layout."""
 import numpy as np
 import pytest
 
@@ -10,7 +10,10 @@ SIZES = range(1, 71)
 
 
 def assert_product(actual, a, b):
-    """|C - A B| <= (k + 1) eps |A| |B|: the bound of a chain of k roundings (Higham 2002, section 3.5)."""
+    """Checks |C - A B| <= (k + 1) eps |A| |B|.
+
+    This is the bound of a chain of k roundings (Higham 2002, section 3.5).
+    """
     eps = np.finfo(actual.dtype).eps
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     error, bound = np.abs(actual - a @ b), (a.shape[1] + 1) * eps * (np.abs(a) @ np.abs(b))
@@ -55,8 +58,8 @@ def test_products_are_right_for_square_matrices(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_out", [1, 2, 3, 5, 8, 10, 40, 84])
 @pytest.mark.parametrize("n_in", [3, 40, 100])
-def test_a_row_does_not_depend_on_those_beside_it(n_in, n_out, dtype):
-    """Threads share the rows of a batch, so a split must change no bit, whatever the form of the product."""
+def test_a_row_does_not_depend_on_the_rows_beside_it(n_in, n_out, dtype):
+    """Threads share the rows of a batch: a split must change no bit in any form of the product."""
     rng = np.random.default_rng(5)
     x, kernel = data(rng, dtype, 45, n_in), data(rng, dtype, n_in, n_out)
     whole = F.dense_forward(x, kernel)
@@ -83,7 +86,7 @@ def strided(array):
 
 
 def unaligned_rows(array):
-    """Rows that are no whole number of items apart."""
+    """Returns rows whose distance is no multiple of the item size."""
     row = array.itemsize * array.shape[1]
     memory = np.zeros((array.shape[0], row + 2), np.uint8)
     memory[:, :row] = array.copy().view(np.uint8)
@@ -113,7 +116,7 @@ def test_memory_layout_changes_no_bit(layout, dtype):
         np.testing.assert_array_equal(actual, expected)
 
 
-def test_repeated_rows_without_memory_of_their_own_are_accepted():
+def test_broadcast_rows_that_share_memory_are_accepted():
     x = np.broadcast_to(np.arange(5.), (9, 5))
     kernel = np.arange(10.).reshape(5, 2)
     np.testing.assert_array_equal(F.dense_forward(x, kernel), x @ kernel)
@@ -129,7 +132,7 @@ def test_product_may_be_written_in_any_layout(dtype):
     assert (out[1::2] == 7).all() and (out[:, 1::2] == 7).all()
 
 
-def test_numbers_of_a_row_do_not_depend_on_the_other_rows():
+def test_a_row_alone_has_the_bits_of_a_row_in_a_batch():
     rng = np.random.default_rng(7)
     x, kernel = data(rng, np.float32, 61, 300), data(rng, np.float32, 300, 50)
     together = F.dense_forward(x, kernel)

@@ -1,4 +1,4 @@
-"""The functions under the activations against long double, over the whole range of both dtypes."""
+"""Math functions of the activations against long double, over the whole range of both dtypes."""
 import numpy as np
 import pytest
 from tolerances import ULPS
@@ -20,12 +20,12 @@ EXACT = {
     "sigmoid": sigmoid,
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
 }
-LOWEST = {"log": 0, "log1p": -0.5}      # of the numbers a function is made for
+LOWEST = {"log": 0, "log1p": -0.5}      # lower ends of the supported ranges
 DTYPES = [np.float32, np.float64]
 
 
 def grid(dtype):
-    """Bit patterns spread over all numbers of a dtype, and dense steps where the functions bend."""
+    """Returns values from the whole range of a dtype, with dense steps where the functions bend."""
     bits = np.dtype(f"u{np.dtype(dtype).itemsize}")
     rng = np.random.default_rng(1)
     patterns = rng.integers(0, np.iinfo(bits).max, 200_000, dtype=bits, endpoint=True).view(dtype)
@@ -46,7 +46,7 @@ def apply(name, x):
 
 
 def ulps(actual, exact):
-    """Distance in units in the last place of the exact value; 0 where both overflow alike."""
+    """Returns the distance in units in the last place of the exact value; 0 where both overflow."""
     largest = np.finfo(actual.dtype).max
     rounded = np.clip(exact, -largest, largest).astype(actual.dtype)
     distance = np.abs(actual.astype(np.longdouble) - exact) / np.spacing(np.abs(rounded)).astype(np.longdouble)
@@ -62,9 +62,11 @@ def test_function_is_exact_to_a_few_units_in_the_last_place(name, dtype):
         exact = EXACT[name](x.astype(np.longdouble))
         actual = apply(name, x)
         distance = ulps(actual, exact)
-    if name in ("exp", "sigmoid", "softplus"):      # 0 where the result, or that of the exp in them, would be nearly denormal
+    if name in ("exp", "sigmoid", "softplus"):
+        # these may return 0 where the result, or the exp inside, would be nearly denormal
         least = 1.42 * np.finfo(dtype).tiny
-        distance = np.where((exact < least) & ((actual == 0) | (actual < least) & (name == "sigmoid")), 0, distance)
+        accepted = (actual == 0) | (actual < least) & (name == "sigmoid")
+        distance = np.where((exact < least) & accepted, 0, distance)
     worst = np.argmax(distance)
     assert distance[worst] <= ULPS, f"{name}({x[worst]!r}) = {actual[worst]!r}, exact {exact[worst]!r}"
 
@@ -86,13 +88,13 @@ def test_ends_of_the_range_are_exact(name, x, expected, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EXACT)
-def test_nan_goes_through(name, dtype):
+def test_nan_stays_nan(name, dtype):
     assert np.isnan(apply(name, np.full(17, np.nan, dtype))).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["tanh", "expm1"])
-def test_odd_sign_is_kept_for_tiny_numbers(name, dtype):
+def test_odd_functions_return_tiny_values_unchanged(name, dtype):
     x = np.array([1e-30, -1e-30, 1e-20, -1e-20], dtype)
     np.testing.assert_array_equal(apply(name, x), x)
 

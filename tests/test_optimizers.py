@@ -26,7 +26,7 @@ def run_reference(kernel, w, gradients, options=None, rate=RATE):
 
 
 def run_core(optimizer, w, gradients):
-    """Steps on a copy of w; the weights and the state."""
+    """Returns the weights and the state after steps on a copy of w."""
     kernel, settings = optimizer._kernel_and_settings()
     code, n_slots = core.OPTIMIZERS[kernel]
     w, slots = w.copy(), np.full((n_slots, w.size), optimizer._start(), w.dtype)
@@ -44,7 +44,7 @@ def problem(dtype, shape=(131,), steps=5):
 @every_dtype
 @every_kernel
 @pytest.mark.parametrize("more", [{}, {"weight_decay": 0.3}], ids=repr)
-def test_kernel_matches_formula_and_belongs_to_its_class(kernel, more, dtype):
+def test_kernel_belongs_to_its_class_and_matches_the_formula(kernel, more, dtype):
     optimizer = make(kernel, RATE, **more)
     assert optimizer._kernel_and_settings()[0] == kernel
     w, gradients = problem(dtype)
@@ -65,7 +65,7 @@ def test_two_hundred_steps_follow_the_formula(kernel, dtype):
 
 @every_kernel
 def test_a_bad_gradient_leaves_a_bad_weight(kernel):
-    """Training stops where weights are not finite: no step may hide NaN or infinity, nor spread them."""
+    """Training stops at weights that are not finite: no step may hide or spread NaN or infinity."""
     for bad in (np.nan, np.inf, -np.inf):
         w, gradients = problem(np.float32, steps=12)
         gradients[-1][3] = bad
@@ -73,24 +73,40 @@ def test_a_bad_gradient_leaves_a_bad_weight(kernel):
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])
-def test_adam_of_pytorch_adds_epsilon_to_the_corrected_root(amsgrad):
+def test_adam_in_pytorch_form_adds_epsilon_to_the_corrected_root(amsgrad):
     options = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 0.1, "amsgrad": amsgrad, "epsilon_form": "pytorch"}
     w, gradients = problem(np.float64)
     expected, _ = run_reference("amsgrad" if amsgrad else "adam", w, gradients, options)
     actual, _ = run_core(optimizers.Adam(RATE, **options), w, gradients)
     assert_close(actual, expected, "optimizer")
-    assert np.abs(actual - run_core(optimizers.Adam(RATE, **{**options, "epsilon_form": "keras"}), w, gradients)[0]).max() > 1e-3
+    in_keras_form, _ = run_core(optimizers.Adam(RATE, **{**options, "epsilon_form": "keras"}), w, gradients)
+    assert np.abs(actual - in_keras_form).max() > 1e-3
 
 
-TORCH = {       # kernel: options, PyTorch's name, its options; epsilon stands elsewhere in its RMSprop, the learning rate in its momentum
-    "sgd": ({}, "SGD", {}), "momentum": ({"momentum": 0.9}, "SGD", {"momentum": 0.9}),
+# kernel: options, the class in PyTorch, its options.  PyTorch's RMSprop adds epsilon elsewhere,
+# hence 0 here; its momentum applies the learning rate elsewhere, hence the constant rate.
+TORCH = {
+    "sgd": ({}, "SGD", {}),
+    "momentum": ({"momentum": 0.9}, "SGD", {"momentum": 0.9}),
     "nesterov": ({"momentum": 0.9, "nesterov": True}, "SGD", {"momentum": 0.9, "nesterov": True}),
     "rmsprop": ({"rho": 0.8, "epsilon": 0}, "RMSprop", {"alpha": 0.8, "eps": 0}),
-    "rmsprop_momentum": ({"rho": 0.8, "epsilon": 0, "momentum": 0.5}, "RMSprop", {"alpha": 0.8, "eps": 0, "momentum": 0.5}),
+    "rmsprop_momentum": (
+        {"rho": 0.8, "epsilon": 0, "momentum": 0.5},
+        "RMSprop",
+        {"alpha": 0.8, "eps": 0, "momentum": 0.5},
+    ),
     "adam": ({"epsilon": 0.1, "epsilon_form": "pytorch"}, "Adam", {"eps": 0.1}),
-    "amsgrad": ({"epsilon": 0.1, "amsgrad": True, "epsilon_form": "pytorch"}, "Adam", {"eps": 0.1, "amsgrad": True}),
+    "amsgrad": (
+        {"epsilon": 0.1, "amsgrad": True, "epsilon_form": "pytorch"},
+        "Adam",
+        {"eps": 0.1, "amsgrad": True},
+    ),
     "radam": ({"beta_2": 0.9}, "RAdam", {"betas": (0.9, 0.9)}),
-    "adagrad": ({"initial_accumulator_value": 0.3, "epsilon": 0}, "Adagrad", {"initial_accumulator_value": 0.3, "eps": 0}),
+    "adagrad": (
+        {"initial_accumulator_value": 0.3, "epsilon": 0},
+        "Adagrad",
+        {"initial_accumulator_value": 0.3, "eps": 0},
+    ),
     "adadelta": ({"rho": 0.8, "epsilon": 0.1}, "Adadelta", {"rho": 0.8, "eps": 0.1}),
 }
 
@@ -123,16 +139,21 @@ def test_decoupled_weight_decay_agrees_with_pytorch(torch, name):
 
 
 def test_a_small_weight_decay_is_not_lost_in_float32():
-    """1 - 1e-8 is 1 in float32; a weight of 1 still falls to 1 - 1e-3 in 1e5 steps, if the steps that round to nothing do not."""
+    """Each step multiplies the weight by 1 - 3e-7; below 1, float32 has a spacing of 6e-8.
+
+    1000 steps must take a weight of 1 to about 1 - 3e-4.
+    """
     w = np.ones(1, np.float32)
     expected = 1 - 3e-4 * 1e-3 * 1000
+    sgd, _ = core.OPTIMIZERS["sgd"]
+    gradient, no_slots = np.zeros(1, np.float32), np.empty((0, 1), np.float32)
     for _ in range(1000):
-        core.apply_optimizer(core.OPTIMIZERS["sgd"][0], w, np.zeros(1, np.float32), np.empty((0, 1), np.float32), [], 3e-4, 1, 1e-3)
+        core.apply_optimizer(sgd, w, gradient, no_slots, [], 3e-4, 1, 1e-3)
     assert w[0] == pytest.approx(expected, abs=1e-4)
 
 
-def test_nadam_is_the_same_from_whatever_step_it_goes_on():
-    """Its product of momenta is kept from step to step; a network that goes on at step 300 has to make it anew."""
+def test_nadam_continues_from_any_step_with_the_same_bits():
+    """A network keeps the product of momenta between steps; a copy at step 300 recomputes it."""
     w, gradients = problem(np.float64, steps=300)
     kept = nnfast.Sequential([nnfast.Input(1), nnfast.Dense(1)], dtype="float64", seed=0)
     kept.compile(optimizers.Nadam(0.01), "mse")
@@ -144,29 +165,39 @@ def test_nadam_is_the_same_from_whatever_step_it_goes_on():
     assert kept.params.tobytes() == copied.params.tobytes()
 
 
-STEPS = {       # kernel: function, its arrays of state
-    "sgd": (F.sgd_step, []), "momentum": (F.sgd_step, ["velocity"]), "nesterov": (F.sgd_step, ["velocity"]),
-    "rmsprop": (F.rmsprop_step, ["v"]), "rmsprop_momentum": (F.rmsprop_step, ["v", "velocity"]),
-    "rmsprop_centered": (F.rmsprop_step, ["v", "mean"]), "rmsprop_centered_momentum": (F.rmsprop_step, ["v", "mean", "velocity"]),
-    "adam": (F.adam_step, ["m", "v"]), "amsgrad": (F.adam_step, ["m", "v", "largest"]), "radam": (F.radam_step, ["m", "v"]),
-    "adagrad": (F.adagrad_step, ["total"]), "adadelta": (F.adadelta_step, ["v", "d"]), "adamax": (F.adamax_step, ["m", "u"]),
-    "nadam": (F.nadam_step, ["m", "v"]), "lion": (F.lion_step, ["m"]),
+STEPS = {       # kernel: function, names of its state arrays
+    "sgd": (F.sgd_step, []),
+    "momentum": (F.sgd_step, ["velocity"]),
+    "nesterov": (F.sgd_step, ["velocity"]),
+    "rmsprop": (F.rmsprop_step, ["v"]),
+    "rmsprop_momentum": (F.rmsprop_step, ["v", "velocity"]),
+    "rmsprop_centered": (F.rmsprop_step, ["v", "mean"]),
+    "rmsprop_centered_momentum": (F.rmsprop_step, ["v", "mean", "velocity"]),
+    "adam": (F.adam_step, ["m", "v"]),
+    "amsgrad": (F.adam_step, ["m", "v", "largest"]),
+    "radam": (F.radam_step, ["m", "v"]),
+    "adagrad": (F.adagrad_step, ["total"]),
+    "adadelta": (F.adadelta_step, ["v", "d"]),
+    "adamax": (F.adamax_step, ["m", "u"]),
+    "nadam": (F.nadam_step, ["m", "v"]),
+    "lion": (F.lion_step, ["m"]),
 }
 
 
 def run_function(kernel, w, gradients, options, rate=RATE):
-    """Steps of the function on a copy of w; the weights and the arrays of state."""
+    """Returns the weights and the state arrays after steps of the function on a copy of w."""
     function, names = STEPS[kernel]
     accepted = inspect.signature(function).parameters
     w, slots = w.copy(), {name: np.full_like(w, options.get("initial_accumulator_value", 0)) for name in names}
-    options = {name: value for name, value in options.items() if name in accepted}      # others are said by giving an array
+    # passing a state array chooses the other options
+    options = {name: value for name, value in options.items() if name in accepted}
     for step, g in enumerate(gradients, 1):
         function(w, g, **slots, **({"step": step} if "step" in accepted else {}), learning_rate=rate, **options)
     return w, slots.values()
 
 
 def test_a_late_step_of_nadam_takes_no_longer():
-    """Its product of momenta has a factor for each step so far; those beyond a thousand are 1, and not made again."""
+    """The product of momenta has a factor per step; those after step 1000 are 1 and are skipped."""
     late = []
     for step in (10**5, 10**9):
         w, [g] = problem(np.float64, steps=1)
@@ -183,7 +214,7 @@ def test_a_late_step_of_nadam_takes_no_longer():
 @every_dtype
 @every_kernel
 @pytest.mark.parametrize("more", [{}, {"weight_decay": 0.3}], ids=repr)
-def test_step_of_a_function_matches_formula(kernel, more, dtype):
+def test_step_of_a_function_matches_the_formula(kernel, more, dtype):
     options = {**CASES[kernel][1], **more}
     w, gradients = problem(dtype, (7, 11))
     expected, expected_slots = run_reference(kernel, w, gradients, options)
@@ -194,7 +225,7 @@ def test_step_of_a_function_matches_formula(kernel, more, dtype):
 
 
 @pytest.mark.parametrize("largest", [False, True])
-def test_adam_step_has_the_epsilon_of_pytorch(largest):
+def test_adam_step_in_pytorch_form_matches_the_formula(largest):
     kernel = "amsgrad" if largest else "adam"
     options = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 0.1, "epsilon_form": "pytorch"}
     w, gradients = problem(np.float64)
@@ -202,12 +233,26 @@ def test_adam_step_has_the_epsilon_of_pytorch(largest):
     assert_close(run_function(kernel, w, gradients, options)[0], expected, "optimizer")
 
 
-DEFAULTS = {    # of Keras 3.15, RAdam's of PyTorch 2.13
+DEFAULTS = {    # those of Keras 3.15, for RAdam those of PyTorch 2.13
     "SGD": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False},
     "RMSprop": {"learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False},
-    "Adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False, "epsilon_form": "keras"},
-    "AdamW": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False, "epsilon_form": "keras",
-              "weight_decay": 0.004},
+    "Adam": {
+        "learning_rate": 0.001,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-7,
+        "amsgrad": False,
+        "epsilon_form": "keras",
+    },
+    "AdamW": {
+        "learning_rate": 0.001,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-7,
+        "amsgrad": False,
+        "epsilon_form": "keras",
+        "weight_decay": 0.004,
+    },
     "Adagrad": {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
     "Adadelta": {"learning_rate": 0.001, "rho": 0.95, "epsilon": 1e-7},
     "Adamax": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
@@ -215,40 +260,52 @@ DEFAULTS = {    # of Keras 3.15, RAdam's of PyTorch 2.13
     "Lion": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99},
     "RAdam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
 }
-COMMON = {"weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None, "use_ema": False, "ema_momentum": 0.99,
-          "ema_overwrite_frequency": None, "gradient_accumulation_steps": None}
+COMMON = {
+    "weight_decay": None,
+    "clipnorm": None,
+    "clipvalue": None,
+    "global_clipnorm": None,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "gradient_accumulation_steps": None,
+}
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_defaults_are_those_of_the_peer(name):
+def test_defaults_match_the_peer(name):
     made = optimizers.get(name.lower())
     assert type(made).__name__ == name and vars(made) == {**COMMON, **DEFAULTS[name]}
     assert set(optimizers._NAMES) - {"lbfgs"} == {name.lower() for name in DEFAULTS}
 
 
 @pytest.mark.parametrize("name", sorted(set(DEFAULTS) - {"AdamW"}))
-def test_defaults_of_the_functions_are_those_of_the_classes(name):
-    function = getattr(F, f"{name.lower()}_step")
-    options = {option.name: option.default for option in inspect.signature(function).parameters.values() if option.kind == option.KEYWORD_ONLY}
+def test_defaults_of_functions_match_the_classes(name):
+    parameters = inspect.signature(getattr(F, f"{name.lower()}_step")).parameters.values()
+    options = {option.name: option.default for option in parameters if option.kind == option.KEYWORD_ONLY}
     assert options.pop("weight_decay") == 0
-    stated_by_arrays = {"initial_accumulator_value", "amsgrad", "centered"}
-    assert options == {option: value for option, value in DEFAULTS[name].items() if option not in stated_by_arrays}
+    chosen_by_arrays = {"initial_accumulator_value", "amsgrad", "centered"}
+    assert options == {option: value for option, value in DEFAULTS[name].items() if option not in chosen_by_arrays}
 
 
 def test_every_optimizer_has_a_function():
     assert STEPS.keys() == core.OPTIMIZERS.keys()
-    assert {function.__name__ for function, _ in STEPS.values()} == {name for name in F.__all__ if name.endswith("_step")}
+    steps = {name for name in F.__all__ if name.endswith("_step")}
+    assert {function.__name__ for function, _ in STEPS.values()} == steps
 
 
 def test_first_adam_step_has_the_length_of_the_learning_rate():
-    """m / sqrt(v) with its corrections is sign(g) at t = 1, but for epsilon."""
+    """The corrected m / sqrt(v) is sign(g) at t = 1 when epsilon is 0."""
     w = np.zeros(3)
     F.adam_step(w, np.array([5., -0.3, 1e3]), np.zeros(3), np.zeros(3), 1, learning_rate=0.1, epsilon=0)
     np.testing.assert_allclose(w, [-0.1, 0.1, -0.1], rtol=1e-13)
 
 
 def test_adam_correction_fades_with_the_step():
-    """At t -> infinity both corrections are 1: w -= lr (1 - b1) g / (sqrt(1 - b2) |g|) from zero moments."""
+    """As t -> infinity both corrections approach 1.
+
+    From zero moments the step is w -= lr (1 - b1) g / (sqrt(1 - b2) |g|).
+    """
     w = np.zeros(1)
     F.adam_step(w, np.ones(1), np.zeros(1), np.zeros(1), 10**9, learning_rate=1, beta_1=0.5, beta_2=0.75, epsilon=0)
     np.testing.assert_allclose(w, [-0.5 / 0.5], rtol=1e-14)
@@ -301,15 +358,30 @@ def test_arguments_that_do_not_fit_are_an_error_and_change_nothing(call):
 
 
 @pytest.mark.parametrize("optimizer", [
-    *(cls() for cls in optimizers._NAMES.values()), *(make(kernel, 0.25, weight_decay=0.5, clipnorm=1.0, use_ema=True) for kernel in CASES),
+    *(cls() for cls in optimizers._NAMES.values()),
+    *(make(kernel, 0.25, weight_decay=0.5, clipnorm=1.0, use_ema=True) for kernel in CASES),
 ], ids=repr)
-def test_repr_makes_the_optimizer_again(optimizer):
+def test_repr_recreates_the_optimizer(optimizer):
     assert eval(repr(optimizer), vars(optimizers)) == optimizer
 
 
-WRONG = {"learning_rate": -1, "momentum": 1.1, "rho": 1, "beta_1": 1, "beta_2": -0.1, "epsilon": -1e-9, "initial_accumulator_value": np.nan,
-         "epsilon_form": "torch", "weight_decay": -1, "clipnorm": 0, "clipvalue": -1, "global_clipnorm": np.nan, "ema_momentum": 1.5,
-         "ema_overwrite_frequency": 0, "gradient_accumulation_steps": 1}
+WRONG = {
+    "learning_rate": -1,
+    "momentum": 1.1,
+    "rho": 1,
+    "beta_1": 1,
+    "beta_2": -0.1,
+    "epsilon": -1e-9,
+    "initial_accumulator_value": np.nan,
+    "epsilon_form": "torch",
+    "weight_decay": -1,
+    "clipnorm": 0,
+    "clipvalue": -1,
+    "global_clipnorm": np.nan,
+    "ema_momentum": 1.5,
+    "ema_overwrite_frequency": 0,
+    "gradient_accumulation_steps": 1,
+}
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -329,18 +401,33 @@ def test_options_are_checked_when_given_and_when_changed(name):
         cls().lr = 0.1
 
 
-# -- options that all optimizers share ---------------------------------------------------------------------------------
+# -- options that all optimizers share -------------------------------------------------------------
 
-SHARED = [{"clipvalue": 0.01}, {"clipnorm": 0.05}, {"global_clipnorm": 0.1}, {"clipnorm": 1e6}, {"gradient_accumulation_steps": 3},
-          {"gradient_accumulation_steps": 2, "global_clipnorm": 0.05, "weight_decay": 0.1}, {"gradient_accumulation_steps": 4, "clipvalue": 0.01},
-          {"use_ema": True, "ema_momentum": 0.9}, {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
-          {"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 2, "gradient_accumulation_steps": 3, "clipnorm": 0.05}]
+SHARED = [
+    {"clipvalue": 0.01},
+    {"clipnorm": 0.05},
+    {"global_clipnorm": 0.1},
+    {"clipnorm": 1e6},
+    {"gradient_accumulation_steps": 3},
+    {"gradient_accumulation_steps": 2, "global_clipnorm": 0.05, "weight_decay": 0.1},
+    {"gradient_accumulation_steps": 4, "clipvalue": 0.01},
+    {"use_ema": True, "ema_momentum": 0.9},
+    {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
+    {
+        "use_ema": True,
+        "ema_momentum": 0.7,
+        "ema_overwrite_frequency": 2,
+        "gradient_accumulation_steps": 3,
+        "clipnorm": 0.05,
+    },
+]
 
 
 def trained(optimizer, dtype="float64", n_threads=None, widths=(8,)):
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((110, 5)), rng.standard_normal((110, 3))
-    model = nnfast.Sequential([nnfast.Input(5), *(nnfast.Dense(width, "tanh") for width in widths), nnfast.Dense(3)], dtype=dtype, seed=0)
+    hidden = [nnfast.Dense(width, "tanh") for width in widths]
+    model = nnfast.Sequential([nnfast.Input(5), *hidden, nnfast.Dense(3)], dtype=dtype, seed=0)
     model.compile(optimizer, "mse")
     exact = reference.Network.of(model)
     for _ in range(2):
@@ -352,7 +439,7 @@ def trained(optimizer, dtype="float64", n_threads=None, widths=(8,)):
 @pytest.mark.parametrize("kernel", ["momentum", "adam", "adagrad", "nadam"])
 @pytest.mark.parametrize("options", SHARED, ids=repr)
 def test_shared_options_follow_the_reference(options, kernel, dtype):
-    """Eleven batches a fit: steps of several batches go over its end; a fit ends on the running mean."""
+    """A fit has eleven batches, so accumulated steps span two fits; it ends on the running mean."""
     model, exact, x, y = trained(make(kernel, 0.02, **options), dtype)
     for _ in range(2):
         exact.train(x, y, "mean_squared_error", kernel, 0.02, {**CASES[kernel][1], **options}, 10, 1)
@@ -364,13 +451,13 @@ def test_shared_options_follow_the_reference(options, kernel, dtype):
 
 
 @pytest.mark.parametrize("options", SHARED, ids=repr)
-def test_shared_options_give_the_same_bits_for_every_number_of_threads(options):
+def test_number_of_threads_changes_no_bit_with_shared_options(options):
     models = [trained(make("adam", 0.02, **options), "float32", n_threads, (300, 70))[0] for n_threads in (1, 2, 3)]
     assert len({model.params.tobytes() for model in models}) == 1
 
 
 @pytest.mark.parametrize("options", SHARED, ids=repr)
-def test_a_pickled_model_goes_on_with_shared_options(options):
+def test_a_pickled_model_continues_with_shared_options(options):
     model, _, x, y = trained(make("adam", 0.02, **options))
     twin = pickle.loads(pickle.dumps(model))
     for each in (model, twin):
@@ -380,7 +467,7 @@ def test_a_pickled_model_goes_on_with_shared_options(options):
 
 @pytest.mark.parametrize("options", SHARED, ids=repr)
 def test_a_gradient_that_is_not_finite_is_not_hidden(options):
-    """The loss is 1000, the gradient -1000 / 3 * 3e38."""
+    """The loss is 1000; the gradient is -1000 / 3 * 3e38, which overflows float32."""
     model = nnfast.Sequential([nnfast.Input(2), nnfast.Dense(3, kernel_initializer="zeros")], seed=0)
     model.compile(optimizers.SGD(0.1, **options), "mae")
     with pytest.raises(FloatingPointError, match="the gradient became"):
@@ -395,8 +482,8 @@ def test_a_model_without_weights_trains_with_shared_options(options):
     assert model.fit(np.ones((8, 2)), np.ones((8, 2)), verbose=0).epoch == [0]
 
 
-def test_accumulated_batches_are_one_batch():
-    """Of equal sizes, and by a loss that is a mean: the step of two batches of 5 is that of one of 10."""
+def test_accumulated_batches_equal_one_large_batch():
+    """For a mean loss and equal sizes, two batches of 5 give the step of one batch of 10."""
     x, y = np.random.default_rng(0).standard_normal((2, 40, 5))
     results = []
     for batch_size, options in [(10, {}), (5, {"gradient_accumulation_steps": 2})]:
@@ -407,7 +494,7 @@ def test_accumulated_batches_are_one_batch():
     np.testing.assert_allclose(*results, rtol=1e-12)
 
 
-def test_options_that_change_the_state_begin_anew():
+def test_options_that_change_the_state_reset_it():
     model, _, x, y = trained(optimizers.Adam(0.02))
     assert model._network.slots.shape[0] == 2 and model._network.average is None
     model.optimizer.use_ema = True
@@ -416,7 +503,11 @@ def test_options_that_change_the_state_begin_anew():
     np.testing.assert_array_equal(model.params, model._network.average)
 
 
-@pytest.mark.parametrize("one, other", [("clipnorm", "clipvalue"), ("global_clipnorm", "clipnorm"), ("clipvalue", "global_clipnorm")])
+@pytest.mark.parametrize("one, other", [
+    ("clipnorm", "clipvalue"),
+    ("global_clipnorm", "clipnorm"),
+    ("clipvalue", "global_clipnorm"),
+])
 def test_only_one_way_to_clip_can_be_chosen(one, other):
     with pytest.raises(ValueError, match="only one of clipnorm, clipvalue, global_clipnorm"):
         optimizers.Adam(**{one: 1.0, other: 1.0})

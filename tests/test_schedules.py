@@ -1,4 +1,4 @@
-"""Learning rates by step: Keras' and PyTorch's numbers, and what training makes of them."""
+"""Learning rate schedules: they match Keras and PyTorch, and training follows them."""
 import math
 import pickle
 
@@ -12,7 +12,7 @@ import nnfast
 from nnfast import optimizers, schedules
 from nnfast.layers import Dense
 
-# of Keras 3.15 on JAX in float64, at steps 0, 1, 50, 99, 100, 101, 250
+# schedule, and its rates in Keras 3.15 on JAX in float64 at each of STEPS
 KERAS = [
     (schedules.ExponentialDecay(0.1, 100, 0.5),
      [0.1, 0.099309249543704, 0.070710678118655, 0.050347777502836, 0.05, 0.049654624771852, 0.017677669529664]),
@@ -41,36 +41,63 @@ KERAS = [
     (schedules.CosineDecayRestarts(0.1, 60),
      [0.1, 0.099931478500366, 0.0066987305879593, 0.07612492442131, 0.075, 0.073857939243317, 0.080438071489334]),
     (schedules.CosineDecayRestarts(0.1, 60, t_mul=1.0, m_mul=0.5),
-     [0.1, 0.099931478500366, 0.0066987305879593, 0.013650235533714, 0.012499998509884, 0.011384023725986, 0.0058313295245171]),
+     [0.1, 0.099931478500366, 0.0066987305879593, 0.013650235533714, 0.012499998509884, 0.011384023725986,
+      0.0058313295245171]),
     (schedules.CosineDecayRestarts(0.1, 30, t_mul=1.5, m_mul=0.8, alpha=0.1),
-     [0.1, 0.099753483533859, 0.052251336574554, 0.051425090026855, 0.050207097625732, 0.048964399719238, 0.046710176025391]),
+     [0.1, 0.099753483533859, 0.052251336574554, 0.051425090026855, 0.050207097625732, 0.048964399719238,
+      0.046710176025391]),
 ]
 STEPS = [0, 1, 50, 99, 100, 101, 250]
 
 
-@pytest.mark.parametrize("schedule, expected", KERAS, ids=lambda value: repr(value) if isinstance(value, schedules.Schedule) else "")
+def id_of(value):
+    return repr(value) if isinstance(value, schedules.Schedule) else ""
+
+
+@pytest.mark.parametrize("schedule, expected", KERAS, ids=id_of)
 def test_schedule_agrees_with_keras(schedule, expected):
-    rounding = (1e-6, 1e-8) if "Cosine" in repr(schedule) else (1e-12, 1e-15)       # its cosine is one of float32
+    # Keras computes the cosine in float32
+    rounding = (1e-6, 1e-8) if "Cosine" in repr(schedule) else (1e-12, 1e-15)
     np.testing.assert_allclose(schedule(STEPS), expected, *rounding)
     assert [schedule(step) for step in STEPS] == schedule(STEPS).tolist()
     assert type(schedule(3)) is float
 
 
-@pytest.mark.parametrize("step, cosine, begins", [(0, 0, 0), (4, 0, 0), (5, 1, 5), (14, 1, 5), (5 + 10, 2, 15), (5 + 10 + 20, 3, 35), (5 * 1023, 10, 5 * 1023)])
+@pytest.mark.parametrize("step, cosine, begins", [
+    (0, 0, 0),
+    (4, 0, 0),
+    (5, 1, 5),
+    (14, 1, 5),
+    (5 + 10, 2, 15),
+    (5 + 10 + 20, 3, 35),
+    (5 * 1023, 10, 5 * 1023),
+])
 def test_a_restart_begins_at_its_first_step(step, cosine, begins):
-    """The cosines are 5, 10, 20 ... steps long, and each half as high as that before."""
+    """The cosines are 5, 10, 20 ... steps long, and each is half as high as the previous one."""
     expected = 0.5**cosine * 0.5 * (1 + math.cos(math.pi * (step - begins) / (5 * 2**cosine)))
     assert schedules.CosineDecayRestarts(1.0, 5, t_mul=2.0, m_mul=0.5)(step) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("t_mul", [1.5, 3.0, 5.0, 7.0])
-def test_every_restart_is_at_the_top(t_mul):
+def test_every_restart_begins_at_the_initial_rate(t_mul):
     begins = 1000. * (t_mul ** np.arange(12) - 1) / (t_mul - 1)
     np.testing.assert_allclose(schedules.CosineDecayRestarts(1.0, 1000, t_mul=t_mul)(np.ceil(begins)), 1, atol=2e-5)
 
 
-ONE_CYCLES = [{}, {"pct_start": 0.5, "anneal_strategy": "linear"}, {"three_phase": True}, {"pct_start": 0.0}, {"pct_start": 1.0},
-              {"div_factor": 4.0, "final_div_factor": 10.0, "three_phase": True, "anneal_strategy": "linear", "pct_start": 0.2}]
+ONE_CYCLES = [
+    {},
+    {"pct_start": 0.5, "anneal_strategy": "linear"},
+    {"three_phase": True},
+    {"pct_start": 0.0},
+    {"pct_start": 1.0},
+    {
+        "div_factor": 4.0,
+        "final_div_factor": 10.0,
+        "three_phase": True,
+        "anneal_strategy": "linear",
+        "pct_start": 0.2,
+    },
+]
 
 
 @pytest.mark.parametrize("options", ONE_CYCLES, ids=repr)
@@ -91,7 +118,7 @@ def test_one_cycle_agrees_with_pytorch(torch, options, total):
 
 def test_one_cycle_of_few_steps_has_no_empty_phase():
     assert np.isfinite([schedules.OneCycle(0.1, total)(np.arange(12)) for total in (1, 2, 3, 10)]).all()
-    assert schedules.OneCycle(0.1, 10, pct_start=0.1)(0) == 0.1         # the way up has no step
+    assert schedules.OneCycle(0.1, 10, pct_start=0.1)(0) == 0.1         # the rising phase has no step
 
 
 def problem():
@@ -108,7 +135,7 @@ def model_of(optimizer, dtype="float64"):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kernel", CASES)
-def test_training_takes_the_rate_of_each_step(kernel, dtype):
+def test_training_uses_the_rate_of_each_step(kernel, dtype):
     x, y = problem()
     schedule = schedules.CosineDecay(0.0, 15, warmup_target=0.05, warmup_steps=5)
     model = model_of(make(kernel, schedule, weight_decay=0.2), dtype)
@@ -120,7 +147,7 @@ def test_training_takes_the_rate_of_each_step(kernel, dtype):
         assert_close(actual, expected, "training", dtype)
 
 
-def test_a_callable_is_asked_for_every_step_once_and_in_order():
+def test_a_callable_is_called_once_for_every_step_in_order():
     x, y = problem()
     asked = []
 
@@ -128,7 +155,8 @@ def test_a_callable_is_asked_for_every_step_once_and_in_order():
         asked.append(step)
         return 0.1 / (1 + step)
 
-    called, scheduled = model_of(optimizers.SGD(rate)), model_of(optimizers.SGD(schedules.InverseTimeDecay(0.1, 1, 1.0)))
+    called = model_of(optimizers.SGD(rate))
+    scheduled = model_of(optimizers.SGD(schedules.InverseTimeDecay(0.1, 1, 1.0)))
     for model in (called, scheduled):
         model.fit(x, y, batch_size=20, epochs=3, verbose=0)
         model.train_on_batch(x, y)
@@ -136,15 +164,16 @@ def test_a_callable_is_asked_for_every_step_once_and_in_order():
     np.testing.assert_allclose(called.params, scheduled.params, rtol=1e-13)
 
 
-def test_a_schedule_of_one_value_gives_the_bits_of_that_number():
+def test_a_schedule_of_one_value_gives_the_same_bits_as_that_number():
     x, y = problem()
-    one, other = model_of(optimizers.Adam(0.01)), model_of(optimizers.Adam(schedules.PiecewiseConstantDecay([10], [0.01, 0.01])))
+    one = model_of(optimizers.Adam(0.01))
+    other = model_of(optimizers.Adam(schedules.PiecewiseConstantDecay([10], [0.01, 0.01])))
     for model in (one, other):
         model.fit(x, y, epochs=3, verbose=0)
     assert one.params.tobytes() == other.params.tobytes()
 
 
-def test_a_pickled_model_goes_on_in_its_schedule():
+def test_a_pickled_model_continues_its_schedule():
     x, y = problem()
     model = model_of(optimizers.SGD(schedules.ExponentialDecay(0.1, 5, 0.5)))
     model.fit(x, y, verbose=0)
@@ -162,7 +191,7 @@ def test_a_pickled_model_goes_on_in_its_schedule():
     (lambda step: [0.1, 0.2], "an array of shape"),
     (schedules.PolynomialDecay(0.1, 5, power=0.5), None),
 ])
-def test_a_rate_that_can_not_be_used_is_an_error_before_its_range(rate, message):
+def test_a_bad_rate_is_an_error_before_its_range_of_batches_is_trained(rate, message):
     x, y = problem()
     model = model_of(optimizers.Adam(rate))
     if message is None:
@@ -175,7 +204,7 @@ def test_a_rate_that_can_not_be_used_is_an_error_before_its_range(rate, message)
     assert model.fit(x, y, verbose=0).epoch == [0]
 
 
-def test_an_error_of_the_callable_reaches_the_caller():
+def test_an_error_in_the_callable_reaches_the_caller():
     x, y = problem()
     model = model_of(optimizers.SGD(lambda step: 1 / step))
     before = model.params.copy()
@@ -206,5 +235,5 @@ def test_options_are_checked(call, message):
 
 
 @pytest.mark.parametrize("schedule", [case[0] for case in KERAS] + [schedules.OneCycle(0.1, 10)], ids=repr)
-def test_repr_makes_the_schedule_again(schedule):
+def test_repr_recreates_the_schedule(schedule):
     assert eval(repr(schedule), vars(schedules)) == schedule
