@@ -1,4 +1,4 @@
-"""What the documentation shows is what happens: every example in a docstring or in the README runs."""
+"""Every example in a docstring, the README or the documentation runs and prints what it shows."""
 import doctest
 import importlib
 import inspect
@@ -19,33 +19,42 @@ from optional import has, needs
 import nnfast
 
 ROOT = Path(__file__).parent.parent
-NEEDS = {"nnfast.plotting": "matplotlib", "nnfast.estimators": "sklearn", "nnfast._onnx": "onnx",                # modules
-         "export_onnx": "onnx", "from_keras": "keras", "from_sklearn": "sklearn", "from_torch": "torch",         # functions with examples
-         "sklearn_weights": "sklearn", "torch_weights": "torch"}
-MODULES = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_modules(nnfast.__path__) if module.name not in ("_core", "__main__"))]
+NEEDS = {
+    # modules
+    "nnfast.plotting": "matplotlib", "nnfast.estimators": "sklearn", "nnfast._onnx": "onnx",
+    # functions with examples
+    "export_onnx": "onnx", "from_keras": "keras", "from_sklearn": "sklearn", "from_torch": "torch",
+    "sklearn_weights": "sklearn", "torch_weights": "torch",
+}
+MODULES = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_modules(nnfast.__path__)
+                       if module.name not in ("_core", "__main__"))]
 
-PEERS = ("nnfast", "nnfast.interchange")        # whose examples import PyTorch and Keras
+PEERS = ("nnfast", "nnfast.interchange")        # their examples import PyTorch and Keras
 
 
 def public(name):
-    """Names and objects of a module's `__all__`, and those that nnfast imports when they are asked for; without modules."""
+    """{name: object} of a module's `__all__` and of the lazy imports of nnfast, without modules."""
     needs(NEEDS.get(name, "nnfast"))
     module = importlib.import_module(name)
     names = [*getattr(module, "__all__", []), *(nnfast._LAZY if module is nnfast and has("sklearn") else [])]
-    return {each: getattr(module, each) for each in names if each != "__version__" and not inspect.ismodule(getattr(module, each))}
+    objects = {each: getattr(module, each) for each in names if each != "__version__"}
+    return {each: thing for each, thing in objects.items() if not inspect.ismodule(thing)}
 
 
 def examples_of(thing, name):
-    """The doctest of an object itself, wherever it was made, in a list."""
-    return [test for test in doctest.DocTestFinder(recurse=False).find(thing, name, module=False, globs={}) if test.examples]
+    """A list with the doctest of the object itself, whichever module defines it."""
+    tests = doctest.DocTestFinder(recurse=False).find(thing, name, module=False, globs={})
+    return [test for test in tests if test.examples]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.peers) if name in PEERS else name for name in MODULES])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.peers) if name in PEERS else name for name in MODULES])
 def test_examples_of_docstrings_run(name, monkeypatch):
     names = public(name)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     tests = {test.name: test for test in doctest.DocTestFinder().find(importlib.import_module(name), name)}
-    for each, thing in names.items():           # functions made by functions, which the finder takes for those of another module
+    # the finder takes generated functions for functions of another module and skips them
+    for each, thing in names.items():
         if not inspect.isclass(thing):
             tests.update({test.name: test for test in examples_of(thing, f"{name}.{each}")})
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
@@ -75,19 +84,20 @@ def test_examples_of_the_readme_run():
 
 @pytest.mark.parametrize("name", [name for name in MODULES if "._" not in name])
 def test_reference_has_every_public_name(name):
-    """A page that documents all members of a module, or the name itself where that is the module nnfast."""
+    """A page documents all members of the module, or names each of them."""
     text = "".join(path.read_text() for path in (ROOT / "docs" / "reference").glob("*.rst"))
     if re.search(rf"^.. automodule:: {name}\n   :members:$", text, re.M):
         return
-    assert [each for each in public(name) if not re.search(rf"\b{name}\.{each}\b", text)] == [], f"docs/reference/ lacks names of {name}"
+    missing = [each for each in public(name) if not re.search(rf"\b{name}\.{each}\b", text)]
+    assert missing == [], f"docs/reference/ lacks names of {name}"
 
 
 def test_reference_is_built_without_a_warning_and_has_every_public_name(tmp_path):
-    """Half a minute; where the packages of the extra `docs` are."""
+    """Takes half a minute; runs where the packages of the extra `docs` are installed."""
     for package in ("furo", "matplotlib", "myst_parser", "numpydoc", "sphinx"):
         needs(package)
-    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)], capture_output=True,
-                          text=True, timeout=300)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     body = (tmp_path / "objects.inv").read_bytes().split(b"\n", 4)[4]
     known = {line.split()[0] for line in zlib.decompress(body).decode().splitlines() if " py:" in line}
@@ -125,7 +135,10 @@ def example(name):
 
 
 def assert_printed(quoted, printed):
-    """The lines quoted in a docstring are printed: words and blanks to the letter, numbers nearly, as CPUs round differently."""
+    """The text quoted in a docstring is printed.
+
+    Words and blanks are equal; numbers may differ a little, because CPUs round differently.
+    """
     number = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
     assert number.sub("#", quoted) == number.sub("#", printed)
     for shown, now in zip(number.findall(quoted), number.findall(printed)):
@@ -160,11 +173,11 @@ def test_losses_of_the_example_lead_to_different_weights_each_best_by_its_own_me
 def test_asymmetric_losses_of_the_example_keep_predictions_above_the_truth():
     below = example("error_loss_metric")["never_below_the_truth"]()
     assert 0.4 < below["mean squared error"] < 0.6
-    assert 0.02 < below["quantile 0.95"] < 0.08                       # the share that it asks for is 0.05
+    assert 0.02 < below["quantile 0.95"] < 0.08                       # its target share is 0.05
     assert below["own loss: never below"] < 0.1
 
 
-def test_values_of_the_example_are_those_of_arithmetic(capsys):
+def test_values_of_the_example_match_arithmetic(capsys):
     script = example("loss_functions")
     result = script["values"]()
     assert_printed(quoted(script, "prints first:"), capsys.readouterr().out.strip())
@@ -175,22 +188,24 @@ def test_values_of_the_example_are_those_of_arithmetic(capsys):
     assert result["shares"] == pytest.approx((0.75, 0.9))
 
 
-def test_digits_of_the_example_are_learned():
+def test_the_example_learns_the_digits():
     needs("sklearn")
     history = example("loss_functions")["main"]()["history"].history
     assert history["val_acc"][-1] > 0.88 and history["loss"][-1] < history["loss"][0] / 5
 
 
-def test_the_example_trains_on_idx_files_and_draws(tmp_path):
+def test_the_example_trains_on_idx_files_and_saves_plots(tmp_path):
     needs("matplotlib")
     files = {}
     for part, rows in [("train", 64), ("test", 32)]:
         images, labels = np.zeros((rows, 4, 3), np.uint8), (np.arange(rows) % 10).astype(np.uint8)
-        images[np.arange(rows), labels % 4, labels // 4] = 255                    # a pixel for each of the ten
+        images[np.arange(rows), labels % 4, labels // 4] = 255                    # one pixel per digit
         files |= {f"--{part}-images": images, f"--{part}-labels": labels}
-    command = [sys.executable, str(ROOT / "examples" / "loss_functions.py"), "--epochs", "60", "--plots", str(tmp_path / "plots")]
+    script = str(ROOT / "examples" / "loss_functions.py")
+    command = [sys.executable, script, "--epochs", "60", "--plots", str(tmp_path / "plots")]
     for option, array in files.items():
-        (tmp_path / option).write_bytes(bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes())
+        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        (tmp_path / option).write_bytes(header + array.tobytes())
         command += [option, str(tmp_path / option)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "MPLBACKEND": "Agg"})
     assert done.returncode == 0, done.stderr
@@ -199,25 +214,28 @@ def test_the_example_trains_on_idx_files_and_draws(tmp_path):
     assert "all four" in subprocess.run(command[:-2], capture_output=True, text=True).stderr
 
 
-def test_the_recipe_for_tables_learns_classes_and_numbers(capsys):
+def test_the_recipe_for_tables_learns_classes_and_real_values(capsys):
     needs("sklearn")
     results = example("tabular")["main"](["--data", "wine", "diabetes", "--seeds", "1", "--epochs", "48"])
     header, *rows = capsys.readouterr().out.splitlines()
-    assert [row.split(",")[0] for row in rows] == ["wine", "diabetes"] and all(name in header for name in results["wine"])
+    assert [row.split(",")[0] for row in rows] == ["wine", "diabetes"]
+    assert all(name in header for name in results["wine"])
     assert len({len(line) for line in (header, *rows)}) == 1
     for scores, least in [(results["wine"], 0.85), (results["diabetes"], 0.1)]:
         assert len(scores) == 3 and scores["RealMLP, nnfast"].shape == (1, 2)
         assert all(least < score < 1.01 and seconds > 0 for ((score, seconds),) in scores.values())
 
 
-def test_parts_of_the_recipe_for_tables_are_those_of_its_paper():
-    """A wave ends where 1 + 15 t is 2, 4, 8 and 16, and is highest at sqrt(2) times its beginning."""
+def test_parts_of_the_recipe_for_tables_match_its_paper():
+    """Waves end where 1 + 15 t is 2, 4, 8 and 16; each is highest at sqrt(2) times its start."""
     needs("sklearn")
     script = example("tabular")
     rate = script["coslog4"](0.5, steps=15)
     assert [rate(step) for step in (0, 1, 3, 7, 15)] == pytest.approx([0] * 5, abs=1e-12)
     assert [rate(2**(wave + 0.5) - 1) for wave in range(4)] == pytest.approx([0.5] * 4)
     assert rate(2**0.25 - 1) == pytest.approx(0.25)
-    x = np.array([[0., 7, 0], [1, 7, 0], [2, 7, 0], [3, 7, 0], [100, 7, 2]])      # quartiles 1, 2, 3; constant; 0 but for one row
+    # columns: with the quartiles 1, 2, 3; constant; 0 except in one row
+    x = np.array([[0., 7, 0], [1, 7, 0], [2, 7, 0], [3, 7, 0], [100, 7, 2]])
     scale = script["robust_scaling"](x)
-    np.testing.assert_allclose(scale([[4., 9, 2], [2 - 6e9, 7, 0]]), [[2 / 2 / (1 + 1 / 9)**0.5, 0, 2 / (1 + 4 / 9)**0.5], [-3, 0, 0]], rtol=1e-6)
+    expected = [[2 / 2 / (1 + 1 / 9)**0.5, 0, 2 / (1 + 4 / 9)**0.5], [-3, 0, 0]]
+    np.testing.assert_allclose(scale([[4., 9, 2], [2 - 6e9, 7, 0]]), expected, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Bad input gets an error that says what must hold, what came and what to do, and loses nothing."""
+"""Errors for bad input say what must hold, what came and what to do, and lose no data."""
 import copy
 import threading
 import warnings
@@ -23,7 +23,8 @@ from nnfast.layers import (
 )
 
 
-def model(outputs=3, activation="softmax", loss="sparse_categorical_crossentropy", inputs=4, dtype="float32", **options):
+def model(outputs=3, activation="softmax", loss="sparse_categorical_crossentropy", inputs=4, dtype="float32",
+          **options):
     made = nnfast.Sequential([Input(inputs), Dense(5, "relu"), Dense(outputs, activation)], dtype=dtype, seed=0)
     made.compile("adam", loss, **options)
     return made
@@ -63,7 +64,7 @@ def test_label_out_of_range_is_refused_with_its_row(data, label, words):
     assert all(np.array_equal(a, b) for a, b in zip(before, net.get_weights(), strict=True))
 
 
-def test_labels_that_are_no_integers_are_refused(data):
+def test_labels_that_are_not_integers_are_refused(data):
     x, y = data
     refused(lambda: model().fit(x, y + 0.5), "integer labels", "row 0")
     refused(lambda: model().fit(x, np.where(np.arange(50) == 9, np.nan, y)), "row 9", "nan")
@@ -89,11 +90,12 @@ def test_input_that_is_not_finite_is_named_and_its_batch_changes_nothing(data, v
     same.fit(x[:30], y[:30], batch_size=10, shuffle=False, verbose=0)
     assert np.array_equal(net.params, same.params)
     net.fit(x, y, epochs=2, verbose=0)
-    for call in (net.predict, lambda x: net.evaluate(x, y, verbose=0), lambda x: net.train_on_batch(x, y), lambda x: net.loss_and_gradients(x, y)):
+    for call in (net.predict, lambda x: net.evaluate(x, y, verbose=0), lambda x: net.train_on_batch(x, y),
+                 lambda x: net.loss_and_gradients(x, y)):
         refused(lambda call=call: call(bad), "row 33")
 
 
-def test_row_is_named_in_the_callers_order_when_shuffled(data):
+def test_row_is_named_by_its_index_before_shuffling(data):
     x, y = data
     x = x.copy()
     x[41, 0] = np.nan
@@ -124,7 +126,7 @@ def test_lengths_must_agree(data):
     refused(lambda: model().fit(x, y, sample_weight=np.full(50, np.nan)), "finite", "row 0")
 
 
-def test_no_rows_are_refused_for_training_and_give_no_rows_of_predictions(data):
+def test_empty_data_are_refused_for_training_and_give_empty_predictions(data):
     x, y = data
     net = model()
     refused(lambda: net.fit(x[:0], y[:0]), "at least one row")
@@ -132,7 +134,7 @@ def test_no_rows_are_refused_for_training_and_give_no_rows_of_predictions(data):
     assert net.predict(x[:0]).shape == (0, 3)
 
 
-def test_unknown_names_are_answered_with_near_ones():
+def test_errors_for_unknown_names_suggest_similar_ones():
     refused(lambda: Dense(3, activation="rellu"), "'rellu'", "Did you mean 'relu'")
     refused(lambda: model(loss="categorical_crosentropy"), "Did you mean", "categorical_crossentropy")
     refused(lambda: nnfast.Sequential([Input(3), Dense(1)]).compile("adamm", "mse"), "'adamm'", "'adam'")
@@ -141,7 +143,8 @@ def test_unknown_names_are_answered_with_near_ones():
     refused(lambda: model().fit(np.zeros((4, 4)), [0, 1, 2, 0], nonfinite="rais"), "'raise'")
 
 
-@pytest.mark.parametrize("name, value", [("batch_size", 0), ("batch_size", -3), ("epochs", -1), ("initial_epoch", -1), ("n_threads", 0), ("n_threads", 65)])
+@pytest.mark.parametrize("name, value", [
+    ("batch_size", 0), ("batch_size", -3), ("epochs", -1), ("initial_epoch", -1), ("n_threads", 0), ("n_threads", 65)])
 def test_sizes_must_be_positive(data, name, value):
     refused(lambda: model().fit(*data, **{name: value}), name, str(value))
 
@@ -162,13 +165,16 @@ def test_sizes_that_overflow_are_refused():
     refused(lambda: nnfast.Sequential([Flatten(), Dense(2)]).build((None, 2**40, 2**40)), "overflow")
 
 
-def test_memory_that_is_not_there_is_an_error_not_a_crash():
+def test_lack_of_memory_is_an_error_not_a_crash():
     with pytest.raises(MemoryError):
         nnfast.Sequential([Dense(2**22)]).build((None, 2**22))
 
 
-@pytest.mark.parametrize("x", [np.array([["a", "b"]]), np.array([[object(), 1]]), np.array([[1j, 2]]), [[1, 2], [3]], np.array([["2020-01-01"]], "M8[D]")])
-def test_data_that_are_no_numbers_are_refused(x):
+@pytest.mark.parametrize("x", [
+    np.array([["a", "b"]]), np.array([[object(), 1]]), np.array([[1j, 2]]), [[1, 2], [3]],
+    np.array([["2020-01-01"]], "M8[D]"),
+])
+def test_data_that_are_not_numbers_are_refused(x):
     refused(lambda: model(inputs=2).predict(x), "must be an array of")
 
 
@@ -189,12 +195,13 @@ def test_second_fit_from_another_thread_is_refused(data):
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
-def test_loss_that_turns_non_finite_raises_and_puts_the_weights_back(data, kind):
+def test_non_finite_loss_raises_and_restores_the_weights(data, kind):
     x, y = data
     optimizer = {"sgd": nnfast.optimizers.SGD(1e30), "adam": nnfast.optimizers.Adam(1e38)}[kind]
     net = nnfast.Sequential([Input(4), Dense(5, "relu"), Dense(5, "relu"), Dense(1)], seed=0)
     net.compile(optimizer, "mse")
-    refused(lambda: net.fit(x, y, batch_size=5, epochs=50, verbose=0), "epoch", "batch", "learning rate", error=FloatingPointError)
+    refused(lambda: net.fit(x, y, batch_size=5, epochs=50, verbose=0), "epoch", "batch", "learning rate",
+            error=FloatingPointError)
     assert np.isfinite(net.params).all()
     with pytest.warns(RuntimeWarning, match="NaN or infinite"):
         net.fit(x, y, batch_size=5, epochs=50, verbose=0, nonfinite="stop")
@@ -221,7 +228,8 @@ def test_layers_that_do_not_fit_are_refused():
 
 
 def test_optimizer_arguments_are_checked():
-    for wrong in ({"learning_rate": -1}, {"learning_rate": float("nan")}, {"beta_1": 1}, {"beta_2": -0.1}, {"epsilon": -1}):
+    for wrong in ({"learning_rate": -1}, {"learning_rate": float("nan")}, {"beta_1": 1}, {"beta_2": -0.1},
+                  {"epsilon": -1}):
         refused(lambda wrong=wrong: nnfast.optimizers.Adam(**wrong), next(iter(wrong)))
     refused(lambda: nnfast.optimizers.SGD(momentum=1.5), "momentum")
     refused(lambda: nnfast.optimizers.SGD("fast"), "learning_rate", error=TypeError)
@@ -247,15 +255,16 @@ def test_class_weight_is_checked(data):
     refused(lambda: model().fit(*data, class_weight=[1, 2, 3]), "dict", error=TypeError)
 
 
-def test_metrics_must_fit_the_targets_and_have_names_of_their_own():
+def test_metrics_must_fit_the_targets_and_have_different_names():
     refused(lambda: model(metrics=["mse"]), "targets of the shape")
     refused(lambda: model(metrics=["acc", "acc"]), "different names")
 
 
 @pytest.mark.parametrize("wrong", [
-    {"metrics": [nnfast.metrics.Accuracy(f"metric_{i}") for i in range(17)]}, {"metrics": "mse"}, {"loss": "none"}, {"optimizer": "none"},
+    {"metrics": [nnfast.metrics.Accuracy(f"metric_{i}") for i in range(17)]}, {"metrics": "mse"}, {"loss": "none"},
+    {"optimizer": "none"},
 ])
-def test_compile_that_is_refused_leaves_the_model_as_it_was(data, wrong):
+def test_refused_compile_leaves_the_model_unchanged(data, wrong):
     net = model(metrics="acc")
     net.fit(*data, verbose=0)
     steps, slots = net._network.steps, net._network.slots.copy()
@@ -270,22 +279,25 @@ def test_core_refuses_ranges_and_arrays_that_do_not_fit(data):
     net = model()
     x, y = data
     rows = {"x": core.DenseRows(x), "y": y, "batch_size": 10, "n_rows": 50}
-    good = {"batches": core.Batches(**rows), "start": 0, "stop": 5, "learning_rate": 0.1, "sums": np.zeros(1), "size": 1}
+    good = {
+        "batches": core.Batches(**rows), "start": 0, "stop": 5, "learning_rate": 0.1, "sums": np.zeros(1), "size": 1}
     assert len(good["batches"]) == 5 and net._network.train_batches(**good)[0] == 5
-    for wrong in ({"y": y[:40]}, {"order": np.zeros(3, np.int64)}, {"weights": np.ones(3)}, {"n_rows": 60}, {"n_rows": 0}, {"batch_size": 0}):
+    for wrong in ({"y": y[:40]}, {"order": np.zeros(3, np.int64)}, {"weights": np.ones(3)}, {"n_rows": 60},
+                  {"n_rows": 0}, {"batch_size": 0}):
         with pytest.raises(ValueError):
             core.Batches(**{**rows, **wrong})
     for array in (x[0], x.astype("f2"), x.astype(">f4"), np.empty((3, 2), object)):
         with pytest.raises(ValueError, match="a dtype that the core reads"):
             core.DenseRows(array)
-    for wrong in ({"start": -1}, {"start": 5}, {"stop": 6}, {"sums": np.zeros(0)}, {"size": 0}, {"size": 65}, {"learning_rate": np.zeros(4)},
-                  {"outputs": np.zeros((49, 3), np.float32)}, {"batches": core.Batches(core.DenseRows(x[:, :3]), y, 10)},
+    for wrong in ({"start": -1}, {"start": 5}, {"stop": 6}, {"sums": np.zeros(0)}, {"size": 0}, {"size": 65},
+                  {"learning_rate": np.zeros(4)}, {"outputs": np.zeros((49, 3), np.float32)},
+                  {"batches": core.Batches(core.DenseRows(x[:, :3]), y, 10)},
                   {"batches": core.Batches(core.DenseRows(x), core.DenseRows(x), 10)}):
         with pytest.raises(ValueError):
             net._network.train_batches(**{**good, **wrong})
 
 
-# -- a loss and the last layer ---------------------------------------------------------------------------------------
+# -- a loss and the last layer ---------------------------------------------------------------------
 
 LINEAR = ("linear", "leaky_relu")
 REAL = tuple(nnfast.activations.RANGES)
@@ -293,7 +305,8 @@ NOT_NEGATIVE = ("relu", "sigmoid", "softmax", "softplus", "hard_sigmoid", "expon
 SHARES = ("sigmoid", "softmax", "hard_sigmoid")
 BOTH_SIGNS = (*LINEAR, "tanh", "softsign", "elu", "selu")
 UNBOUNDED = tuple(name for name, (_, high) in nnfast.activations.RANGES.items() if high == np.inf)
-LOSSES = {          # of each loss, and each with an option that changes what it takes: the last activations that suit it
+# {loss: the last activations that suit it}
+LOSSES = {
     "mean_squared_error": REAL, "mean_absolute_error": REAL, "mean_absolute_percentage_error": REAL, "huber": REAL,
     "smooth_l1": REAL, "log_cosh": REAL, "quantile": REAL, "expectile": REAL, "cosine_similarity": REAL,
     "categorical_hinge": REAL, "mean_squared_logarithmic_error": NOT_NEGATIVE, "poisson": NOT_NEGATIVE,
@@ -301,6 +314,7 @@ LOSSES = {          # of each loss, and each with an option that changes what it
     "binary_focal_crossentropy": SHARES, "categorical_crossentropy": SHARES, "categorical_focal_crossentropy": SHARES,
     "sparse_categorical_crossentropy": SHARES, "gaussian_nll": LINEAR, "gamma": LINEAR, "tweedie": LINEAR,
     "hinge": BOTH_SIGNS, "squared_hinge": BOTH_SIGNS}
+# the same with from_logits=True or log_input=True
 WITH_OPTION = {
     "poisson": LINEAR, "binary_crossentropy": LINEAR, "binary_focal_crossentropy": LINEAR,
     "categorical_crossentropy": UNBOUNDED, "categorical_focal_crossentropy": UNBOUNDED,
@@ -308,7 +322,7 @@ WITH_OPTION = {
 
 
 def warnings_of(stack, loss, **options):
-    """What compile says of a stack of layers that is not built, and of the same behind Input."""
+    """The warnings of compile for a stack of layers; they are the same with and without Input."""
     said = []
     for first in ([], [Input(3)]):
         made = nnfast.Sequential([*first, *stack])
@@ -322,7 +336,7 @@ def warnings_of(stack, loss, **options):
 
 
 @pytest.mark.parametrize("name", losses._CLASSES)
-def test_compile_warns_where_the_last_activation_can_not_give_what_the_loss_needs(name):
+def test_compile_warns_when_the_last_activation_does_not_suit_the_loss(name):
     options = [({}, LOSSES[name])]
     if name in WITH_OPTION:
         options.append(({"log_input" if name == "poisson" else "from_logits": True}, WITH_OPTION[name]))
@@ -341,7 +355,8 @@ def test_compile_warns_where_the_last_activation_can_not_give_what_the_loss_need
     ([Dense(1, "softplus")], losses.Poisson(log_input=True), "linear (activation=None), or drop log_input=True"),
     ([Dense(1, "sigmoid")], losses.BinaryFocalCrossentropy(from_logits=True), "or drop from_logits=True"),
     ([Dense(1, "sigmoid")], losses.BinaryCrossentropy(from_logits=True), "logits before the sigmoid are used"),
-    ([Dense(1, "sigmoid", activity_regularizer="l2")], losses.BinaryCrossentropy(from_logits=True), "drop from_logits=True"),
+    ([Dense(1, "sigmoid", activity_regularizer="l2")], losses.BinaryCrossentropy(from_logits=True),
+     "drop from_logits=True"),
     ([Dense(1, "sigmoid")], "hinge", "linear (activation=None) or activation='tanh'"),
     ([Dense(1, "softmax")], "mse", "softmax over one unit is always 1"),
     ([Dense(1), Activation("softmax")], "binary_crossentropy", "softmax over one unit is always 1"),
@@ -360,16 +375,23 @@ def test_the_warning_of_compile_says_what_to_do(stack, loss, words):
 
 
 @pytest.mark.parametrize("stack, loss", [
-    ([Dense(1, "sigmoid"), Rescaling(2, -1)], "hinge"), ([Dense(1, "sigmoid"), PReLU(), Activation("linear")], "bce"),
-    ([Dense(1), Activation("sigmoid")], "bce"), ([Dense(2, "sigmoid"), Rescaling([0.5, 1])], losses.Dice()),
-    ([Dense(3, "sigmoid")], "categorical_crossentropy"), ([Dense(3, "softmax")], "mse"), ([Dense(3, "softmax")], "bce"),
-    ([Dense(2, "sigmoid"), Dropout(0), GaussianNoise(0)], "bce"), ([Dense(2, "tanh"), Rescaling(0.5, 0.5)], "kl_divergence"),
-    ([Dense(3)], "categorical_hinge"), ([Dense(2)], lambda y, p: ((p - y).sum(axis=1), np.ones_like(p)))], ids=str)
-def test_compile_is_silent_where_the_layers_suit_the_loss(stack, loss):
+    ([Dense(1, "sigmoid"), Rescaling(2, -1)], "hinge"),
+    ([Dense(1, "sigmoid"), PReLU(), Activation("linear")], "bce"),
+    ([Dense(1), Activation("sigmoid")], "bce"),
+    ([Dense(2, "sigmoid"), Rescaling([0.5, 1])], losses.Dice()),
+    ([Dense(3, "sigmoid")], "categorical_crossentropy"),
+    ([Dense(3, "softmax")], "mse"),
+    ([Dense(3, "softmax")], "bce"),
+    ([Dense(2, "sigmoid"), Dropout(0), GaussianNoise(0)], "bce"),
+    ([Dense(2, "tanh"), Rescaling(0.5, 0.5)], "kl_divergence"),
+    ([Dense(3)], "categorical_hinge"),
+    ([Dense(2)], lambda y, p: ((p - y).sum(axis=1), np.ones_like(p))),
+], ids=str)
+def test_compile_is_silent_when_the_layers_suit_the_loss(stack, loss):
     assert warnings_of(stack, loss) == []
 
 
-def test_a_layer_added_after_compile_is_looked_at_when_the_model_is_built_and_a_fit_says_nothing_twice(data):
+def test_layers_added_after_compile_are_checked_once_at_build(data):
     x, y = data
     made = nnfast.Sequential()
     made.compile("sgd", "bce")
@@ -386,27 +408,31 @@ def test_a_layer_added_after_compile_is_looked_at_when_the_model_is_built_and_a_
         known.fit(x, y > 0, verbose=0)
 
 
-# -- masked arrays ---------------------------------------------------------------------------------------------------
+# -- masked arrays ---------------------------------------------------------------------------------
 
 def masked(array):
     return np.ma.masked_array(array, mask=np.arange(array.size).reshape(array.shape) == 1)
 
 
-def test_masked_elements_are_refused_wherever_arrays_come_in(data):
+def test_masked_elements_are_refused_in_every_argument(data):
     x, labels = data
     y, weights, net = np.random.default_rng(1).random((50, 3)), np.ones(50), model(loss="mse")
     before = net.params.copy()
     calls = {
         "x": [lambda: net.fit(masked(x), y), lambda: net.predict(masked(x)), lambda: net.evaluate(masked(x), y),
               lambda: nnfast.functional.dense_forward(masked(x), np.ones((4, 1)))],
-        "y": [lambda: net.fit(x, masked(y)), lambda: net.train_on_batch(x, masked(y)), lambda: model().fit(x, masked(labels)),
-              lambda: net.loss_and_gradients(x, masked(y)), lambda: net.fit(x, [*map(masked, y)])],
+        "y": [lambda: net.fit(x, masked(y)), lambda: net.train_on_batch(x, masked(y)),
+              lambda: model().fit(x, masked(labels)), lambda: net.loss_and_gradients(x, masked(y)),
+              lambda: net.fit(x, [*map(masked, y)])],
         "y of validation_data": [lambda: net.fit(x, y, validation_data=(x, masked(y)))],
         "sample_weight": [lambda: net.fit(x, y, sample_weight=masked(weights)),
                           lambda: losses.MeanSquaredError()(y, y, masked(weights))],
-        "y_true": [lambda: losses.MeanSquaredError()(masked(y), y), lambda: losses.SparseCategoricalCrossentropy()(masked(labels), y),
-                   lambda: nnfast.functional.mean_squared_error(masked(y), y), lambda: nnfast.metrics.MeanSquaredError()(masked(y), y)],
-        "y_pred": [lambda: losses.MeanSquaredError()(y, masked(y)), lambda: nnfast.metrics.Accuracy()(labels, masked(y))],
+        "y_true": [lambda: losses.MeanSquaredError()(masked(y), y),
+                   lambda: losses.SparseCategoricalCrossentropy()(masked(labels), y),
+                   lambda: nnfast.functional.mean_squared_error(masked(y), y),
+                   lambda: nnfast.metrics.MeanSquaredError()(masked(y), y)],
+        "y_pred": [lambda: losses.MeanSquaredError()(y, masked(y)),
+                   lambda: nnfast.metrics.Accuracy()(labels, masked(y))],
         "rows": [lambda: net.fit(x, y, rows=masked(np.arange(50)))],
     }
     for name, several in calls.items():
@@ -414,13 +440,15 @@ def test_masked_elements_are_refused_wherever_arrays_come_in(data):
             refused(call, f"{name} must not be masked", "filled")
     refused(lambda: net.set_weights([masked(w) for w in net.get_weights()]), "must not be masked")
     assert np.array_equal(net.params, before)
-    net.fit(np.ma.masked_array(x), np.ma.masked_array(y, mask=np.zeros_like(y, bool)), verbose=0)       # a mask that hides nothing
+    # a mask without a masked element is accepted
+    net.fit(np.ma.masked_array(x), np.ma.masked_array(y, mask=np.zeros_like(y, bool)), verbose=0)
 
 
-# -- class weights ---------------------------------------------------------------------------------------------------
+# -- class weights ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("loss, outputs", [("mse", 3), ("mae", 3), ("binary_crossentropy", 3), ("huber", 3), ("mse", 1)])
-def test_class_weights_of_targets_that_are_no_classes_are_refused(data, loss, outputs):
+@pytest.mark.parametrize("loss, outputs", [
+    ("mse", 3), ("mae", 3), ("binary_crossentropy", 3), ("huber", 3), ("mse", 1)])
+def test_class_weights_for_targets_that_are_not_classes_are_refused(data, loss, outputs):
     x, _ = data
     y = np.random.default_rng(0).random((50, outputs))
     net = model(outputs, "sigmoid", loss)
@@ -433,7 +461,7 @@ def test_class_weights_of_targets_that_are_no_classes_are_refused(data, loss, ou
 
 @pytest.mark.filterwarnings("ignore:.* needs a last layer:UserWarning")
 @pytest.mark.parametrize("name", [name for name, cls in losses._CLASSES.items() if cls._tasks == (losses.REGRESSION,)])
-def test_class_weights_with_a_loss_that_has_no_classes_are_refused(data, name):
+def test_class_weights_with_a_regression_loss_are_refused(data, name):
     net = model(2, "softplus", losses._CLASSES[name]())
     y = np.ones((50, 1 if name == "gaussian_nll" else 2)) / 2
     refused(lambda: net.fit(data[0], y, class_weight={0: 2.0}), "class_weight needs classes", "sample_weight")
@@ -441,19 +469,21 @@ def test_class_weights_with_a_loss_that_has_no_classes_are_refused(data, name):
 
 
 @pytest.mark.filterwarnings("ignore:.* needs a last layer:UserWarning")
-def test_class_weights_of_rows_that_are_classes_are_those_of_their_labels(data):
+def test_class_weights_equal_sample_weights_of_the_labels(data):
     x, y = data
     one_hot = np.eye(3)[y]
-    for loss, targets in (("mse", one_hot), ("categorical_crossentropy", 0.8 * one_hot + 0.2 / 3), ("categorical_hinge", one_hot),
-                          ("hinge", 2 * one_hot - 1), (lambda y, p: ((p - y).sum(axis=1), np.ones_like(p)), one_hot.astype("float32"))):
+    for loss, targets in (("mse", one_hot), ("categorical_crossentropy", 0.8 * one_hot + 0.2 / 3),
+                          ("categorical_hinge", one_hot), ("hinge", 2 * one_hot - 1),
+                          (lambda y, p: ((p - y).sum(axis=1), np.ones_like(p)), one_hot.astype("float32"))):
         given = model(loss=loss).test_on_batch(x, targets, class_weight={0: 3.0, 1: 0.5})
-        assert given == pytest.approx(model(loss=loss).test_on_batch(x, targets, sample_weight=np.array([3, 0.5, 1])[y]))
+        expected = model(loss=loss).test_on_batch(x, targets, sample_weight=np.array([3, 0.5, 1])[y])
+        assert given == pytest.approx(expected)
 
 
-# -- what is read, and what is not --------------------------------------------------------------------------------------
+# -- objects that are not arrays -------------------------------------------------------------------
 
 class Batches:
-    """A data set as Keras and PyTorch have them: NumPy would read it for ever."""
+    """A data set as in Keras and PyTorch: NumPy would read it forever."""
 
     def __len__(self):
         return 10
@@ -476,23 +506,27 @@ def itself():
 
 
 NO_ARRAYS = {
-    "data set": Batches, "generator": endless, "iterator": lambda: iter([1.0]), "set": lambda: {1.0}, "dict": lambda: {"a": np.zeros((50, 4))},
-    "text": lambda: "data.csv", "function": lambda: endless, "class": lambda: np.ndarray, "list of data sets": lambda: [Batches()],
+    "data set": Batches, "generator": endless, "iterator": lambda: iter([1.0]), "set": lambda: {1.0},
+    "dict": lambda: {"a": np.zeros((50, 4))}, "text": lambda: "data.csv", "function": lambda: endless,
+    "class": lambda: np.ndarray, "list of data sets": lambda: [Batches()],
     "deep in a list": lambda: [[1.0, 2.0], (Batches(), 2.0)], "dict in a list": lambda: [{"a": 1.0}],
 }
 
 
 @pytest.mark.parametrize("kind", NO_ARRAYS)
-def test_what_is_no_array_is_refused_before_it_is_read(data, kind):
+def test_objects_that_are_not_arrays_are_refused_unread(data, kind):
     x, y = data
     net, rows = model(metrics=["acc"]), np.ones(50)
     given = NO_ARRAYS[kind]
-    for call in (lambda a: net.fit(a, y), lambda a: net.fit(x, a), lambda a: net.fit(x, y, sample_weight=a), lambda a: net.fit(x, y, rows=a),
-                 lambda a: net.fit(x, y, validation_data=(a, y)), lambda a: net.fit(x, y, validation_data=(x, a)), lambda a: net.evaluate(a, y),
-                 lambda a: net.evaluate(x, a), net.predict, lambda a: net.train_on_batch(a, y), lambda a: net.train_on_batch(x, a),
-                 lambda a: net.test_on_batch(a, y), lambda a: net.loss_and_gradients(a, y), lambda a: nnfast.fit_many([net], a, y),
-                 lambda a: nnfast.fit_many([net], x, a), lambda a: nnfast.fit_many([net], x, y, folds=[a]), lambda a: nnfast.cross_validate(net, a, y),
-                 lambda a: nnfast.cross_validate(net, x, a), lambda a: nnfast.cross_validate(net, x, y, sample_weight=a),
+    for call in (lambda a: net.fit(a, y), lambda a: net.fit(x, a), lambda a: net.fit(x, y, sample_weight=a),
+                 lambda a: net.fit(x, y, rows=a), lambda a: net.fit(x, y, validation_data=(a, y)),
+                 lambda a: net.fit(x, y, validation_data=(x, a)), lambda a: net.evaluate(a, y),
+                 lambda a: net.evaluate(x, a), net.predict, lambda a: net.train_on_batch(a, y),
+                 lambda a: net.train_on_batch(x, a), lambda a: net.test_on_batch(a, y),
+                 lambda a: net.loss_and_gradients(a, y), lambda a: nnfast.fit_many([net], a, y),
+                 lambda a: nnfast.fit_many([net], x, a), lambda a: nnfast.fit_many([net], x, y, folds=[a]),
+                 lambda a: nnfast.cross_validate(net, a, y), lambda a: nnfast.cross_validate(net, x, a),
+                 lambda a: nnfast.cross_validate(net, x, y, sample_weight=a),
                  lambda a: nnfast.find_learning_rate(net, a, y), lambda a: nnfast.losses.MeanSquaredError()(a, rows),
                  lambda a: nnfast.losses.MeanSquaredError()(rows, a), lambda a: nnfast.metrics.Accuracy()(a, rows),
                  lambda a: nnfast.metrics.Accuracy()(rows, a), nnfast.functional.relu,
@@ -503,7 +537,7 @@ def test_what_is_no_array_is_refused_before_it_is_read(data, kind):
 
 
 @pytest.mark.parametrize("weights", [Batches(), endless(), {"a": 1}, 3, "weights"])
-def test_weights_that_are_no_list_of_arrays_are_refused(weights):
+def test_weights_that_are_not_a_list_of_arrays_are_refused(weights):
     with pytest.raises((TypeError, ValueError), match="must"):
         model().set_weights(weights)
 
@@ -511,20 +545,21 @@ def test_weights_that_are_no_list_of_arrays_are_refused(weights):
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
 @pytest.mark.parametrize("given", [Batches(), endless(), [Batches()], {1: 2}])
-def test_estimators_refuse_what_is_no_array_before_scikit_learn_reads_it(data, given, kind):
+def test_estimators_refuse_objects_that_are_not_arrays_before_scikit_learn_reads_them(data, given, kind):
     pytest.importorskip("sklearn")
     x, y = data
     fitted = getattr(nnfast, kind)(max_iter=2, hidden_layer_sizes=(3,)).fit(x, y)
     ensemble = nnfast.Ensemble(fitted, 2).fit(x, y)
-    for call in (lambda: fitted.fit(given, y), lambda: fitted.fit(x, given), lambda: fitted.fit(x, y, sample_weight=given),
-                 lambda: fitted.fit(x, y, validation_data=(given, y)), lambda: fitted.predict(given), lambda: fitted.score(given, y),
-                 lambda: fitted.score(x, given), lambda: fitted.partial_fit(given, y), lambda: ensemble.fit(given, y),
-                 lambda: ensemble.fit(x, given), lambda: ensemble.predict(given), lambda: ensemble.score(x, given),
+    for call in (lambda: fitted.fit(given, y), lambda: fitted.fit(x, given),
+                 lambda: fitted.fit(x, y, sample_weight=given), lambda: fitted.fit(x, y, validation_data=(given, y)),
+                 lambda: fitted.predict(given), lambda: fitted.score(given, y), lambda: fitted.score(x, given),
+                 lambda: fitted.partial_fit(given, y), lambda: ensemble.fit(given, y), lambda: ensemble.fit(x, given),
+                 lambda: ensemble.predict(given), lambda: ensemble.score(x, given),
                  lambda: nnfast.fit_many([fitted], given, y), lambda: nnfast.cross_validate(fitted, given, y, folds=2)):
         refused(call, "must be an array", error=TypeError)
 
 
-def test_lists_without_end_are_refused():
+def test_endlessly_nested_lists_are_refused():
     deep = [1.0]
     for _ in range(50):
         deep = [deep]
@@ -532,7 +567,7 @@ def test_lists_without_end_are_refused():
         refused(partial(model().predict, given), "axes")
 
 
-def test_whatever_speaks_a_protocol_of_arrays_is_read(data):
+def test_objects_with_an_array_protocol_are_read(data):
     import array
     import decimal
 
@@ -555,13 +590,16 @@ def test_whatever_speaks_a_protocol_of_arrays_is_read(data):
 
     net = model()
     expected = net.predict(x)
-    for given in (x.tolist(), tuple(map(tuple, x)), list(x), [x[0].tolist(), x[1]], [array.array("d", row) for row in x], memoryview(x), WithArray(),
-                  WithDlpack(), Protocol(__array_interface__=x.__array_interface__), x.astype(object), [[decimal.Decimal(float(v)) for v in row] for row in x]):
+    for given in (x.tolist(), tuple(map(tuple, x)), list(x), [x[0].tolist(), x[1]],
+                  [array.array("d", row) for row in x], memoryview(x), WithArray(), WithDlpack(),
+                  Protocol(__array_interface__=x.__array_interface__), x.astype(object),
+                  [[decimal.Decimal(float(v)) for v in row] for row in x]):
         np.testing.assert_array_equal(net.predict(given), expected)
 
 
-def test_objects_that_are_no_numbers_are_named_by_their_place():
-    refused(lambda: model().predict(np.array([[1, 2, 3, 4], [1, 2, "b", 4]], dtype=object)), "row 1, column 2", "'b'", "OneHotEncoder")
+def test_objects_that_are_not_numbers_are_named_by_row_and_column():
+    refused(lambda: model().predict(np.array([[1, 2, 3, 4], [1, 2, "b", 4]], dtype=object)), "row 1, column 2", "'b'",
+            "OneHotEncoder")
     refused(lambda: model().predict(np.array([[1, None, 3, 4]], dtype=object)), "must be finite", "nan in column 1")
     refused(lambda: model().fit(np.zeros((2, 4)), ["cat", "dog"]), "np.unique(y, return_inverse=True)[1]")
     refused(lambda: model().predict(np.array([["1", "2", "3", "4"]])), "np.asarray(x, dtype='float64')")
@@ -569,7 +607,7 @@ def test_objects_that_are_no_numbers_are_named_by_their_place():
     refused(lambda: model().predict(np.zeros((1, 4), complex)), "x.real")
 
 
-def test_records_are_refused_with_what_makes_an_array_of_them():
+def test_error_for_structured_arrays_names_the_conversion():
     records = np.zeros(2, [("a", "f4"), ("b", "f4"), ("c", "f4"), ("d", "f4")])
     refused(lambda: model().predict(records), "from numpy.lib.recfunctions import structured_to_unstructured")
     from numpy.lib.recfunctions import structured_to_unstructured
@@ -577,14 +615,14 @@ def test_records_are_refused_with_what_makes_an_array_of_them():
     assert model().predict(structured_to_unstructured(records)).shape == (2, 3)
 
 
-def test_tensors_of_a_dtype_that_numpy_lacks_are_refused_with_what_converts_them():
+def test_error_for_tensors_of_a_dtype_missing_in_numpy_names_the_conversion():
     torch = pytest.importorskip("torch")
     x = torch.ones(2, 4, dtype=torch.bfloat16)
     refused(lambda: model().predict(x), "Convert it first with x.float().")
     assert model().predict(x.float()).shape == (2, 3)
 
 
-def test_targets_that_are_not_finite_are_to_be_dropped_and_numbers_out_of_range_to_be_scaled():
+def test_errors_say_how_to_handle_non_finite_targets_and_numbers_out_of_range():
     net = model(3, "linear", "mse")
     x, y = np.ones((4, 4)), np.ones((4, 3))
     y[2, 1] = np.nan
@@ -595,40 +633,43 @@ def test_targets_that_are_not_finite_are_to_be_dropped_and_numbers_out_of_range_
 
 
 @pytest.mark.parametrize("weights", ["balanced", {0: 1, 1: 2}])
-def test_weights_of_classes_given_as_those_of_rows_are_sent_to_class_weight(data, weights):
+def test_error_for_class_weights_in_sample_weight_names_class_weight(data, weights):
     refused(lambda: model().fit(*data, sample_weight=weights), "go into class_weight", error=TypeError)
 
 
-def test_targets_of_more_axes_are_to_be_reshaped():
+def test_error_for_targets_of_more_axes_names_reshape():
     net, y = model(1, "linear", "mse"), np.ones((4, 1, 1))
     refused(lambda: net.fit(np.ones((4, 4)), y), "y.reshape(len(y), -1)")
     net.fit(np.ones((4, 4)), y.reshape(len(y), -1), verbose=0)
 
 
 @pytest.mark.parametrize("option", ["epoch", "verbose", "rows", "x"])
-def test_options_that_no_fit_has_are_refused_before_any_model_is_trained(data, option):
+def test_unknown_fit_options_are_refused_before_any_model_is_trained(data, option):
     models = [model(), model()]
-    refused(lambda: nnfast.fit_many(models, *data, fit_options=[{}, {option: 1}]), "models[1]", f"got {option!r}", "epochs", error=TypeError)
+    refused(lambda: nnfast.fit_many(models, *data, fit_options=[{}, {option: 1}]), "models[1]", f"got {option!r}",
+            "epochs", error=TypeError)
     assert models[0].history is None
 
 
-def test_layers_and_models_are_given_in_lists(data):
-    refused(lambda: nnfast.Sequential(Dense(1)), "layers must be a list", "Sequential([first, second])", error=TypeError)
+def test_layers_and_models_must_be_in_lists(data):
+    refused(lambda: nnfast.Sequential(Dense(1)), "layers must be a list", "Sequential([first, second])",
+            error=TypeError)
     refused(lambda: nnfast.fit_many(model(), *data), "models must be a list", "fit_many([model], ...)", error=TypeError)
     refused(lambda: nnfast.fit_many([model()], *data, folds=3), "folds must be a list", error=TypeError)
-    refused(lambda: nnfast.fit_many([model()], *data, fit_options="epochs"), "fit_options must be a dict", error=TypeError)
+    refused(lambda: nnfast.fit_many([model()], *data, fit_options="epochs"), "fit_options must be a dict",
+            error=TypeError)
 
 
-def test_sparse_matrices_are_refused_with_what_reads_them():
+def test_error_for_sparse_matrices_names_what_reads_them():
     sparse = pytest.importorskip("scipy.sparse")
     for made in (sparse.csr_matrix, sparse.coo_array):
         refused(partial(model().predict, made(np.eye(4))), "x.toarray()", "MLPClassifier", error=TypeError)
 
 
-# -- frames -------------------------------------------------------------------------------------------------------------
+# -- frames ----------------------------------------------------------------------------------------
 
 def frames(package):
-    """A frame of numbers, booleans and missing values of a package; the array it holds; the type of a frame of strings."""
+    """A frame of a package with numbers, booleans and missing values, and the array it holds."""
     columns = {"age": [1, None, 3], "member": [True, False, True], "height": [0.5, 1.5, 2.5]}
     array = np.array([[1, 1, 0.5], [np.nan, 0, 1.5], [3, 1, 2.5]])
     if package == "polars":
@@ -657,19 +698,21 @@ def test_missing_values_of_a_frame_are_named_by_column_and_row(package):
     frame, array = frames(package)
     net, whole = model(inputs=3), array[[0, 2, 0]]
     for call in (lambda: net.fit(frame, [0, 1, 2]), lambda: net.evaluate(frame, [0, 1, 2]), lambda: net.predict(frame),
-                 lambda: net.train_on_batch(frame, [0, 1, 2]), lambda: net.fit(whole, [0, 1, 2], validation_data=(frame, [0, 1, 2]))):
+                 lambda: net.train_on_batch(frame, [0, 1, 2]),
+                 lambda: net.fit(whole, [0, 1, 2], validation_data=(frame, [0, 1, 2]))):
         refused(call, "must be finite", "row 1", "nan in column 'age'", "SimpleImputer")
     refused(lambda: nnfast.fit_many([net], frame, np.arange(3)), "nan in column 'age'", error=nnfast.FitErrors)
     targets = model(3, "linear", "mse", 3)
     refused(lambda: targets.fit(whole, frame), "y must be finite", "row 1", "'age'", "Drop such rows")
 
 
-def test_frames_become_arrays_of_the_least_common_dtype():
+def test_frames_become_arrays_of_the_smallest_common_dtype():
     pandas = pytest.importorskip("pandas")
     numeric = nnfast._validation.numeric
     singles = pandas.DataFrame({"a": pandas.array([1.5, None], dtype="Float32"), "b": [True, False]})
     assert numeric(singles, "x").dtype == np.float32
-    assert numeric(pandas.DataFrame({"a": pandas.array([1, 2], dtype="Int8"), "b": [True, False]}), "x").dtype == np.int8
+    small = pandas.DataFrame({"a": pandas.array([1, 2], dtype="Int8"), "b": [True, False]})
+    assert numeric(small, "x").dtype == np.int8
     dummies = pandas.get_dummies(pandas.DataFrame({"age": [1.0, 2.0], "city": ["a", "b"]}))
     np.testing.assert_array_equal(numeric(dummies, "x"), [[1, 1, 0], [2, 0, 1]])
     np.testing.assert_array_equal(numeric(pandas.get_dummies(pandas.Series(["a", "b"]), sparse=True), "x"), np.eye(2))
@@ -678,12 +721,13 @@ def test_frames_become_arrays_of_the_least_common_dtype():
     assert np.shares_memory(numeric(plain, "x"), plain.to_numpy())
 
 
-def test_columns_that_are_no_numbers_are_named_with_their_dtypes():
+def test_columns_that_are_not_numbers_are_named_with_their_dtypes():
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"age": [1.0, 2.0], "city": pandas.Categorical(["a", "b"]), "when": pandas.to_datetime(["2020", "2021"])})
+    cities, dates = pandas.Categorical(["a", "b"]), pandas.to_datetime(["2020", "2021"])
+    frame = pandas.DataFrame({"age": [1.0, 2.0], "city": cities, "when": dates})
     refused(lambda: model().predict(frame), "'city' (category)", "'when' (datetime64", "get_dummies", "OneHotEncoder")
     net = model(inputs=3)
-    net.predict(pandas.get_dummies(frame.drop(columns="when")))         # the remedy works
+    net.predict(pandas.get_dummies(frame.drop(columns="when")))         # the advice works
     refused(lambda: net.fit(np.zeros((2, 3)), frame["city"]), "dtype category", "np.unique(y, return_inverse=True)[1]")
 
 
@@ -694,15 +738,16 @@ def test_columns_of_strings_are_named_in_frames_of_other_packages(package):
     refused(lambda: model().predict(frame({"age": [1.0], "city": ["1"]})), "'city' (", "get_dummies")
 
 
-# -- names --------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
-GETS = {"optimizer": nnfast.optimizers.get, "loss": nnfast.losses.get, "metric": nnfast.metrics.get, "activation": nnfast.activations.get,
-        "initializer": nnfast.initializers.get, "regularizer": nnfast.regularizers.get, "constraint": nnfast.constraints.get}
+GETS = {"optimizer": nnfast.optimizers.get, "loss": nnfast.losses.get, "metric": nnfast.metrics.get,
+        "activation": nnfast.activations.get, "initializer": nnfast.initializers.get,
+        "regularizer": nnfast.regularizers.get, "constraint": nnfast.constraints.get}
 
 
 @pytest.mark.parametrize("what", GETS)
 @pytest.mark.parametrize("value", [3, [], {}, "", "none of them", dict, np, object()])
-def test_what_is_no_name_is_refused_with_the_known_names(what, value):
+def test_error_for_an_invalid_name_lists_the_known_names(what, value):
     refused(lambda: GETS[what](value), f"{what} must be one of the known names", "Known: ")
     if not isinstance(value, str):
         with pytest.raises(ValueError) as caught:
@@ -711,7 +756,7 @@ def test_what_is_no_name_is_refused_with_the_known_names(what, value):
 
 
 @pytest.mark.parametrize("what", ["optimizer", "loss", "metric", "initializer"])
-def test_none_is_answered_by_what_must_be_given(what):
+def test_error_for_none_says_what_must_be_given(what):
     refused(lambda: GETS[what](None), f"{what} must be given", "Known: ")
     with pytest.raises(ValueError) as caught:
         nnfast.Sequential([Dense(1)]).compile(None, "mse")
@@ -719,12 +764,13 @@ def test_none_is_answered_by_what_must_be_given(what):
 
 
 @pytest.mark.parametrize("what, name, first", [
-    ("loss", "crossentropy", "binary_crossentropy"), ("loss", "cce", "categorical_crossentropy"), ("loss", "sparse_cce", "sparse_categorical_crossentropy"),
-    ("loss", "rmse", "mean_squared_error"), ("loss", "MSELoss", "mse"), ("loss", "BCEWithLogitsLoss", "bce"), ("loss", "logloss", "binary_crossentropy"),
+    ("loss", "crossentropy", "binary_crossentropy"), ("loss", "cce", "categorical_crossentropy"),
+    ("loss", "sparse_cce", "sparse_categorical_crossentropy"), ("loss", "rmse", "mean_squared_error"),
+    ("loss", "MSELoss", "mse"), ("loss", "BCEWithLogitsLoss", "bce"), ("loss", "logloss", "binary_crossentropy"),
     ("metric", "r2", "r2_score"), ("metric", "roc_auc", "auc"), ("metric", "F1-score", "f1_score"),
-    ("optimizer", "adam_w", "adamw"), ("optimizer", "l-bfgs", "lbfgs"),
-    ("activation", "relu6", "relu"), ("initializer", "xavier", "glorot_uniform"),
-    ("initializer", "xavier_normal", "glorot_normal"), ("initializer", "kaiming_normal", "he_normal"), ("initializer", "kaiming_uniform_", "he_uniform"),
+    ("optimizer", "adam_w", "adamw"), ("optimizer", "l-bfgs", "lbfgs"), ("activation", "relu6", "relu"),
+    ("initializer", "xavier", "glorot_uniform"), ("initializer", "xavier_normal", "glorot_normal"),
+    ("initializer", "kaiming_normal", "he_normal"), ("initializer", "kaiming_uniform_", "he_uniform"),
     ("constraint", "maxnorm", "max_norm"), ("regularizer", "ridge", "l2"),
 ])
 def test_the_nearest_name_stands_first_among_the_suggestions(what, name, first):

@@ -1,4 +1,4 @@
-"""A program that uses the public names of nnfast with types: mypy --strict accepts it, and it runs."""
+"""A typed program that uses the public names of nnfast: mypy --strict accepts it, and it runs."""
 import os
 import tempfile
 from typing import Any
@@ -49,17 +49,19 @@ def constant(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
 
 x = np.random.default_rng(0).normal(size=(64, 4))
 y = np.sin(x[:, :1])
-model = nnfast.Sequential([Input((2, 2)), Flatten(), Dense(8, "relu", kernel_initializer=initializers.HeNormal()),
-                           Dense(4, activations.tanh, bias_initializer=constant), Activation("linear"), Dense(1, use_bias=False)],
-                          dtype="float64", seed=0)
+model = nnfast.Sequential([
+    Input((2, 2)), Flatten(), Dense(8, "relu", kernel_initializer=initializers.HeNormal()),
+    Dense(4, activations.tanh, bias_initializer=constant), Activation("linear"), Dense(1, use_bias=False),
+], dtype="float64", seed=0)
 rate = schedules.CosineDecay(1e-2, decay_steps=100, warmup_target=None)
 optimizer = optimizers.Adam(rate, beta_1=0.8, weight_decay=1e-4, global_clipnorm=1.0, epsilon_form="pytorch")
 optimizer.learning_rate = lambda step: 0.1 / (1 + step)
 for loss in ("mse", losses.Huber(2.0), losses.MeanAbsoluteError, Tenfold(), losses.Quantile([0.5], reduction="sum")):
     model.compile(optimizer, loss, metrics=["mae", metrics.R2Score(), worst], weighted_metrics="mse")
 history: nnfast.callbacks.History = model.fit(
-    x.reshape(-1, 2, 2), y, batch_size=16, epochs=3, verbose=0, validation_split=0.25, sample_weight=np.ones(64), nonfinite="stop",
-    callbacks=[Enough(), callbacks.EarlyStopping(patience=2, mode="min"), callbacks.TerminateOnNaN()], rows=None, max_seconds=60.0)
+    x.reshape(-1, 2, 2), y, batch_size=16, epochs=3, verbose=0, validation_split=0.25, sample_weight=np.ones(64),
+    nonfinite="stop", rows=None, max_seconds=60.0,
+    callbacks=[Enough(), callbacks.EarlyStopping(patience=2, mode="min"), callbacks.TerminateOnNaN()])
 first: float = history.history["loss"][0]
 logs: dict[str, Any] = model.evaluate(x.reshape(-1, 2, 2), y, verbose=0, return_dict=True)
 prediction: NDArray[Any] = model.predict(x.reshape(-1, 2, 2), n_threads=1)
@@ -85,17 +87,20 @@ normalization = layers.Normalization()
 normalization.adapt(x)
 stack: list[layers.Layer] = [
     normalization, layers.Rescaling(2, offset=[0.0, 0.5, 1.0, 1.5]),
-    Dense(8, kernel_regularizer=regularizers.L2(1e-4), bias_regularizer="l1", kernel_constraint=constraints.MaxNorm(3.0), learning_rate_multiplier=2),
+    Dense(8, kernel_regularizer=regularizers.L2(1e-4), bias_regularizer="l1",
+          kernel_constraint=constraints.MaxNorm(3.0), learning_rate_multiplier=2),
     layers.BatchNormalization(momentum=0.9), layers.PReLU(initializers.Constant(0.1)), layers.Dropout(0.2),
-    Dense(4, "tanh", activity_regularizer=regularizers.L1L2(l2=1e-3), bias_constraint="non_neg"), layers.LayerNormalization(scale=False),
-    layers.GaussianNoise(0.1), Dense(1)]
+    Dense(4, "tanh", activity_regularizer=regularizers.L1L2(l2=1e-3), bias_constraint="non_neg"),
+    layers.LayerNormalization(scale=False), layers.GaussianNoise(0.1), Dense(1)]
 deep = nnfast.Sequential(stack, seed=0)
 deep.compile("adam", Tenfold())
 with tempfile.TemporaryDirectory() as folder:
-    best = callbacks.ModelCheckpoint(os.path.join(folder, "{epoch}.npz"), monitor="loss", save_best_only=True, save_weights_only=False)
+    best = callbacks.ModelCheckpoint(
+        os.path.join(folder, "{epoch}.npz"), monitor="loss", save_best_only=True, save_weights_only=False)
     deep.fit(x, y, epochs=2, verbose=0, callbacks=best)
     deep.save(os.path.join(folder, "deep.safetensors"))
-    loaded: nnfast.Sequential = nnfast.load(os.path.join(folder, "deep.safetensors"), custom_objects={"Tenfold": Tenfold()})
+    loaded: nnfast.Sequential = nnfast.load(
+        os.path.join(folder, "deep.safetensors"), custom_objects={"Tenfold": Tenfold()})
     loaded.fit(x, y, epochs=3, initial_epoch=loaded.epoch, verbose=0)
     loaded.save_weights(os.path.join(folder, "weights.npz"))
     deep.load_weights(os.path.join(folder, "weights.npz"))
@@ -112,8 +117,10 @@ scores = nnfast.cross_validate(small, x, x[:, :2], folds=3)
 classifier = nnfast.MLPClassifier((8,), solver="lbfgs", class_weight="balanced", random_state=0).fit(x, y[:, 0] > 0)
 probabilities: NDArray[Any] = classifier.predict_proba(x)
 regressor = nnfast.MLPRegressor(
-    hidden_layer_sizes=(8,), dropout=[0.1], learning_rate=schedules.ExponentialDecay(0.01, 100, 0.9), callbacks=[Enough()], max_iter=5)
+    hidden_layer_sizes=(8,), dropout=[0.1], learning_rate=schedules.ExponentialDecay(0.01, 100, 0.9),
+    callbacks=[Enough()], max_iter=5)
 network: nnfast.Sequential = nnfast.from_sklearn(regressor.fit(x, y[:, 0]))
-spread = nnfast.Ensemble(nnfast.MLPRegressor(max_iter=5, loss=losses.Huber()), 2, bagging=True).fit(x, y[:, 0]).predict_std(x)
+ensemble = nnfast.Ensemble(nnfast.MLPRegressor(max_iter=5, loss=losses.Huber()), 2, bagging=True)
+spread = ensemble.fit(x, y[:, 0]).predict_std(x)
 axes = plotting.plot_losses(["mse", losses.Huber(2.0)], y_true=1.0)
 version: str = nnfast.__version__
