@@ -31,11 +31,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def net(*callbacks, kind=MLPClassifier, **options):
-    return kind(**{"hidden_layer_sizes": (9,), "max_iter": 4, "batch_size": 100, "random_state": 0, "callbacks": list(callbacks), **options})
+    defaults = {"hidden_layer_sizes": (9,), "max_iter": 4, "batch_size": 100, "random_state": 0}
+    return kind(**{**defaults, "callbacks": list(callbacks), **options})
 
 
 class Diary(Callback):
-    """All calls of the hooks of epochs, with their logs."""
+    """Keeps all calls of the epoch hooks, with their logs."""
 
     def __init__(self):
         self.calls = []
@@ -60,12 +61,18 @@ class Diary(Callback):
 
 
 @pytest.mark.parametrize("solver", STOCHASTIC)
-def test_hooks_come_in_the_order_of_keras(solver):
+def test_hooks_are_called_in_the_order_of_keras(solver):
     diary = Diary()
     ours = net(diary, solver=solver, max_iter=2).fit(X, Y)
     a, b = ours.loss_curve_
-    assert diary.calls == [("train begins", {}), ("epoch 0 begins", {}), ("epoch 0 ends", {"loss": a}), ("epoch 1 begins", {}),
-                           ("epoch 1 ends", {"loss": b}), ("train ends", {"loss": b})]
+    assert diary.calls == [
+        ("train begins", {}),
+        ("epoch 0 begins", {}),
+        ("epoch 0 ends", {"loss": a}),
+        ("epoch 1 begins", {}),
+        ("epoch 1 ends", {"loss": b}),
+        ("train ends", {"loss": b}),
+    ]
     assert diary.params == {"epochs": 2, "initial_epoch": 0, "steps": 3, "verbose": 0}
     assert ours.loss_curve_ == net(solver=solver, max_iter=2).fit(X, Y).loss_curve_
     ours.partial_fit(X, Y)
@@ -73,7 +80,7 @@ def test_hooks_come_in_the_order_of_keras(solver):
 
 
 @pytest.mark.parametrize("options, given", [({"early_stopping": True}, {}), ({}, {"validation_data": (X, Y)})])
-def test_logs_hold_the_score_of_validation(options, given):
+def test_logs_hold_the_validation_score(options, given):
     diary = Diary()
     ours = net(diary, max_iter=1, **options).fit(X, Y, **given)
     [score] = ours.validation_scores_
@@ -93,9 +100,13 @@ def test_stop_training_ends_the_fit(solver):
     assert ours.fit(X, Y).n_iter_ == 2
 
 
-@pytest.mark.parametrize("kind, loss", [(MLPClassifier, "log_loss"), (MLPRegressor, "squared_error"), (MLPRegressor, "poisson")])
+@pytest.mark.parametrize("kind, loss", [
+    (MLPClassifier, "log_loss"),
+    (MLPRegressor, "squared_error"),
+    (MLPRegressor, "poisson"),
+])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_hooks_of_batches_see_the_loss_so_far(kind, loss, weighted):
+def test_batch_hooks_receive_the_running_loss(kind, loss, weighted):
     losses = []
     weights = np.random.default_rng(0).random(300) if weighted else None
     callback = LambdaCallback(on_train_batch_end=lambda batch, logs: losses.append((batch, logs["loss"])))
@@ -111,8 +122,15 @@ def test_hooks_of_batches_see_the_loss_so_far(kind, loss, weighted):
     assert cut.n_iter_ == 1 and cut.t_ == 100 and cut.loss_ == losses[0][1]
 
 
-@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_epoch_end", "on_train_batch_end", "on_test_end", "on_train_end"])
-def test_what_a_callback_raises_reaches_the_caller_and_leaves_the_estimator_whole(hook):
+@pytest.mark.parametrize("hook", [
+    "on_train_begin",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_train_batch_end",
+    "on_test_end",
+    "on_train_end",
+])
+def test_an_exception_in_a_callback_reaches_the_caller_and_keeps_the_estimator_usable(hook):
     def fail(*_):
         raise ZeroDivisionError("of the callback")
 
@@ -120,14 +138,16 @@ def test_what_a_callback_raises_reaches_the_caller_and_leaves_the_estimator_whol
     ours = net(callback)
     with pytest.raises(ZeroDivisionError, match="of the callback"):
         ours.fit(X, Y, validation_data=(X, Y))
-    assert ours.predict(X).shape == (300,) and pickle.loads(pickle.dumps(ours.set_params(callbacks=None))).predict_proba(X).shape == (300, 10)
+    assert ours.predict(X).shape == (300,)
+    twin = pickle.loads(pickle.dumps(ours.set_params(callbacks=None)))
+    assert twin.predict_proba(X).shape == (300, 10)
     assert callback.model.estimator is None and not hasattr(ours, "_validation_data")
     assert ours.fit(X, Y).loss_curve_ == net().fit(X, Y).loss_curve_
     ours.partial_fit(X, Y)
 
 
-def test_a_fit_goes_on_after_an_error_where_it_was():
-    """The state of the optimizer counts the steps that were taken."""
+def test_an_error_in_a_callback_keeps_the_state_of_the_optimizer():
+    """The state of the optimizer counts the steps before the error."""
     def fail(batch, logs):
         if batch == 1:
             raise ZeroDivisionError
@@ -152,27 +172,33 @@ def test_early_stopping_restores_the_best_weights(solver):
 @pytest.mark.parametrize("solver", STOCHASTIC)
 def test_callbacks_set_the_learning_rate(solver):
     history = History()
-    ours = net(LearningRateScheduler(lambda epoch, rate: 0.02 if epoch == 0 else rate / 2), history, solver=solver).fit(X, Y)
+    halving = LearningRateScheduler(lambda epoch, rate: 0.02 if epoch == 0 else rate / 2)
+    ours = net(halving, history, solver=solver).fit(X, Y)
     assert history.history["learning_rate"] == [0.02, 0.01, 0.005, 0.0025]
-    schedule = schedules.PiecewiseConstantDecay([2, 5, 8], [0.02, 0.01, 0.005, 0.0025])         # of three batches an epoch
+    # An epoch has three batches.
+    schedule = schedules.PiecewiseConstantDecay([2, 5, 8], [0.02, 0.01, 0.005, 0.0025])
     assert ours.loss_curve_ == net(solver=solver, learning_rate=schedule).fit(X, Y).loss_curve_
     history = History()
-    net(ReduceLROnPlateau("loss", patience=1, min_delta=1e9, factor=0.5), history, solver=solver, learning_rate_init=0.1).fit(X, Y)
-    assert history.history["learning_rate"] == [0.1, 0.1, 0.05, 0.025]          # what was used in the epoch
+    plateau = ReduceLROnPlateau("loss", patience=1, min_delta=1e9, factor=0.5)
+    net(plateau, history, solver=solver, learning_rate_init=0.1).fit(X, Y)
+    assert history.history["learning_rate"] == [0.1, 0.1, 0.05, 0.025]          # the rates used in each epoch
+    message = "ReduceLROnPlateau sets the learning rate, so the optimizer must have a number"
     for learning_rate in (lambda step: 0.1, "invscaling"):
         if solver == "sgd" or callable(learning_rate):
-            with pytest.raises(ValueError, match="ReduceLROnPlateau sets the learning rate, so the optimizer must have a number"):
+            with pytest.raises(ValueError, match=message):
                 net(ReduceLROnPlateau("loss"), solver=solver, learning_rate=learning_rate).fit(X, Y)
 
 
-def test_callbacks_that_write_and_print_work(tmp_path, capfd):
+def test_callbacks_write_files_and_print(tmp_path, capfd):
     pattern = str(tmp_path / "{epoch}.npz")
-    ours = net(ModelCheckpoint(pattern, save_weights_only=True), CSVLogger(tmp_path / "log.csv"), ProgressBar()).fit(X, Y, validation_data=(X, Y))
+    callbacks = ModelCheckpoint(pattern, save_weights_only=True), CSVLogger(tmp_path / "log.csv"), ProgressBar()
+    ours = net(*callbacks).fit(X, Y, validation_data=(X, Y))
     with np.load(tmp_path / "4.npz") as file:
         for i, array in enumerate([ours.coefs_[0], ours.intercepts_[0], ours.coefs_[1], ours.intercepts_[1]]):
             np.testing.assert_array_equal(file[f"weights.{i}"], array)
     lines = (tmp_path / "log.csv").read_text().split()
-    assert lines[0] == "epoch,loss,val_score" and lines[4] == f"3,{ours.loss_},{ours.validation_scores_[-1]}" and len(lines) == 5
+    assert len(lines) == 5
+    assert lines[0] == "epoch,loss,val_score" and lines[4] == f"3,{ours.loss_},{ours.validation_scores_[-1]}"
     assert "4/4" in capfd.readouterr().err
     net(ModelCheckpoint(str(tmp_path / "batch{batch}.npz"), save_weights_only=True, save_freq=2), max_iter=2).fit(X, Y)
     assert {path.name for path in tmp_path.glob("batch*")} == {"batch2.npz", "batch1.npz", "batch3.npz"}
@@ -180,7 +206,7 @@ def test_callbacks_that_write_and_print_work(tmp_path, capfd):
         net(ModelCheckpoint(pattern)).fit(X, Y)
 
 
-def test_terminate_on_nan_puts_back_finite_weights():
+def test_terminate_on_nan_restores_finite_weights():
     options = {"solver": "sgd", "kind": MLPRegressor, "learning_rate_init": 1e30, "max_iter": 20}
     with pytest.warns(RuntimeWarning, match="became NaN or infinite in epoch 1"):
         ours = net(TerminateOnNaN(), **options).fit(X, Y)
@@ -201,17 +227,18 @@ def test_set_weights_of_the_model_checks_its_input():
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_estimators_with_callbacks_are_cloned_pickled_and_shown(early_stopping):
+def test_estimators_with_callbacks_are_cloned_pickled_and_printed(early_stopping):
     ours = net(EarlyStopping("loss"), History(), early_stopping=early_stopping).fit(X, Y)
     for twin in (pickle.loads(pickle.dumps(ours)), base.clone(ours).fit(X, Y)):
         assert twin.loss_curve_ == ours.loss_curve_ and twin.callbacks[1].history["loss"][-4:] == ours.loss_curve_
         assert twin.callbacks[0] is not ours.callbacks[0] and twin.callbacks[0].model.estimator is None
     assert "EarlyStopping" in repr(ours) and ours.get_params()["callbacks"][0] is ours.callbacks[0]
-    search = model_selection.GridSearchCV(net(EarlyStopping("loss", min_delta=1e9, patience=2), max_iter=50), {"alpha": [0, 1]}, cv=2, n_jobs=2)
+    stopping = EarlyStopping("loss", min_delta=1e9, patience=2)
+    search = model_selection.GridSearchCV(net(stopping, max_iter=50), {"alpha": [0, 1]}, cv=2, n_jobs=2)
     assert search.fit(X, Y).best_estimator_.n_iter_ == 3
 
 
-def test_estimators_in_many_have_callbacks_of_their_own():
+def test_fit_many_needs_separate_callbacks_for_each_estimator():
     shared = History()
     with pytest.raises(ValueError, match="models 0 and 1 share"):
         nnfast.fit_many([net(shared), net(shared)], X, Y)
@@ -228,7 +255,7 @@ def test_estimators_in_many_have_callbacks_of_their_own():
 
 @pytest.mark.parametrize("solver", STOCHASTIC)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_constant_schedule_is_the_number(solver, dtype):
+def test_a_constant_schedule_equals_a_fixed_learning_rate(solver, dtype):
     x = X.astype(dtype)
     plain = net(solver=solver, learning_rate_init=0.02).fit(x, Y)
     ours = net(solver=solver, learning_rate=lambda step: 0.02).fit(x, Y)
@@ -238,11 +265,11 @@ def test_a_constant_schedule_is_the_number(solver, dtype):
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_schedule_is_evaluated_at_every_step(nesterov):
-    """Against the steps by hand, with the gradients of the network itself."""
+    """Compares with steps computed in NumPy, with the gradient formula below."""
     schedule = schedules.ExponentialDecay(0.5, decay_steps=1, decay_rate=0.7)
     options = {"solver": "sgd", "shuffle": False, "momentum": 0.9, "nesterovs_momentum": nesterov}
     ours = net(learning_rate=schedule, max_iter=2, **options).fit(X, Y)
-    by_hand = net(learning_rate_init=1e-30, max_iter=1, **options).fit(X, Y)        # its first weights
+    by_hand = net(learning_rate_init=1e-30, max_iter=1, **options).fit(X, Y)        # keeps the initial weights
     velocity, momentum = 0., 0.9
     for step in range(6):
         rows = slice(step % 3 * 100, step % 3 * 100 + 100)
@@ -255,7 +282,7 @@ def test_a_schedule_is_evaluated_at_every_step(nesterov):
 
 
 def gradient_of(estimator, x, y):
-    """Of the log-loss and the penalty, in the layout of the network's vector."""
+    """Gradient of log-loss and penalty, in the order of the network's parameter vector."""
     one_hot = np.eye(10)[y]
     (w0, w1), (b0, b1) = estimator.coefs_, estimator.intercepts_
     hidden = np.maximum(x @ w0 + b0, 0)
@@ -264,11 +291,12 @@ def gradient_of(estimator, x, y):
     delta = (p / p.sum(axis=1, keepdims=True) - one_hot) / len(x)
     back = delta @ w1.T * (hidden > 0)
     penalty = estimator.alpha / len(x)
-    return np.concatenate([(x.T @ back + penalty * w0).ravel(), back.sum(axis=0), (hidden.T @ delta + penalty * w1).ravel(), delta.sum(axis=0)])
+    d_w0, d_w1 = x.T @ back + penalty * w0, hidden.T @ delta + penalty * w1
+    return np.concatenate([d_w0.ravel(), back.sum(axis=0), d_w1.ravel(), delta.sum(axis=0)])
 
 
 @pytest.mark.parametrize("solver", STOCHASTIC)
-def test_partial_fit_goes_on_with_the_schedule(solver):
+def test_partial_fit_continues_the_schedule(solver):
     seen = []
 
     def schedule(step):
@@ -281,7 +309,8 @@ def test_partial_fit_goes_on_with_the_schedule(solver):
     assert sorted(set(seen)) == list(range(6))
     ours.set_params(learning_rate=schedules.InverseTimeDecay(0.1, 1, 1))
     twin = pickle.loads(pickle.dumps(ours))
-    assert twin.learning_rate == ours.learning_rate and base.clone(ours).get_params()["learning_rate"] == ours.learning_rate
+    assert twin.learning_rate == ours.learning_rate
+    assert base.clone(ours).get_params()["learning_rate"] == ours.learning_rate
     assert "InverseTimeDecay(initial_learning_rate=0.1" in repr(ours)
     for estimator in (ours, twin):
         estimator.partial_fit(X, Y)
@@ -291,9 +320,12 @@ def test_partial_fit_goes_on_with_the_schedule(solver):
     assert min(seen) == 0 and max(seen) == 2
 
 
-@pytest.mark.parametrize("rate, message", [(lambda step: -1., "finite numbers of at least 0"), (lambda step: "fast", "a number for each step"),
-                                           (lambda step: np.inf, "finite numbers of at least 0")])
-def test_a_schedule_that_gives_no_rate_is_refused(rate, message):
+@pytest.mark.parametrize("rate, message", [
+    (lambda step: -1., "finite numbers of at least 0"),
+    (lambda step: "fast", "a number for each step"),
+    (lambda step: np.inf, "finite numbers of at least 0"),
+])
+def test_a_schedule_without_a_valid_rate_is_refused(rate, message):
     with pytest.raises(ValueError, match=f"learning_rate must give {message}"):
         net(learning_rate=rate).fit(X, Y)
 
@@ -305,7 +337,7 @@ def test_lbfgs_refuses_callbacks_and_schedules(options):
 
 
 @pytest.mark.parametrize("options", [{"callbacks": 3}, {"learning_rate": 0.1}, {"learning_rate": "cosine"}])
-def test_what_is_no_callback_or_schedule_is_refused_in_the_words_of_scikit_learn(options):
+def test_other_objects_as_callbacks_or_schedules_are_refused_in_the_words_of_scikit_learn(options):
     with pytest.raises(ValueError, match=rf"The '{next(iter(options))}' parameter of MLPClassifier must be"):
         net(**options).fit(X, Y)
     with pytest.raises(TypeError, match="callbacks must be objects of nnfast.callbacks"):
@@ -315,7 +347,7 @@ def test_what_is_no_callback_or_schedule_is_refused_in_the_words_of_scikit_learn
 # -- copies ----------------------------------------------------------------------------------------
 
 class Counter(Callback):
-    """A callback of one's own, with a state."""
+    """A user's callback with a state."""
 
     def __init__(self, step, *, names=()):
         self.step, self.names, self.count, self.seen = step, names, 0, []
@@ -328,9 +360,18 @@ class Counter(Callback):
 def test_clones_of_callbacks_are_unused(tmp_path):
     counter = Counter(2, names=["a"])
     checkpoint = ModelCheckpoint(str(tmp_path / "best.npz"), "val_score", save_best_only=True, save_weights_only=True)
-    used = [EarlyStopping("val_score", restore_best_weights=True, patience=7), History(), counter, checkpoint,
-            ReduceLROnPlateau("loss", patience=1, min_delta=1e9), LearningRateScheduler(lambda epoch: 0.1), ProgressBar(),
-            CSVLogger(tmp_path / "log.csv"), TerminateOnNaN(), LambdaCallback(on_epoch_end=lambda epoch, logs: None)]
+    used = [
+        EarlyStopping("val_score", restore_best_weights=True, patience=7),
+        History(),
+        counter,
+        checkpoint,
+        ReduceLROnPlateau("loss", patience=1, min_delta=1e9),
+        LearningRateScheduler(lambda epoch: 0.1),
+        ProgressBar(),
+        CSVLogger(tmp_path / "log.csv"),
+        TerminateOnNaN(),
+        LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+    ]
     ours = net(*used).fit(X, Y, validation_data=(X, Y))
     twin = base.clone(ours)
     for callback, fresh in zip(used, twin.callbacks, strict=True):

@@ -1,4 +1,4 @@
-"""The estimators against scikit-learn's own, its tests, checks and tools; what only ours have."""
+"""Compares the estimators with scikit-learn's, runs its tests and checks; tests our additions."""
 import copy
 import os
 import pickle
@@ -31,7 +31,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 import nnfast  # noqa: E402
 from nnfast import MLPClassifier, MLPRegressor, losses  # noqa: E402
 
-IRIS, DIGITS, DIABETES = (load(return_X_y=True) for load in (datasets.load_iris, datasets.load_digits, datasets.load_diabetes))
+IRIS = datasets.load_iris(return_X_y=True)
+DIGITS = datasets.load_digits(return_X_y=True)
+DIABETES = datasets.load_diabetes(return_X_y=True)
 SMALL = DIGITS[0][:300], DIGITS[1][:300]
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -51,19 +53,28 @@ def standardized(x, y):
 
 # -- scikit-learn's own tests ----------------------------------------------------------------------
 
-@parametrize_with_checks([MLPClassifier(), MLPRegressor(), MLPClassifier(max_iter=100), MLPRegressor(max_iter=100), MLPRegressor(solver="lbfgs", max_iter=50)])
-def test_checks_of_scikit_learn_pass(estimator, check):
+@parametrize_with_checks([
+    MLPClassifier(),
+    MLPRegressor(),
+    MLPClassifier(max_iter=100),
+    MLPRegressor(max_iter=100),
+    MLPRegressor(solver="lbfgs", max_iter=50),
+])
+def test_estimator_checks_of_scikit_learn_pass(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-def test_the_tests_scikit_learn_has_for_its_own_pass(tmp_path):
+def test_the_tests_of_scikit_learn_pass_with_our_estimators(tmp_path):
     needs("sklearn.neural_network.tests.test_mlp")
-    (tmp_path / "swap.py").write_text("import nnfast, sklearn.neural_network as theirs\n"
-                                      "theirs.MLPClassifier, theirs.MLPRegressor = nnfast.MLPClassifier, nnfast.MLPRegressor\n")
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "swap", "-p", "no:cacheprovider", "--pyargs",
-                           "sklearn.neural_network.tests.test_mlp"], cwd=tmp_path, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])})
+    (tmp_path / "swap.py").write_text(
+        "import nnfast, sklearn.neural_network as theirs\n"
+        "theirs.MLPClassifier, theirs.MLPRegressor = nnfast.MLPClassifier, nnfast.MLPRegressor\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "swap", "-p", "no:cacheprovider",
+               "--pyargs", "sklearn.neural_network.tests.test_mlp"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-3000:]
 
 
@@ -81,7 +92,8 @@ CASES = {
     "numbers": ("MLPRegressor", DIABETES, {}),
     "two targets": ("MLPRegressor", two_targets(), {"batch_size": 64}),
     "poisson": ("MLPRegressor", DIABETES, {"loss": "poisson"}),
-    "poisson, two targets": ("MLPRegressor", two_targets(), {"loss": "poisson", "activation": "tanh", "learning_rate_init": 1e-5}),
+    "poisson, two targets": ("MLPRegressor", two_targets(),
+                             {"loss": "poisson", "activation": "tanh", "learning_rate_init": 1e-5}),
     "big alpha": ("MLPRegressor", DIABETES, {"alpha": 30.}),
     "not shuffled": ("MLPRegressor", DIABETES, {"shuffle": False}),
 }
@@ -111,8 +123,10 @@ def assert_same(theirs, ours, losses="peer_training"):
     assert_close(ours.validation_scores_ or [], theirs.validation_scores_ or [], "peer_training")
     assert ours._optimizer.learning_rate == pytest.approx(theirs._optimizer.learning_rate, rel=1e-12)
     assert ours._no_improvement_count == theirs._no_improvement_count
-    assert ours.out_activation_ == theirs.out_activation_ and ours.n_outputs_ == theirs.n_outputs_ and ours.n_layers_ == theirs.n_layers_
-    assert (ours.best_loss_ is None) == (theirs.best_loss_ is None) and ours.best_validation_score_ == pytest.approx(theirs.best_validation_score_)
+    assert ours.out_activation_ == theirs.out_activation_
+    assert ours.n_outputs_ == theirs.n_outputs_ and ours.n_layers_ == theirs.n_layers_
+    assert (ours.best_loss_ is None) == (theirs.best_loss_ is None)
+    assert ours.best_validation_score_ == pytest.approx(theirs.best_validation_score_)
     assert {name for name in vars(theirs)} <= {name for name in vars(ours)}
 
 
@@ -124,11 +138,11 @@ def test_loss_curves_follow_scikit_learn(case, solver, weighted):
     weights = np.random.default_rng(0).integers(0, 4, len(data[0])) + 0.5 if weighted else None
     options = {**SOLVERS[solver], **options}
     if solver != "adam" and kind == "MLPRegressor":
-        options["learning_rate_init"] = 1e-5                       # raw targets of hundreds
+        options["learning_rate_init"] = 1e-5                       # the raw targets are hundreds
     with np.errstate(all="ignore"):
         theirs, ours = pair(kind, data, weights, **options)
-    # At a logit of 20 for the wrong class scikit-learn's log(1 - p) has the rounding of 1 - p; ours
-    # is exact.
+    # At a logit of 20 for the wrong class scikit-learn's log(1 - p) has the rounding error of
+    # 1 - p; ours is exact.
     assert_same(theirs, ours, "rounded_loss" if case in ("huge logit", "labels") else "peer_training")
 
 
@@ -137,8 +151,9 @@ def test_loss_curves_follow_scikit_learn(case, solver, weighted):
 def test_early_stopping_follows_scikit_learn(case, weighted):
     kind, data, options = CASES[case]
     weights = np.random.default_rng(0).random(len(data[0])) if weighted else None
-    theirs, ours = pair(kind, data, weights, **{**options, "early_stopping": True, "n_iter_no_change": 3, "validation_fraction": 0.2,
-                                                "learning_rate_init": 0.01})
+    options = {**options, "early_stopping": True, "n_iter_no_change": 3, "validation_fraction": 0.2,
+               "learning_rate_init": 0.01}
+    theirs, ours = pair(kind, data, weights, **options)
     assert_same(theirs, ours)
     assert ours.score(*data) == pytest.approx(theirs.score(*data), abs=1e-8)
 
@@ -146,7 +161,8 @@ def test_early_stopping_follows_scikit_learn(case, weighted):
 @pytest.mark.parametrize("case", ["digits", "two classes", "labels", "numbers", "two targets", "poisson"])
 def test_lbfgs_reaches_the_optimum_of_scikit_learn(case):
     kind, data, options = CASES[case]
-    theirs, ours = pair(kind, standardized(*data), solver="lbfgs", **{**options, "alpha": 1.0, "hidden_layer_sizes": (5,), "max_iter": 8})
+    options = {**options, "alpha": 1.0, "hidden_layer_sizes": (5,), "max_iter": 8}
+    theirs, ours = pair(kind, standardized(*data), solver="lbfgs", **options)
     assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
     assert ours.n_iter_ == theirs.n_iter_
     for a, b in zip(ours.coefs_, theirs.coefs_, strict=True):
@@ -166,38 +182,47 @@ def test_partial_fit_and_warm_start_follow_scikit_learn(solver):
     assert_same(theirs, ours)
 
 
-def test_initial_weights_are_those_of_scikit_learn():
-    theirs, ours = pair("MLPClassifier", SMALL, max_iter=1, learning_rate_init=1e-30, hidden_layer_sizes=(7, 6), activation="logistic")
+def test_initial_weights_equal_those_of_scikit_learn():
+    options = {"max_iter": 1, "learning_rate_init": 1e-30, "hidden_layer_sizes": (7, 6), "activation": "logistic"}
+    theirs, ours = pair("MLPClassifier", SMALL, **options)
     for a, b in zip([*ours.coefs_, *ours.intercepts_], [*theirs.coefs_, *theirs.intercepts_], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 @pytest.mark.parametrize("kind, data, options", [
-    ("MLPClassifier", IRIS, {"max_iter": 200}), ("MLPClassifier", SMALL, {"max_iter": 60}), ("MLPClassifier", multilabel(), {"max_iter": 60}),
-    ("MLPRegressor", DIABETES, {"max_iter": 200, "learning_rate_init": 0.01})])
-def test_scores_are_those_of_scikit_learn(kind, data, options, seed):
+    ("MLPClassifier", IRIS, {"max_iter": 200}),
+    ("MLPClassifier", SMALL, {"max_iter": 60}),
+    ("MLPClassifier", multilabel(), {"max_iter": 60}),
+    ("MLPRegressor", DIABETES, {"max_iter": 200, "learning_rate_init": 0.01}),
+])
+def test_scores_match_scikit_learn(kind, data, options, seed):
     x, held_out, y, truth = model_selection.train_test_split(*standardized(*data), random_state=seed)
     for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 0.05)):
         theirs, ours = pair(kind, (x.astype(dtype), y), **{**options, "random_state": seed})
-        assert ours.score(held_out.astype(dtype), truth) == pytest.approx(theirs.score(held_out.astype(dtype), truth), abs=tolerance)
+        expected = theirs.score(held_out.astype(dtype), truth)
+        assert ours.score(held_out.astype(dtype), truth) == pytest.approx(expected, abs=tolerance)
 
 
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"solver": "lbfgs", "max_iter": 15}])
-def test_scores_on_sparse_text_are_those_of_scikit_learn(options):
-    """Docstrings, to be told apart by their module."""
+def test_scores_on_sparse_text_match_scikit_learn(options):
+    """The texts are docstrings, the label of each is its module."""
     from sklearn import feature_extraction, metrics
 
-    pairs = [(getattr(module, name).__doc__[:500], module.__name__) for module in (np.linalg, np.random, metrics, datasets)
+    pairs = [(getattr(module, name).__doc__[:500], module.__name__)
+             for module in (np.linalg, np.random, metrics, datasets)
              for name in module.__all__ if getattr(module, name).__doc__]
     texts, labels = zip(*pairs)
     words = feature_extraction.text.TfidfVectorizer(min_df=2).fit_transform(texts)
+    options = {"hidden_layer_sizes": (20,), "learning_rate_init": 0.02, **options}
     for seed in range(2):
         x, held_out, y, truth = model_selection.train_test_split(words, labels, random_state=seed)
-        theirs, ours = pair("MLPClassifier", (x, y), hidden_layer_sizes=(20,), learning_rate_init=0.02, **{**options, "random_state": seed})
-        assert 0.6 < ours.score(held_out, truth) == pytest.approx(theirs.score(held_out, truth), abs=1e-6)
+        theirs, ours = pair("MLPClassifier", (x, y), **{**options, "random_state": seed})
+        score = ours.score(held_out, truth)
+        assert 0.6 < score == pytest.approx(theirs.score(held_out, truth), abs=1e-6)
         single = MLPClassifier(**ours.get_params()).fit(x.astype(np.float32), y)
-        assert single.coefs_[0].dtype == np.float32 and single.score(held_out.astype(np.float32), truth) == pytest.approx(ours.score(held_out, truth), abs=0.05)
+        assert single.coefs_[0].dtype == np.float32
+        assert single.score(held_out.astype(np.float32), truth) == pytest.approx(score, abs=0.05)
 
 
 # -- dtypes, threads, state ------------------------------------------------------------------------
@@ -219,13 +244,14 @@ def test_threads_change_no_bit(solver, dtype):
     x, y = DIGITS
     bits = set()
     for n_threads in (1, 2, 3):
-        ours = MLPClassifier((60, 30), solver=solver, n_threads=n_threads, max_iter=4, random_state=0, alpha=0.1).fit(x.astype(dtype), y)
+        ours = MLPClassifier((60, 30), solver=solver, n_threads=n_threads, max_iter=4, random_state=0, alpha=0.1)
+        ours.fit(x.astype(dtype), y)
         proba = ours.predict_proba(x.astype(dtype))
         bits.add(ours._attached.network.params.tobytes() + proba.tobytes() + np.array(ours.loss_).tobytes())
     assert len(bits) == 1
 
 
-def test_arrays_of_any_order_and_step_give_the_same_bits():
+def test_memory_order_and_strides_of_x_change_no_bit():
     x, y = SMALL
     wide = np.zeros((300, 128))
     wide[:, ::2] = x
@@ -235,7 +261,7 @@ def test_arrays_of_any_order_and_step_give_the_same_bits():
 
 
 @pytest.mark.parametrize("way", ["pickle", "deepcopy", "joblib"])
-def test_copies_go_on_as_the_original_would(way, tmp_path):
+def test_copies_continue_training_like_the_original(way, tmp_path):
     import joblib
 
     x, y = SMALL
@@ -261,7 +287,8 @@ def test_weights_that_the_user_writes_are_used():
     x, y = SMALL
     ours = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y)
     other = MLPClassifier((9,), max_iter=3, random_state=1).fit(x, y)
-    ours.coefs_, ours.intercepts_ = [array.copy() for array in other.coefs_], [array.copy() for array in other.intercepts_]
+    ours.coefs_ = [array.copy() for array in other.coefs_]
+    ours.intercepts_ = [array.copy() for array in other.intercepts_]
     np.testing.assert_array_equal(ours.predict_proba(x), other.predict_proba(x))
     ours.coefs_[0][...] = 0
     assert not np.array_equal(ours.predict_proba(x), other.predict_proba(x))
@@ -279,16 +306,30 @@ def test_fit_with_early_stopping_ends_at_the_best_weights():
 
 
 def test_import_of_nnfast_does_not_import_scikit_learn():
-    code = "import sys, nnfast; print('sklearn' in sys.modules, 'MLPClassifier' in dir(nnfast)); nnfast.MLPClassifier; print('sklearn' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False", "True", "True"]
+    code = (
+        "import sys, nnfast; print('sklearn' in sys.modules, 'MLPClassifier' in dir(nnfast)); "
+        "nnfast.MLPClassifier; print('sklearn' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True"]
     with pytest.raises(AttributeError, match="no attribute 'MLP'"):
         getattr(nnfast, "MLP")      # noqa: B009
 
 
 # -- bad input -------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("options", [{"solver": "newton"}, {"activation": "rule"}, {"activation": 3}, {"alpha": -1}, {"batch_size": 0}, {"loss": 3},
-                                     {"class_weight": "even"}, {"n_threads": 0}, {"max_seconds": 0}, {"tol": None}])
+@pytest.mark.parametrize("options", [
+    {"solver": "newton"},
+    {"activation": "rule"},
+    {"activation": 3},
+    {"alpha": -1},
+    {"batch_size": 0},
+    {"loss": 3},
+    {"class_weight": "even"},
+    {"n_threads": 0},
+    {"max_seconds": 0},
+    {"tol": None},
+])
 def test_bad_parameters_are_refused_in_the_words_of_scikit_learn(options):
     with pytest.raises(ValueError, match=rf"The '{next(iter(options))}' parameter of MLPClassifier must be"):
         MLPClassifier(**options).fit(*IRIS)
@@ -300,7 +341,7 @@ def test_weights_that_overflow_are_refused_in_the_words_of_scikit_learn():
         MLPRegressor(solver="sgd", learning_rate_init=1e30, max_iter=20, random_state=0).fit(1e30 * x, 1e30 * y)
 
 
-def test_float64_beyond_float32_is_named():
+def test_a_value_beyond_float32_is_refused_with_its_row():
     x, y = DIABETES[0].astype(np.float32), DIABETES[1]
     ours = MLPRegressor(max_iter=2).fit(x, y)
     x = x.astype(float)
@@ -336,7 +377,7 @@ def searched(n_jobs, kind=MLPClassifier):
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_grid_search_finds_the_same_everywhere(backend):
+def test_grid_search_gives_the_same_results_on_every_backend(backend):
     import joblib
 
     with joblib.parallel_config(backend):
@@ -346,12 +387,13 @@ def test_grid_search_finds_the_same_everywhere(backend):
 
 
 @pytest.mark.peers
-def test_grid_search_on_a_cluster_of_dask_finds_the_same():
-    """In the extra `test-peers`: distributed brings ten packages for this one test."""
+def test_grid_search_on_a_dask_cluster_gives_the_same_results():
+    """A test of the extra `test-peers`: distributed brings ten packages for this one test."""
     distributed = needs("distributed")
     import joblib
 
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster):
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
         with joblib.parallel_config("dask"):
             found = searched(-1)
     np.testing.assert_array_equal(found, searched(1))
@@ -359,13 +401,15 @@ def test_grid_search_on_a_cluster_of_dask_finds_the_same():
 
 def test_pipelines_scores_calibration_and_stacking_work():
     x, y = SMALL
-    chain = pipeline.make_pipeline(preprocessing.StandardScaler(), MLPClassifier((20,), max_iter=30, learning_rate_init=0.01, random_state=0))
+    options = {"max_iter": 30, "learning_rate_init": 0.01, "random_state": 0}
+    chain = pipeline.make_pipeline(preprocessing.StandardScaler(), MLPClassifier((20,), **options))
     assert model_selection.cross_val_score(chain, x, y, cv=3).mean() > 0.85
-    net = MLPClassifier((20,), max_iter=30, learning_rate_init=0.01, random_state=0)
+    net = MLPClassifier((20,), **options)
     assert calibration.CalibratedClassifierCV(net, cv=3).fit(x, y).score(x, y) > 0.9
     stack = ensemble.StackingClassifier([("net", net), ("line", linear_model.RidgeClassifier())], cv=3)
     assert stack.fit(x, y).score(x, y) > 0.9
-    assert ensemble.BaggingRegressor(MLPRegressor(max_iter=5), n_estimators=3, random_state=0).fit(*DIABETES).predict(DIABETES[0]).shape == (442,)
+    bagging = ensemble.BaggingRegressor(MLPRegressor(max_iter=5), n_estimators=3, random_state=0).fit(*DIABETES)
+    assert bagging.predict(DIABETES[0]).shape == (442,)
     clone = base.clone(chain.set_params(mlpclassifier__n_threads=1))
     assert clone.get_params()["mlpclassifier__n_threads"] == 1 and not hasattr(clone[-1], "coefs_")
 
@@ -375,9 +419,11 @@ def test_sample_weight_is_routed():
     weights = np.where(y < 5, 1.0, 0.01)
     with config_context(enable_metadata_routing=True):
         scaler = preprocessing.StandardScaler().set_fit_request(sample_weight=False)
-        chain = pipeline.make_pipeline(scaler, MLPClassifier(max_iter=5, random_state=0).set_fit_request(sample_weight=True))
+        net = MLPClassifier(max_iter=5, random_state=0).set_fit_request(sample_weight=True)
+        chain = pipeline.make_pipeline(scaler, net)
         weighted = chain.fit(x, y, sample_weight=weights)[-1].loss_curve_
-    assert weighted == MLPClassifier(max_iter=5, random_state=0).fit(*standardized(x, y), sample_weight=weights).loss_curve_
+    alone = MLPClassifier(max_iter=5, random_state=0).fit(*standardized(x, y), sample_weight=weights)
+    assert weighted == alone.loss_curve_
 
 
 def test_feature_names_are_kept():
@@ -391,32 +437,38 @@ def test_feature_names_are_kept():
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         ours.predict(x.to_numpy())
     chain = pipeline.make_pipeline(preprocessing.StandardScaler(), ours).set_output(transform="pandas").fit(x, y)
-    assert isinstance(chain[:-1].transform(x), pandas.DataFrame) and chain[-1].feature_names_in_.tolist() == x.columns.tolist()
+    assert isinstance(chain[:-1].transform(x), pandas.DataFrame)
+    assert chain[-1].feature_names_in_.tolist() == x.columns.tolist()
 
 
-# -- what only ours have ---------------------------------------------------------------------------
+# -- additions to scikit-learn ---------------------------------------------------------------------
 
-def test_class_weight_is_a_weight_of_rows():
+def test_class_weight_acts_as_a_sample_weight():
     x, y = SMALL[0], SMALL[1] % 3
-    table = {0: 3.0, 2: 0.5}
+    table = {0: 3.0, 1: 1.0, 2: 0.5}
     rows = np.array([3.0, 1.0, 0.5])[y]
+    options = {"hidden_layer_sizes": (9,), "max_iter": 3, "random_state": 0}
     for class_weight, weights in [(table, rows), ("balanced", len(y) / 3 / np.bincount(y)[y])]:
-        ours = MLPClassifier((9,), max_iter=3, random_state=0, class_weight={**table, 1: 1.0} if class_weight is table else class_weight).fit(x, y)
-        theirs = neural_network.MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y, sample_weight=weights)
+        ours = MLPClassifier(**options, class_weight=class_weight).fit(x, y)
+        theirs = neural_network.MLPClassifier(**options).fit(x, y, sample_weight=weights)
         assert_close(ours.loss_curve_, theirs.loss_curve_, "peer_training")
-    names = MLPClassifier((9,), max_iter=3, random_state=0, class_weight={"b": 3.0, "a": 1.0}).fit(x, np.where(y == 0, "b", "a"))
-    twice = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, np.where(y == 0, "b", "a"), sample_weight=np.where(y == 0, 3.0, 1.0))
-    assert names.loss_curve_ == twice.loss_curve_
+    names, weights = np.where(y == 0, "b", "a"), np.where(y == 0, 3.0, 1.0)
+    of_classes = MLPClassifier(**options, class_weight={"b": 3.0, "a": 1.0}).fit(x, names)
+    of_rows = MLPClassifier(**options).fit(x, names, sample_weight=weights)
+    assert of_classes.loss_curve_ == of_rows.loss_curve_
     with pytest.raises(ValueError, match="class_weight must be None for multilabel"):
         MLPClassifier(class_weight="balanced").fit(*multilabel())
 
 
-def test_each_layer_may_have_an_activation():
+def test_each_hidden_layer_may_have_its_own_activation():
     x, y = SMALL
-    one = MLPClassifier((9, 8), activation="logistic", max_iter=3, random_state=0).fit(x, y)
-    assert MLPClassifier((9, 8), activation=["logistic", "sigmoid"], max_iter=3, random_state=0).fit(x, y).loss_curve_ == one.loss_curve_
-    mixed = MLPClassifier((9, 8), activation=["gelu", "tanh"], max_iter=3, random_state=0).fit(x, y)
-    a = nnfast.activations.tanh(nnfast.activations.gelu(x @ mixed.coefs_[0] + mixed.intercepts_[0]) @ mixed.coefs_[1] + mixed.intercepts_[1])
+    options = {"hidden_layer_sizes": (9, 8), "max_iter": 3, "random_state": 0}
+    one = MLPClassifier(**options, activation="logistic").fit(x, y)
+    two = MLPClassifier(**options, activation=["logistic", "sigmoid"]).fit(x, y)
+    assert two.loss_curve_ == one.loss_curve_
+    mixed = MLPClassifier(**options, activation=["gelu", "tanh"]).fit(x, y)
+    a = nnfast.activations.gelu(x @ mixed.coefs_[0] + mixed.intercepts_[0])
+    a = nnfast.activations.tanh(a @ mixed.coefs_[1] + mixed.intercepts_[1])
     z = a @ mixed.coefs_[2] + mixed.intercepts_[2]
     assert_close(mixed.predict_proba(x), nnfast.activations.softmax(z), "prediction")
     with pytest.raises(ValueError, match="one function for each of the 2 hidden layers"):
@@ -425,20 +477,26 @@ def test_each_layer_may_have_an_activation():
         MLPClassifier((9, 8), activation=["relu", "rule"]).fit(x, y)
 
 
-def test_a_loss_of_nnfast_may_be_named():
+def test_losses_of_nnfast_are_accepted():
     x, y = SMALL[0] / 16, SMALL[1]
-    for loss in ("sparse_categorical_crossentropy", losses.CategoricalCrossentropy()):
-        ours = MLPClassifier((9,), loss=loss, max_iter=3, random_state=0).fit(x, y)
-        assert_close(ours.loss_curve_, MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y).loss_curve_, "peer_training")
     two = y % 2
-    ours = MLPClassifier((9,), loss="binary_crossentropy", max_iter=3, random_state=0).fit(x, two)
-    assert_close(ours.loss_curve_, MLPClassifier((9,), max_iter=3, random_state=0).fit(x, two).loss_curve_, "peer_training")
-    assert MLPClassifier((30,), loss=losses.BinaryFocalCrossentropy(), max_iter=60, random_state=0).fit(x, two).score(x, two) > 0.9
+    options = {"hidden_layer_sizes": (9,), "max_iter": 3, "random_state": 0}
+    for loss, labels in [
+        ("sparse_categorical_crossentropy", y),
+        (losses.CategoricalCrossentropy(), y),
+        ("binary_crossentropy", two),
+    ]:
+        ours = MLPClassifier(**options, loss=loss).fit(x, labels)
+        expected = MLPClassifier(**options).fit(x, labels).loss_curve_
+        assert_close(ours.loss_curve_, expected, "peer_training")
+    focal = MLPClassifier((30,), loss=losses.BinaryFocalCrossentropy(), max_iter=60, random_state=0)
+    assert focal.fit(x, two).score(x, two) > 0.9
     with pytest.raises(ValueError, match="loss must fit y, which holds two classes"):
         MLPClassifier(loss="sparse_categorical_crossentropy").fit(x, two)
     x, y = standardized(*DIABETES)
-    half = MLPRegressor(loss="mse", alpha=0, solver="lbfgs", max_iter=5, random_state=0).fit(x, y)
-    assert half.loss_ == pytest.approx(2 * MLPRegressor(alpha=0, solver="lbfgs", max_iter=5, random_state=0).fit(x, y).loss_, rel=0.1)
+    options = {"alpha": 0, "solver": "lbfgs", "max_iter": 5, "random_state": 0}
+    whole, half = MLPRegressor(**options, loss="mse").fit(x, y), MLPRegressor(**options).fit(x, y)
+    assert whole.loss_ == pytest.approx(2 * half.loss_, rel=0.1)
     for loss in (losses.Poisson(log_input=True), losses.Gamma(), losses.Tweedie(1.5)):
         ours = MLPRegressor(loss=loss, solver="lbfgs", alpha=1., max_iter=50, random_state=0).fit(x, y)
         assert ours.out_activation_ == "exp" and ours.predict(x).min() > 0 and ours.score(x, y) > 0.4
@@ -447,31 +505,46 @@ def test_a_loss_of_nnfast_may_be_named():
     assert 0.8 < share < 0.97
     three = MLPRegressor(loss=losses.Quantile([0.1, 0.5, 0.9]), **options).fit(x, y).predict(x)
     assert three.shape == (442, 3) and (three[:, 0] < three[:, 2]).mean() > 0.95
-    means = MLPRegressor(hidden_layer_sizes=(20,), loss="gaussian_nll", learning_rate_init=0.02, max_iter=100, random_state=0).fit(x, (y - y.mean()) / y.std())
-    assert means.predict(x).shape == (442,) and means.score(x, (y - y.mean()) / y.std()) > 0.4
+    scaled = (y - y.mean()) / y.std()
+    means = MLPRegressor(**{**options, "learning_rate_init": 0.02}, loss="gaussian_nll").fit(x, scaled)
+    assert means.predict(x).shape == (442,) and means.score(x, scaled) > 0.4
 
 
-ON_PROBABILITIES = {"mean_squared_error", "mean_absolute_error", "huber", "smooth_l1", "log_cosh", "binary_crossentropy",
-                    "binary_focal_crossentropy", "dice", "tversky"}
+ON_PROBABILITIES = {
+    "mean_squared_error", "mean_absolute_error", "huber", "smooth_l1", "log_cosh",
+    "binary_crossentropy", "binary_focal_crossentropy", "dice", "tversky",
+}
 TASKS = {
-    "regression": {"mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error", "huber",
-                   "smooth_l1", "log_cosh", "quantile", "expectile", "cosine_similarity", "poisson", "gaussian_nll", "gamma", "tweedie"},
-    "binary": ON_PROBABILITIES, "multilabel": ON_PROBABILITIES | {"cosine_similarity"},
-    "classes": ON_PROBABILITIES | {"cosine_similarity", "kl_divergence", "categorical_hinge", "categorical_crossentropy",
-                                   "categorical_focal_crossentropy", "sparse_categorical_crossentropy"}}
+    "regression": {
+        "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error",
+        "mean_squared_logarithmic_error", "huber", "smooth_l1", "log_cosh", "quantile", "expectile",
+        "cosine_similarity", "poisson", "gaussian_nll", "gamma", "tweedie",
+    },
+    "binary": ON_PROBABILITIES,
+    "multilabel": ON_PROBABILITIES | {"cosine_similarity"},
+    "classes": ON_PROBABILITIES | {
+        "cosine_similarity", "kl_divergence", "categorical_hinge", "categorical_crossentropy",
+        "categorical_focal_crossentropy", "sparse_categorical_crossentropy",
+    },
+}
 
 
 def of_task(task):
+    """The estimator, x and y of a task."""
     x = np.random.default_rng(0).random((60, 4))
-    y = {"regression": x[:, :2] + 0.1, "binary": (x[:, 0] > 0.5).astype(int), "multilabel": (x[:, :3] > 0.5).astype(int),
-         "classes": np.arange(60) % 3}[task]
+    y = {
+        "regression": x[:, :2] + 0.1,
+        "binary": (x[:, 0] > 0.5).astype(int),
+        "multilabel": (x[:, :3] > 0.5).astype(int),
+        "classes": np.arange(60) % 3,
+    }[task]
     return MLPRegressor if task == "regression" else MLPClassifier, x, y
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", losses._CLASSES)
-def test_a_loss_that_does_not_fit_y_is_refused_with_those_that_do(name, task, solver):
+def test_a_loss_that_does_not_fit_y_is_refused_with_a_list_of_those_that_do(name, task, solver):
     kind, x, y = of_task(task)
     net = kind(hidden_layer_sizes=(3,), solver=solver, loss=name, max_iter=2, random_state=0)
     if name in TASKS[task]:
@@ -486,7 +559,7 @@ def test_a_loss_that_does_not_fit_y_is_refused_with_those_that_do(name, task, so
     assert not hasattr(net, "coefs_")
 
 
-def test_a_loss_that_does_not_fit_y_is_refused_by_a_fit_that_goes_on():
+def test_a_loss_that_does_not_fit_y_is_refused_by_warm_start_and_partial_fit():
     kind, x, y = of_task("binary")
     net = kind(hidden_layer_sizes=(3,), warm_start=True, max_iter=2, random_state=0).fit(x, y)
     before = [array.copy() for array in net.coefs_]
@@ -499,23 +572,29 @@ def test_a_loss_that_does_not_fit_y_is_refused_by_a_fit_that_goes_on():
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("loss, bad, match", [
-    ("poisson", -1, "not negative for Poisson"), (losses.Poisson(), -1, "not negative"), (losses.Poisson(log_input=True), -1, "not negative"),
-    ("gamma", 0, "positive for Gamma"), (losses.Tweedie(1.5), -1, "not negative"), ("mean_squared_logarithmic_error", -1, "not negative")])
-def test_targets_that_the_loss_does_not_have_are_refused_before_anything_is_trained(loss, bad, match, solver):
+    ("poisson", -1, "not negative for Poisson"),
+    (losses.Poisson(), -1, "not negative"),
+    (losses.Poisson(log_input=True), -1, "not negative"),
+    ("gamma", 0, "positive for Gamma"),
+    (losses.Tweedie(1.5), -1, "not negative"),
+    ("mean_squared_logarithmic_error", -1, "not negative"),
+])
+def test_targets_outside_the_domain_of_the_loss_are_refused_before_training(loss, bad, match, solver):
     _, x, y = of_task("regression")
     y = y[:, 0].copy()
-    net = MLPRegressor(hidden_layer_sizes=(3,), solver=solver, loss=loss, max_iter=3, random_state=0, warm_start=True).fit(x, y)
+    options = {"hidden_layer_sizes": (3,), "solver": solver, "loss": loss, "max_iter": 3}
+    net = MLPRegressor(**options, random_state=0, warm_start=True).fit(x, y)
     before = [array.copy() for array in net.coefs_]
     y[7] = bad
     with pytest.raises(ValueError, match=rf"{match}.*; y\[7\] is {bad}"):
         net.fit(x, y)
     assert all(np.array_equal(*pair) for pair in zip(net.coefs_, before, strict=True))
     rows = np.delete(np.arange(60), 7)                                  # a fold without that row is trained
-    nnfast.fit_many([MLPRegressor(hidden_layer_sizes=(3,), solver=solver, loss=loss, max_iter=3)], x, y, folds=[rows], verbose=0)
+    nnfast.fit_many([MLPRegressor(**options)], x, y, folds=[rows], verbose=0)
 
 
 @pytest.mark.parametrize("loss", [losses.Poisson(), losses.MeanSquaredLogarithmicError()], ids=repr)
-def test_losses_of_predictions_that_are_not_negative_have_an_exponential_output(loss):
+def test_losses_that_need_nonnegative_predictions_use_an_exponential_output(loss):
     x, y = standardized(*DIABETES)
     ours = MLPRegressor(loss=loss, solver="lbfgs", alpha=1., max_iter=50, random_state=0).fit(x, y)
     assert ours.out_activation_ == "exp" and ours.predict(x).min() > 0 and ours.score(x, y) > 0.4
@@ -527,11 +606,18 @@ def test_masked_elements_are_refused():
     net = MLPClassifier((3,), max_iter=2, random_state=0).fit(x, y)
     labels, weights = np.ma.masked_array(y, mask=y == 3), np.ma.masked_array(np.ones(300), mask=y == 3)
     members = nnfast.Ensemble(net, 2).fit(x, y)
-    for call, name in ((lambda: net.fit(hidden, y), "X"), (lambda: net.fit(x, labels), "y"), (lambda: net.fit(x, y, weights), "sample_weight"),
-                       (lambda: net.partial_fit(hidden, y), "X"), (lambda: net.predict(hidden), "X"), (lambda: net.predict_proba(hidden), "X"),
-                       (lambda: net.fit(x, y, validation_data=(hidden, y)), "X of validation_data"),
-                       (lambda: nnfast.Ensemble(net, 2).fit(hidden, y), "X"), (lambda: members.predict(hidden), "X"),
-                       (lambda: nnfast.fit_many([net], x, labels, verbose=0), "y")):
+    for call, name in [
+        (lambda: net.fit(hidden, y), "X"),
+        (lambda: net.fit(x, labels), "y"),
+        (lambda: net.fit(x, y, weights), "sample_weight"),
+        (lambda: net.partial_fit(hidden, y), "X"),
+        (lambda: net.predict(hidden), "X"),
+        (lambda: net.predict_proba(hidden), "X"),
+        (lambda: net.fit(x, y, validation_data=(hidden, y)), "X of validation_data"),
+        (lambda: nnfast.Ensemble(net, 2).fit(hidden, y), "X"),
+        (lambda: members.predict(hidden), "X"),
+        (lambda: nnfast.fit_many([net], x, labels, verbose=0), "y"),
+    ]:
         with pytest.raises(Exception, match=f"{name} must not be masked"):
             call()
 
@@ -542,15 +628,16 @@ def own(y_true, y_pred):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_loss_of_your_own_trains_as_the_one_built_in(solver):
+def test_a_user_defined_loss_trains_like_the_built_in_one(solver):
     x, y = standardized(*DIABETES)
     weights = np.random.default_rng(0).random(len(y))
-    mine, built_in = (MLPRegressor(loss=loss, solver=solver, max_iter=5, random_state=0).fit(x, y, sample_weight=weights).loss_
+    options = {"solver": solver, "max_iter": 5, "random_state": 0}
+    mine, built_in = (MLPRegressor(loss=loss, **options).fit(x, y, sample_weight=weights).loss_
                       for loss in (own, "squared_error"))
     assert mine == pytest.approx(built_in, rel=1e-9)
 
 
-def test_validation_data_is_scored_and_decides_with_early_stopping():
+def test_validation_data_is_scored_and_drives_early_stopping():
     x, held_out, y, truth = model_selection.train_test_split(*SMALL, random_state=0)
     plain = MLPClassifier((20,), max_iter=30, random_state=0).fit(x, y)
     ours = MLPClassifier((20,), max_iter=30, random_state=0).fit(x, y, validation_data=(held_out, truth))
@@ -581,7 +668,8 @@ def test_max_seconds_ends_lbfgs_after_an_iteration():
     one = MLPClassifier(solver="lbfgs", max_iter=1, random_state=0).fit(x, y)
     assert ours.n_iter_ == 1 and ours.loss_ == one.loss_
     np.testing.assert_array_equal(ours.predict_proba(x), one.predict_proba(x))
-    plenty, free = (MLPClassifier(solver="lbfgs", max_seconds=seconds, max_iter=5, random_state=0).fit(x, y) for seconds in (1000, None))
+    plenty, free = (MLPClassifier(solver="lbfgs", max_seconds=seconds, max_iter=5, random_state=0).fit(x, y)
+                    for seconds in (1000, None))
     assert plenty.loss_ == free.loss_ and plenty.n_iter_ == free.n_iter_
 
 
@@ -589,14 +677,15 @@ def test_verbose_prints_as_scikit_learn_does(capsys):
     for early_stopping in (False, True):
         printed = []
         for library in (neural_network, nnfast):
-            library.MLPClassifier((9,), max_iter=3, verbose=True, random_state=0, early_stopping=early_stopping).fit(*IRIS)
+            net = library.MLPClassifier((9,), max_iter=3, verbose=True, random_state=0, early_stopping=early_stopping)
+            net.fit(*IRIS)
             printed.append(capsys.readouterr().out)
         assert printed[0] == printed[1] and printed[0].count("Iteration") == 3
 
 
 # -- dropout ---------------------------------------------------------------------------------------
 
-def test_dropout_drops_in_training_alone_and_follows_the_seed():
+def test_dropout_acts_only_in_training_and_follows_the_seed():
     x, y = IRIS
     fits = [nnfast.MLPClassifier((40, 40), dropout=rate, random_state=seed, max_iter=30, n_threads=n_threads).fit(x, y)
             for rate, seed, n_threads in [(0.0, 1, 1), (0.5, 1, 1), (0.5, 1, 2), ([0.0, 0.5], 1, 1), (0.5, 2, 1)]]
@@ -605,7 +694,8 @@ def test_dropout_drops_in_training_alone_and_follows_the_seed():
     assert np.mean(curves[1]) > np.mean(curves[0])
     assert np.array_equal(fits[1].predict_proba(x), fits[1].predict_proba(x))
     again = base.clone(fits[1]).fit(x, y)
-    assert again.loss_curve_ == curves[1] and pickle.loads(pickle.dumps(again)).predict(x).tolist() == again.predict(x).tolist()
+    assert again.loss_curve_ == curves[1]
+    assert pickle.loads(pickle.dumps(again)).predict(x).tolist() == again.predict(x).tolist()
 
 
 def test_dropout_may_change_between_warm_starts():
@@ -619,17 +709,19 @@ def test_dropout_may_change_between_warm_starts():
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"dropout": 1.0}, "dropout"), ({"dropout": [0.5]}, "one for each of the 2 hidden layers"), ({"dropout": [0.5, 2]}, r"\[0, 1\)"),
+    ({"dropout": 1.0}, "dropout"),
+    ({"dropout": [0.5]}, "one for each of the 2 hidden layers"),
+    ({"dropout": [0.5, 2]}, r"\[0, 1\)"),
     ({"dropout": 0.5, "solver": "lbfgs"}, "dropout must be left at its default"),
 ])
-def test_dropout_that_does_not_fit_is_refused(options, message):
+def test_bad_dropout_is_refused(options, message):
     x, y = IRIS
     with pytest.raises(ValueError, match=message):
         nnfast.MLPClassifier((5, 5), **options).fit(x, y)
 
 
-def test_dropout_goes_on_in_partial_fit_and_warm_starts():
-    """With one mask for all calls about half of the units would never be trained."""
+def test_dropout_draws_new_masks_in_partial_fit_and_warm_starts():
+    """If all calls used the same mask, about half of the units would never be trained."""
     x, y = standardized(*DIABETES)
     for warm in (False, True):
         net = MLPRegressor(hidden_layer_sizes=(40,), activation="tanh", dropout=0.5, random_state=0, warm_start=warm,
@@ -650,10 +742,18 @@ def copies(net):
 
 
 @pytest.mark.parametrize("change", [
-    {"activation": "tanh"}, {"activation": ["logistic"]}, {"dropout": 0.5}, {"loss": "poisson"}, {"loss": losses.GaussianNLL()},
-    {"hidden_layer_sizes": (3, 3)}, {"solver": "lbfgs"}, {"n_threads": 1}, {"alpha": 5}])
+    {"activation": "tanh"},
+    {"activation": ["logistic"]},
+    {"dropout": 0.5},
+    {"loss": "poisson"},
+    {"loss": losses.GaussianNLL()},
+    {"hidden_layer_sizes": (3, 3)},
+    {"solver": "lbfgs"},
+    {"n_threads": 1},
+    {"alpha": 5},
+])
 @pytest.mark.parametrize("warm_start", [False, True])
-def test_predictions_after_set_params_are_those_of_copies_and_of_scikit_learn(change, warm_start):
+def test_predictions_after_set_params_match_copies_and_scikit_learn(change, warm_start):
     x, y = standardized(*DIABETES)
     options = {"hidden_layer_sizes": (9,), "max_iter": 3, "random_state": 0, "warm_start": warm_start}
     net, theirs = MLPRegressor(**options).fit(x, y), neural_network.MLPRegressor(**options).fit(x, y)
@@ -673,7 +773,7 @@ def test_predictions_after_set_params_are_those_of_copies_and_of_scikit_learn(ch
             np.testing.assert_array_equal(other.fit(x, np.abs(y)).predict(x), net.predict(x))
 
 
-def test_predictions_follow_an_output_activation_that_is_set():
+def test_predictions_follow_a_changed_output_activation():
     x, y = SMALL
     net = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y)
     proba = net.predict_proba(x)
@@ -720,7 +820,7 @@ def test_a_warm_start_with_other_layers_is_refused_and_changes_nothing(change, s
     lambda net, x, y: net.set_params(callbacks=[3]).fit(x[:, :3], y),
     lambda net, x, y: net.set_params(early_stopping=True).partial_fit(x, y),
     lambda net, x, y: net.set_params(activation=["relu"] * 2).fit(x[:, :3], y)])
-def test_a_call_that_is_refused_leaves_the_estimator_as_it_was(refused):
+def test_a_refused_call_leaves_the_estimator_unchanged(refused):
     x, y = SMALL[0], SMALL[1] % 3
     net = MLPClassifier((9,), max_iter=3, random_state=0).fit(x, y)
     params, attributes, proba = net.get_params(), set(vars(net)), net.predict_proba(x)
@@ -740,15 +840,16 @@ def test_a_call_that_is_refused_leaves_the_estimator_as_it_was(refused):
 @pytest.mark.parametrize("then", [
     {}, {"early_stopping": True}, {"solver": "lbfgs"}, {"solver": "sgd"}, {"dropout": 0.2}, {"batch_size": 20},
     {"learning_rate": lambda step: 0.02}, {"class_weight": "balanced"}, {"callbacks": [nnfast.callbacks.History()]}])
-def test_parameters_of_training_may_change_between_warm_starts(first, then):
+def test_training_parameters_may_change_between_warm_starts(first, then):
     x, y = SMALL[0] / 16, SMALL[1]
     net = MLPClassifier((9,), warm_start=True, max_iter=3, batch_size=30, learning_rate_init=0.05, random_state=0)
     defaults = net.get_params()
     for options in (first, then, first, then):
         net.set_params(**{**defaults, **options}).fit(x, y)
         if net.solver != "lbfgs":
-            of_scores = [net.validation_scores_ is not None, net.best_validation_score_ is not None, net.best_loss_ is None]
-            assert of_scores == [net.early_stopping] * 3
+            assert (net.validation_scores_ is not None) == net.early_stopping
+            assert (net.best_validation_score_ is not None) == net.early_stopping
+            assert (net.best_loss_ is None) == net.early_stopping
     net.set_params(**{**defaults, "max_iter": 40, **then}).fit(x, y)
     assert net.score(x, y) > 0.7
     net.set_params(**defaults).partial_fit(x, y)
@@ -756,7 +857,7 @@ def test_parameters_of_training_may_change_between_warm_starts(first, then):
     assert net.score(x, y) > 0.7 and net.best_validation_score_ == max(net.validation_scores_)
 
 
-def test_warm_starts_go_on_with_sparse_and_dense_rows():
+def test_warm_starts_continue_with_sparse_and_dense_rows():
     from scipy.sparse import coo_matrix
 
     x, y = SMALL
@@ -771,7 +872,12 @@ def test_warm_starts_go_on_with_sparse_and_dense_rows():
     np.testing.assert_allclose(results[1], results[2], rtol=1e-9)
 
 
-@pytest.mark.parametrize("solver, change", [("sgd", {}), ("adam", {}), ("sgd", {"solver": "adam"}), ("adam", {"solver": "sgd"})])
+@pytest.mark.parametrize("solver, change", [
+    ("sgd", {}),
+    ("adam", {}),
+    ("sgd", {"solver": "adam"}),
+    ("adam", {"solver": "sgd"}),
+])
 def test_partial_fit_follows_the_solver_and_the_learning_rate(solver, change):
     x, y = SMALL
     net = MLPClassifier((9,), solver=solver, momentum=0, random_state=0).partial_fit(x, y, classes=np.arange(10))
@@ -782,7 +888,7 @@ def test_partial_fit_follows_the_solver_and_the_learning_rate(solver, change):
         np.testing.assert_allclose(a, b, atol=1e-20)
 
 
-def test_the_state_of_the_optimizer_goes_on_when_the_learning_rate_changes():
+def test_a_new_learning_rate_keeps_the_state_of_the_optimizer():
     x, y = SMALL
     net = MLPClassifier((9,), random_state=0).partial_fit(x, y, classes=np.arange(10))
     twin = pickle.loads(pickle.dumps(net))
@@ -792,14 +898,14 @@ def test_the_state_of_the_optimizer_goes_on_when_the_learning_rate_changes():
 
 # -- weights of classes and rows -------------------------------------------------------------------
 
-def test_balanced_weights_count_the_rows_that_are_trained_on_with_their_weights():
+def test_balanced_weights_count_training_rows_by_their_weights():
     x, y = IRIS
     options = {"solver": "lbfgs", "max_iter": 20, "random_state": 0, "class_weight": "balanced"}
     weights = np.ones(150)
     weights[:30] = 0
     a, b = MLPClassifier(**options).fit(x, y, weights), MLPClassifier(**options).fit(x[30:], y[30:])
     assert a.loss_ == pytest.approx(b.loss_, rel=1e-6)
-    weights[30:50] = 0          # a class without weight is none
+    weights[30:50] = 0          # a class without weight counts as absent
     a, b = (MLPClassifier(**options).fit(x, y, each) for each in (weights, weights * np.array([9, 1, 1])[y]))
     assert a.loss_ == pytest.approx(b.loss_, rel=1e-6)
     twice = np.concatenate([np.arange(150), np.arange(20)])
@@ -807,7 +913,7 @@ def test_balanced_weights_count_the_rows_that_are_trained_on_with_their_weights(
     assert a.loss_ == pytest.approx(MLPClassifier(**options).fit(x[twice], y[twice]).loss_, rel=1e-6)
 
 
-def test_balanced_weights_do_not_count_rows_held_out():
+def test_balanced_weights_do_not_count_held_out_rows():
     x, y = SMALL
     options = {"hidden_layer_sizes": (5,), "max_iter": 1, "random_state": 0, "early_stopping": True,
                "validation_fraction": 0.5, "batch_size": 10**6}
@@ -815,7 +921,7 @@ def test_balanced_weights_do_not_count_rows_held_out():
         warnings.simplefilter("ignore")
         ours = MLPClassifier(class_weight="balanced", **options).fit(x, y % 2)
         state = np.random.RandomState(0)
-        for size in ((64, 5), 5, (5, 1), 1):        # the first weights
+        for size in ((64, 5), 5, (5, 1), 1):        # the initial weights
             state.uniform(size=size)
         train, _ = model_selection.train_test_split(np.arange(300), random_state=state, test_size=0.5, stratify=y % 2)
         counts = np.bincount(y[train] % 2)
@@ -823,7 +929,7 @@ def test_balanced_weights_do_not_count_rows_held_out():
     assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-9)
 
 
-def test_partial_fit_takes_weights_of_classes_that_a_batch_lacks():
+def test_partial_fit_accepts_class_weights_of_classes_missing_in_a_batch():
     x, y = IRIS
     net, twin = (MLPClassifier((5,), random_state=0, class_weight=table) for table in ({0: 1., 1: 2., 2: 3.}, None))
     for rows in (slice(0, 60), slice(90, 150)):
@@ -834,7 +940,7 @@ def test_partial_fit_takes_weights_of_classes_that_a_batch_lacks():
         net.set_params(class_weight="balanced").partial_fit(x, y)
 
 
-def test_rows_to_train_on_need_a_weight():
+def test_training_rows_need_a_nonzero_weight():
     x, y = IRIS
     weights = np.zeros(150)
     weights[:50] = 1
@@ -868,7 +974,7 @@ def test_quantiles_are_scored_by_their_loss():
     assert net.score(x, y) < 0 and net.predict(x).shape == (442, 3)
 
 
-def test_means_of_a_gaussian_are_scored_by_r2():
+def test_predicted_means_of_a_gaussian_are_scored_by_r2():
     x, y = standardized(*two_targets())
     net = MLPRegressor(loss="gaussian_nll", max_iter=5, random_state=0, early_stopping=True).fit(x, y / 100)
     from sklearn.metrics import r2_score
@@ -891,7 +997,7 @@ def test_early_stopping_without_a_finite_score_keeps_the_last_weights(monkeypatc
     (MLPRegressor, lambda x, y: (x, y, np.ones(3)), "sample_weight"),
     (MLPRegressor, lambda x, y: (x, np.full(442, "a")), "y of validation_data must be an array of real numbers"),
     (MLPClassifier, lambda x, y: (x, np.column_stack([y, y])), "as many columns as y")])
-def test_validation_data_that_can_not_be_scored_is_refused_before_training(kind, given, message):
+def test_validation_data_that_cannot_be_scored_is_refused_before_training(kind, given, message):
     x, y = DIABETES[0], DIABETES[1] if kind is MLPRegressor else DIABETES[1] > 100
     net = kind(max_iter=2)
     with pytest.raises(ValueError, match=message):
@@ -904,7 +1010,7 @@ def test_validation_data_that_can_not_be_scored_is_refused_before_training(kind,
 # -- losses, versions ------------------------------------------------------------------------------
 
 class Halved(losses.Loss):
-    """scikit-learn's squared error as a loss of one's own."""
+    """scikit-learn's squared error as a subclass of Loss."""
 
     def call(self, y_true, y_pred):
         return own(y_true, y_pred)
@@ -920,24 +1026,30 @@ def test_a_subclass_of_loss_trains(loss):
 
 
 @pytest.mark.parametrize("sizes", [(100,), [100], 100, np.array([100])])
-def test_sizes_in_the_place_of_the_loss_are_recognised(sizes):
-    with pytest.raises(ValueError, match="The 'loss' parameter of MLPRegressor must be .*sizes of layers as hidden_layer_sizes="):
+def test_layer_sizes_given_as_the_loss_are_recognised(sizes):
+    message = "The 'loss' parameter of MLPRegressor must be .*sizes of layers as hidden_layer_sizes="
+    with pytest.raises(ValueError, match=message):
         MLPRegressor(sizes).fit(*DIABETES)
 
 
 @pytest.mark.parametrize("kind, options, message", [
-    (MLPRegressor, {"loss": "mean_sqared"}, "'loss' parameter of MLPRegressor must .*Did you mean 'mean_squared_error'"),
-    (MLPClassifier, {"loss": "logloss"}, "'loss' parameter of MLPClassifier must .*Did you mean 'log_loss'"),
-    (MLPClassifier, {"activation": "relu_"}, "'activation' parameter of MLPClassifier must .*Did you mean 'relu'"),
-    (MLPRegressor, {"loss": None}, "'loss' parameter of MLPRegressor must be the name, class or instance of a loss; got None"),
-    (MLPClassifier, {"hidden_layer_sizes": (10.0,)}, "'hidden_layer_sizes' parameter of MLPClassifier must be .*integers; got .10.0"),
+    (MLPRegressor, {"loss": "mean_sqared"},
+     "'loss' parameter of MLPRegressor must .*Did you mean 'mean_squared_error'"),
+    (MLPClassifier, {"loss": "logloss"},
+     "'loss' parameter of MLPClassifier must .*Did you mean 'log_loss'"),
+    (MLPClassifier, {"activation": "relu_"},
+     "'activation' parameter of MLPClassifier must .*Did you mean 'relu'"),
+    (MLPRegressor, {"loss": None},
+     "'loss' parameter of MLPRegressor must be the name, class or instance of a loss; got None"),
+    (MLPClassifier, {"hidden_layer_sizes": (10.0,)},
+     "'hidden_layer_sizes' parameter of MLPClassifier must be .*integers; got .10.0"),
 ])
-def test_parameters_that_are_no_known_names_get_the_nearest_one(kind, options, message):
+def test_unknown_names_are_refused_with_the_nearest_one(kind, options, message):
     with pytest.raises(ValueError, match=message):
         kind(**options).fit(*IRIS)
 
 
-def test_rows_without_a_target_are_counted_by_the_score_of_quantiles():
+def test_score_of_quantiles_refuses_rows_without_a_target():
     x, y = standardized(*DIABETES)
     net = MLPRegressor(loss=losses.Quantile([0.1, 0.9]), max_iter=2).fit(x, y)
     with pytest.raises(ValueError, match=f"same number of rows; got {len(y)} and 5"):
@@ -945,7 +1057,9 @@ def test_rows_without_a_target_are_counted_by_the_score_of_quantiles():
 
 
 @pytest.mark.parametrize("library, category, message", [
-    ("nnfast", UserWarning, "pickled by nnfast 0.0.1"), ("sklearn", exceptions.InconsistentVersionWarning, "version 0.0.1")])
+    ("nnfast", UserWarning, "pickled by nnfast 0.0.1"),
+    ("sklearn", exceptions.InconsistentVersionWarning, "version 0.0.1"),
+])
 @pytest.mark.parametrize("together", [False, True])
 def test_a_pickle_of_another_version_warns(library, category, message, together, monkeypatch):
     net = MLPClassifier((5,), max_iter=2)

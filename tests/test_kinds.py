@@ -1,6 +1,7 @@
-"""A kind is one entry: what CONTRIBUTING.md lists for a new activation and a new optimizer is all that they need.
+"""A new activation and a new optimizer need only the lines that CONTRIBUTING.md lists.
 
-The lines below are inserted into a copy of the sources, which is built for the lowest CPU level without optimisation.
+The test inserts the lines below into a copy of the sources. It builds the copy for the lowest CPU
+level without optimisation.
 """
 import os
 import re
@@ -17,12 +18,14 @@ from nnfast._core import network as core
 
 ROOT = Path(__file__).parent.parent
 
-# file under nnfast/, a text that it holds once, and what is inserted before it
+# Each entry: a file under nnfast/, a text that it holds exactly once, and the lines to insert
+# before that text.
 ACTIVATION = [
     ("_core/activations.pxd", "    N_ACTIVATIONS\n", "    CUBIC\n"),
     ("_core/activations.pxd", '        "linear": LINEAR,', '        "cubic": CUBIC,\n'),
     ("_core/activations.pxd", "kind == GELU or kind == GELU_TANH", "kind == CUBIC or "),
-    ("_core/activations.pxd", "cdef inline void gelu(", '''cdef inline void cubic(floating* a, Py_ssize_t size) noexcept nogil:
+    ("_core/activations.pxd", "cdef inline void gelu(",
+     '''cdef inline void cubic(floating* a, Py_ssize_t size) noexcept nogil:
     """a <- a^3."""
     cdef Py_ssize_t i
     for i in range(size):
@@ -37,8 +40,10 @@ cdef inline void cubic_gradient(const floating* z, floating* delta, Py_ssize_t s
 
 
 '''),
-    ("_core/activations.pxd", "    elif kind == GELU:\n        gelu(", "    elif kind == CUBIC:\n        cubic(a, size)\n"),
-    ("_core/activations.pxd", "    elif kind == GELU:\n        gelu_gradient(", "    elif kind == CUBIC:\n        cubic_gradient(z, delta, size)\n"),
+    ("_core/activations.pxd", "    elif kind == GELU:\n        gelu(",
+     "    elif kind == CUBIC:\n        cubic(a, size)\n"),
+    ("_core/activations.pxd", "    elif kind == GELU:\n        gelu_gradient(",
+     "    elif kind == CUBIC:\n        cubic_gradient(z, delta, size)\n"),
     ("activations.py", 'gelu, gelu_gradient = ', 'cubic, cubic_gradient = _functions("cubic", -INF, INF)\n'),
     ("activations.py", '"get", "elu"', '"cubic", '),
     ("functional.py", "    elu, elu_gradient,", "    cubic, cubic_gradient,\n"),
@@ -47,7 +52,8 @@ cdef inline void cubic_gradient(const floating* z, floating* delta, Py_ssize_t s
 OPTIMIZER = [
     ("_core/optimizers.pxd", "    ADAGRAD\n", "    HALF\n"),
     ("_core/optimizers.pxd", '        "sgd": (SGD, 0)', '        "half": (HALF, 0),\n'),
-    ("_core/optimizers.pxd", "cdef inline void momentum(", '''cdef inline void half(floating* w, const floating* g, Py_ssize_t size,
+    ("_core/optimizers.pxd", "cdef inline void momentum(",
+     '''cdef inline void half(floating* w, const floating* g, Py_ssize_t size,
                       double learning_rate) noexcept nogil:
     """w <- w - lr g / 2."""
     cdef floating rate = learning_rate / 2
@@ -57,7 +63,8 @@ OPTIMIZER = [
 
 
 '''),
-    ("_core/optimizers.pxd", "    elif kind == MOMENTUM:\n        momentum(", "    elif kind == HALF:\n        half(w, g, size, step.rate)\n"),
+    ("_core/optimizers.pxd", "    elif kind == MOMENTUM:\n        momentum(",
+     "    elif kind == HALF:\n        half(w, g, size, step.rate)\n"),
     ("optimizers.py", '"LBFGS", "SGD"', '"Half", '),
     ("optimizers.py", "@dataclass(repr=False)\nclass RMSprop(", '''@dataclass(repr=False)
 class Half(Optimizer):
@@ -65,7 +72,7 @@ class Half(Optimizer):
 
     learning_rate: object = 0.01
 
-    def _native(self):
+    def _kernel_and_settings(self):
         return "half", []
 
 
@@ -122,7 +129,7 @@ else:
 
 
 def inserted(folder, lines):
-    """Inserts lines; the number of files that changed."""
+    """Inserts the lines and returns the number of changed files."""
     for file, before, text in lines:
         path = folder / "nnfast" / file
         source = path.read_text()
@@ -139,7 +146,7 @@ def test_the_lists_of_names_hold_every_activation_and_loss():
 
 
 @pytest.mark.slow
-def test_a_new_activation_and_optimizer_need_the_lines_that_are_listed(tmp_path):
+def test_a_new_activation_and_optimizer_need_only_the_listed_lines(tmp_path):
     needs("Cython")
     if shutil.which(os.environ.get("CC", "cc")) is None:
         pytest.skip("needs a C compiler")
@@ -155,7 +162,8 @@ def test_a_new_activation_and_optimizer_need_the_lines_that_are_listed(tmp_path)
     done = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=tmp_path, env=environment,
                           capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([sys.executable, "-c", TRAIN], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", TRAIN], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     refused = done.stdout.splitlines()
     assert "export_c has no form for the activation 'cubic'" in refused[0]

@@ -1,4 +1,4 @@
-"""Many nets at once: the bits of one after the other, errors lose nothing, folds, ensembles."""
+"""Many models at once: same bits as separate fits, errors, cross-validation, ensembles."""
 import pickle
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def weights(models):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 5, None, -1, -2, -100])
-def test_nets_are_those_of_one_fit_each(n_jobs):
+def test_fit_many_gives_the_weights_of_separate_fits(n_jobs):
     one_by_one = several()
     for model in one_by_one:
         model.fit(X, Y, epochs=3, batch_size=50, verbose=0)
@@ -43,7 +43,7 @@ def test_nets_are_those_of_one_fit_each(n_jobs):
     assert [model.history.history for model in models] == [model.history.history for model in one_by_one]
 
 
-def test_rows_train_as_a_copy_of_them_does():
+def test_rows_train_like_a_copy_of_them():
     for rows in (np.arange(0, 400, 3), np.array([5, 5, 5, 399, 0, 17, 17]), np.arange(400) % 2 == 0):
         of_rows, of_copy = sequential(), sequential()
         fit_many([of_rows], X, Y, folds=[rows], fit_options={"epochs": 4, "batch_size": 16},
@@ -57,7 +57,7 @@ def test_rows_train_as_a_copy_of_them_does():
     assert plain.params.tobytes() == ordered.params.tobytes()
 
 
-def test_metrics_of_rows_are_those_of_a_copy():
+def test_metrics_of_rows_equal_those_of_a_copy():
     labels = np.where(np.arange(400) % 5 == 0, 9, LABELS)
     histories = []
     for x, y, rows in ((X, labels, np.arange(1, 400, 2)), (X[1::2], labels[1::2], None)):
@@ -68,7 +68,7 @@ def test_metrics_of_rows_are_those_of_a_copy():
     assert histories[0] == histories[1]
 
 
-def test_an_error_is_reported_with_its_index_and_loses_nothing():
+def test_an_error_is_reported_with_its_index_and_keeps_the_other_fits():
     models, options = several(), [{"epochs": 2}] * 6
     options[1], options[4] = {"epochs": -1}, {"epochs": 2, "batch_size": 0}
     message = "2 of 6 fits failed.*model 1: ValueError: epochs.*model 4: ValueError: batch_size"
@@ -111,10 +111,11 @@ def test_rows_and_a_split_exclude_each_other():
 
 
 @pytest.mark.parametrize("kind", ["Sequential", pytest.param("MLPClassifier", marks=pytest.mark.slow)])
-def test_memory_grows_by_the_nets_alone(kind):
-    """A copy of the rows of one net would take 61,000 KiB.
+def test_memory_grows_only_by_the_models(kind):
+    """A copy of the rows for one model would take 61,000 KiB.
 
-    A net takes 50 KiB of weights, the same for gradients and each moment, and 784 KiB for a batch.
+    A model takes 50 KiB for weights, the same for gradients and for each moment, and 784 KiB for a
+    batch.
     """
     code = """
         import sys, warnings, numpy as np, nnfast
@@ -131,7 +132,8 @@ def test_memory_grows_by_the_nets_alone(kind):
         x, y = np.ones((60000, 784), np.float32), np.arange(60000) % 2
         def train(count):
             models = [net(seed) for seed in range(count)]
-            return nnfast.fit_many(models, x, y, folds=[np.arange(i % 2, 60000, 3) for i in range(count)], fit_options=options, n_jobs=2)
+            folds = [np.arange(i % 2, 60000, 3) for i in range(count)]
+            return nnfast.fit_many(models, x, y, folds=folds, fit_options=options, n_jobs=2)
         nnfast.fit_many([net(0)], x[:300], y[:300], fit_options=options)          # imports what it needs
         before = peak()
         kept = [train(2)]
@@ -145,9 +147,10 @@ def test_memory_grows_by_the_nets_alone(kind):
         needs("sklearn", minversion="1.7")
     import textwrap
 
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), kind], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", textwrap.dedent(code), kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     first, more = map(int, done.stdout.split())
-    assert first < 20_000 and more < 12 * 1_500 + 8_000, f"{first} KiB by two nets, {more} by twelve more"
+    assert first < 20_000 and more < 12 * 1_500 + 8_000, f"{first} KiB by two models, {more} by twelve more"
 
 
 def test_a_bar_shows_all_fits(capfd):
@@ -175,7 +178,7 @@ def test_an_interrupt_ends_all_fits(monkeypatch):
     fit_many(models, X, Y)
 
 
-def test_minus_two_jobs_are_all_cpus_but_one(monkeypatch):
+def test_negative_n_jobs_count_from_all_cpus(monkeypatch):
     counts = []
     monkeypatch.setattr(nnfast._threads, "cpus", lambda: 4)
     monkeypatch.setattr(nnfast.many, "_in_threads", lambda function, count, n_threads, bar: counts.append(n_threads))
@@ -184,7 +187,7 @@ def test_minus_two_jobs_are_all_cpus_but_one(monkeypatch):
     assert counts == [4, 4, 3, 1, 1, 3]
 
 
-def test_weights_of_one_model_go_before_those_of_all():
+def test_sample_weight_of_one_model_overrides_the_shared_one():
     weighted = np.linspace(0, 1, 400)
     models, alone = [sequential(), sequential()], sequential()
     fit_many(models, X, Y, fit_options=[{"sample_weight": weighted}, {}], sample_weight=np.ones(400))
@@ -205,10 +208,18 @@ def test_cross_validation_scores_each_row_once():
     assert results["loss"][0] == one.evaluate(X[held_out], Y[held_out], verbose=0)
 
 
-@pytest.mark.parametrize("folds, message", [(1, "at least 2"), (401, "at most the number of rows"), ([], "pairs"), ([[1]], "pairs"),
-                                            ([([1], [400])], r"row numbers in \[0, 400\)"), ([1, 2], "pairs"), ("abc", "pairs"),
-                                            ([([1], [-1])], r"folds\[0\] must hold row numbers"), ([([True], [1])], "row number"),
-                                            ([([0], [1]), ([0], [])], r"folds\[1\]")])
+@pytest.mark.parametrize("folds, message", [
+    (1, "at least 2"),
+    (401, "at most the number of rows"),
+    ([], "pairs"),
+    ([[1]], "pairs"),
+    ([([1], [400])], r"row numbers in \[0, 400\)"),
+    ([1, 2], "pairs"),
+    ("abc", "pairs"),
+    ([([1], [-1])], r"folds\[0\] must hold row numbers"),
+    ([([True], [1])], "row number"),
+    ([([0], [1]), ([0], [])], r"folds\[1\]"),
+])
 def test_bad_folds_are_refused(folds, message):
     with pytest.raises(ValueError, match=message):
         cross_validate(sequential(), X, Y, folds)
@@ -223,7 +234,7 @@ def test_folds_may_be_generators_masks_and_ranges():
         np.testing.assert_array_equal(cross_validate(sequential(), X, Y, folds)["loss"], expected)
 
 
-def test_lists_and_columns_are_data_of_a_sequential():
+def test_lists_and_column_weights_are_accepted_for_a_sequential():
     results = [cross_validate(sequential(), X, Y, 3, sample_weight=np.arange(400.))["loss"],
                cross_validate(sequential(), X.tolist(), Y.tolist(), 3, sample_weight=list(range(400)))["loss"],
                cross_validate(sequential(), X, Y, 3, sample_weight=np.arange(400.)[:, None])["loss"]]
@@ -232,7 +243,10 @@ def test_lists_and_columns_are_data_of_a_sequential():
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ({"sample_weight": 2.}, "sample_weight must have shape"), ({"y": Y[:-1]}, "same number of rows"), ({"x": 3.}, "axis of rows")])
+    ({"sample_weight": 2.}, "sample_weight must have shape"),
+    ({"y": Y[:-1]}, "same number of rows"),
+    ({"x": 3.}, "axis of rows"),
+])
 def test_bad_data_are_refused_before_a_model_is_copied(arguments, message):
     with pytest.raises(ValueError, match=message):
         cross_validate(**{"model": sequential(), "x": X, "y": Y, **arguments})
@@ -255,9 +269,12 @@ def estimators():
 
 
 @quiet
-@pytest.mark.parametrize("labels", [LABELS, np.array(["no", "yes", "maybe"])[(X[:, 0] > 0) + (X[:, 1] > 0).astype(int)]])
+@pytest.mark.parametrize("labels", [
+    LABELS,
+    np.array(["no", "yes", "maybe"])[(X[:, 0] > 0) + (X[:, 1] > 0).astype(int)],
+])
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_estimators_are_those_of_one_fit_each(labels, n_jobs):
+def test_fit_many_gives_the_estimators_of_separate_fits(labels, n_jobs):
     rows = np.random.default_rng(1).integers(0, 400, 300)
     weights = np.linspace(0.1, 1, 400)
     models = estimators()
@@ -272,7 +289,7 @@ def test_estimators_are_those_of_one_fit_each(labels, n_jobs):
 
 
 @quiet
-def test_a_fold_without_a_class_has_not_that_class():
+def test_a_class_missing_in_a_fold_is_missing_in_the_estimator():
     labels = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
     [model] = fit_many([nnfast.MLPClassifier((4,), max_iter=2, random_state=0)], X, labels,
                        folds=[np.flatnonzero(labels != 1)])
@@ -280,7 +297,7 @@ def test_a_fold_without_a_class_has_not_that_class():
 
 
 @quiet
-def test_seeds_that_are_shared_or_missing_do_not_depend_on_threads():
+def test_shared_random_states_do_not_depend_on_threads():
     results = []
     for n_jobs in (1, 2):
         state = np.random.RandomState(0)
@@ -304,7 +321,7 @@ def test_errors_of_estimators_are_reported():
 
 
 @quiet
-def test_cross_validation_of_an_estimator_is_that_of_scikit_learn():
+def test_cross_validation_of_an_estimator_matches_scikit_learn():
     from sklearn import model_selection
 
     folds = model_selection.StratifiedKFold(3)
@@ -323,7 +340,7 @@ def checks(function):
 
 @quiet
 @checks
-def test_checks_of_scikit_learn_pass_for_ensembles(estimator, check):
+def test_estimator_checks_of_scikit_learn_pass_for_ensembles(estimator, check):
     check(estimator)
 
 
@@ -411,7 +428,7 @@ def test_tables_with_any_index_are_shared():
 
 @quiet
 @pytest.mark.parametrize("wrong", ["Pipeline", "Ridge", "MLPClassifier", "Ensemble"])
-def test_a_model_that_is_none_of_ours_is_refused_before_training(wrong):
+def test_other_kinds_of_models_are_refused_before_training(wrong):
     from sklearn import linear_model, pipeline
 
     trained = nnfast.MLPClassifier((6,), max_iter=5)
@@ -427,7 +444,7 @@ def test_a_model_that_is_none_of_ours_is_refused_before_training(wrong):
 
 
 @quiet
-def test_weights_of_classes_are_those_of_the_fold():
+def test_balanced_class_weights_are_computed_in_each_fold():
     from sklearn import model_selection
 
     y = (X[:, 0] > 0.8).astype(int)
@@ -437,8 +454,12 @@ def test_weights_of_classes_are_those_of_the_fold():
         assert fitted.loss_ == model._unfitted().fit(X[train], y[train]).loss_
 
 
-@pytest.mark.parametrize("option, said", [("verbose", "for the bar over all fits"), ("rows", "given as folds"), ("epoch", "epochs")])
-def test_an_option_that_fit_does_not_take_here_is_refused_before_anything_is_trained(option, said):
+@pytest.mark.parametrize("option, said", [
+    ("verbose", "for the bar over all fits"),
+    ("rows", "given as folds"),
+    ("epoch", "epochs"),
+])
+def test_options_that_fit_does_not_take_here_are_refused_before_training(option, said):
     models = several()
     for call in (lambda: fit_many(models, X, Y, fit_options={option: 1}),
                  lambda: cross_validate(models[0], X, Y, fit_options={option: 1})):

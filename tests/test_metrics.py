@@ -1,4 +1,4 @@
-"""Metrics against plain formulas, Keras' published examples, scikit-learn and arithmetic by hand."""
+"""Compares metrics with plain formulas, Keras' published examples, scikit-learn and arithmetic."""
 import inspect
 import math
 import pickle
@@ -60,7 +60,8 @@ every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 weighted = pytest.mark.parametrize("weighted", [False, True])
 
 
-# -- data: numbers that float32 holds, so that both dtypes lie on the same side of every threshold ----------------------
+# -- data ------------------------------------------------------------------------------------------
+# Values are exact in float32, so that both dtypes lie on the same side of every threshold.
 
 def probabilities(rng, *shape):
     return (rng.integers(0, 64, shape) + 0.5) / 64
@@ -107,7 +108,8 @@ def ids(rng):
     return rng.integers(0, 4, N), rng.integers(0, 4, N)
 
 
-# -- formulas: (y, p, w) in float64, w of rows --------------------------------------------------------------------------
+# -- formulas --------------------------------------------------------------------------------------
+# Each takes (y, p, w) in float64: targets, predictions and one weight for each row.
 
 def mean(row_value):
     return lambda y, p, w: sum(w[i] * np.mean(row_value(y[i], p[i])) for i in range(len(p))) / sum(w)
@@ -154,7 +156,7 @@ def at_each(thresholds, rate):
 
 
 def among_largest(k, rate, columns=None):
-    """Scores that are not among the k largest of their row, of equal ones the first, are below every threshold."""
+    """Only the k largest scores of a row may exceed a threshold; of equal ones the first count."""
     def formula(y, p, w):
         kept = np.full(p.shape, -1.)
         for i in range(len(p)):
@@ -172,7 +174,7 @@ def best(rate, least, wanted, n=200, columns=None):
 
 
 def area(curve, summation, thresholds, columns=None):
-    """The area by its definition; PR between thresholds by numerical integration of precision over tp."""
+    """The area by its definition; interpolated PR integrates precision over tp numerically."""
     def formula(y, p, w):
         corners = [counted(y, p, w, t, columns) for t in (-1, *sorted(thresholds), 2)]
         total = 0
@@ -214,7 +216,11 @@ def determination(aggregation, regressors=0):
         center = np.average(y, axis=0, weights=w)
         variance, residual = w @ (y - center)**2, w @ (y - p)**2
         scores = 1 - residual / variance
-        value = {None: scores, "uniform_average": scores.mean(), "variance_weighted_average": 1 - residual.sum() / variance.sum()}[aggregation]
+        value = {
+            None: scores,
+            "uniform_average": scores.mean(),
+            "variance_weighted_average": 1 - residual.sum() / variance.sum(),
+        }[aggregation]
         return 1 - (1 - value) * (y.size - 1) / (y.size - regressors - 1)
     return formula
 
@@ -270,7 +276,8 @@ CASES = [
     (CategoricalCrossentropy(label_smoothing=0.1), one_hot, mean(lambda y, p: cross_entropy(0.9 * y + 0.02, p))),
     (CategoricalCrossentropy(from_logits=True), logits, mean(lambda y, z: cross_entropy(y, softmax(z)))),
     (SparseCategoricalCrossentropy(), labels, mean(lambda y, p: cross_entropy(np.eye(5)[y], p))),
-    (SparseCategoricalCrossentropy(from_logits=True), label_logits, mean(lambda y, z: cross_entropy(np.eye(5)[y], softmax(z)))),
+    (SparseCategoricalCrossentropy(from_logits=True), label_logits,
+     mean(lambda y, z: cross_entropy(np.eye(5)[y], softmax(z)))),
     (SparseCategoricalCrossentropy(ignore_class=2), labels,
      lambda y, p, w: mean(lambda y, p: cross_entropy(np.eye(5)[y], p))(y[y != 2], p[y != 2], w[y != 2])),
     (TruePositives(), binary, at(0.5, lambda tp, fp, tn, fn: tp)),
@@ -323,32 +330,34 @@ every_metric = pytest.mark.parametrize("metric", [case[0] for case in CASES], id
 
 
 @pytest.fixture(autouse=True)
-def no_rows_are_left():
+def reset_all_cases():
     yield
     for metric, _, _ in CASES:
         metric.reset_state()
 
 
 def example(data, weighted, dtype=np.float64):
-    """y, p and weights: zero for some rows, as for rows that are masked."""
+    """y, p and weights, which are zero for some rows, as they are for masked rows."""
     rng = np.random.default_rng(7)
     y, p = data(rng)
     return y, p.astype(dtype) if data is not ids else p, rng.integers(0, 5, N) / 4 if weighted else None
 
 
-def in_a_model(metric, y, p, w):
-    """What a model does, in slices: the targets as its data are, (n, outputs) or labels."""
+def value_in_a_model(metric, y, p, w):
+    """The metric as a model computes it: in slices, y of shape (n, outputs) or integer labels."""
     p = p.reshape(len(p), -1).astype(p.dtype if p.dtype.kind == "f" else np.float64)
     sparse = y.ndim == 1 and p.shape[1] > 1
     y = y if sparse else y.reshape(len(y), -1)
     resolved = metric._resolve(p.shape[1], sparse)
-    sums = sum(resolved._sums(y[part], p[part], None if w is None else w[part]) for part in (slice(0, 50), slice(50, 51), slice(51, N)))
+    parts = slice(0, 50), slice(50, 51), slice(51, N)
+    sums = sum(resolved._sums(y[part], p[part], None if w is None else w[part]) for part in parts)
     assert sums.dtype == np.float64
     return resolved._result(sums)
 
 
 def test_every_metric_has_a_case():
-    assert {type(case[0]).__name__ for case in CASES} == {name for name in metrics.__all__ if name not in ("Metric", "get")}
+    tried = {type(case[0]).__name__ for case in CASES}
+    assert tried == {name for name in metrics.__all__ if name not in ("Metric", "get")}
     classes = {name for name, value in vars(metrics).items() if isinstance(value, type) and not name.startswith("_")}
     assert classes == {name for name in metrics.__all__ if name != "get"}
 
@@ -360,7 +369,7 @@ def test_metric_matches_formula(metric, data, formula, weighted, dtype):
     y, p, w = example(data, weighted, dtype)
     expected = formula(y, p.astype(np.float64), np.ones(N) if w is None else w)
     value = metric(y, p, w)
-    if "PR" in repr(metric):                        # the formula integrates numerically
+    if "PR" in repr(metric):                        # its formula integrates numerically
         np.testing.assert_allclose(value, expected, atol=1e-7)
     else:
         assert_close(value, expected, "prediction", dtype)
@@ -370,15 +379,15 @@ def test_metric_matches_formula(metric, data, formula, weighted, dtype):
 
 @weighted
 @every_case
-def test_slices_of_a_model_add_up(metric, data, formula, weighted):
+def test_sums_over_slices_give_the_metric_of_all_rows(metric, data, formula, weighted):
     y, p, w = example(data, weighted)
     expected = metric(y, p, w)
-    assert_close(in_a_model(metric, y, p, w), expected, "prediction")
+    assert_close(value_in_a_model(metric, y, p, w), expected, "prediction")
 
 
 @weighted
 @every_case
-def test_updates_add_up(metric, data, formula, weighted):
+def test_updates_accumulate(metric, data, formula, weighted):
     y, p, w = example(data, weighted)
     expected = metric(y, p, w)
     metric.reset_state()
@@ -389,7 +398,7 @@ def test_updates_add_up(metric, data, formula, weighted):
 
 
 @every_case
-def test_weights_of_rows_are_as_good_as_copies(metric, data, formula):
+def test_row_weights_act_as_copies_of_rows(metric, data, formula):
     y, p, _ = example(data, False)
     copies = np.random.default_rng(2).integers(0, 3, N)
     if isinstance(metric, R2Score) and metric.num_regressors:
@@ -420,7 +429,9 @@ def test_no_rows_give_zero(metric, data, formula):
 def test_lists_and_non_contiguous_arrays_are_read(metric, data, formula):
     y, p, w = example(data, True)
     expected = metric(y, p, w)
-    for other in ((y.tolist(), p.tolist(), w.tolist()), (y[::-1], p[::-1], w[::-1]), (np.asfortranarray(y), np.asfortranarray(p), w[:, None])):
+    lists = y.tolist(), p.tolist(), w.tolist()
+    fortran = np.asfortranarray(y), np.asfortranarray(p), w[:, None]
+    for other in (lists, (y[::-1], p[::-1], w[::-1]), fortran):
         metric.reset_state()
         assert_close(metric(*other), expected, "prediction")
 
@@ -435,7 +446,7 @@ def test_axes_before_the_last_are_rows(metric, data, formula):
     assert_close(metric(y.reshape(4, 30, *y.shape[1:]), p.reshape(4, 30, -1), w.reshape(4, 30)), expected, "prediction")
 
 
-# -- Keras' published examples ----------------------------------------------------------------------------------------
+# -- Keras' published examples ---------------------------------------------------------------------
 
 PAIR = [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]
 ERRORS = [[0, 1], [0, 0]], [[1, 1], [0, 0]]
@@ -443,7 +454,10 @@ SCORES = [0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8]
 PLACES = [[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]
 CLASSES = [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]
 LABELS = [[1, 1, 1], [1, 0, 0], [1, 1, 0]], [[0.2, 0.6, 0.7], [0.2, 0.6, 0.6], [0.6, 0.8, 0.0]]
-OVERLAP = ([[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]], [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.5, 0.3, 0.1], [0.1, 0.4, 0.5]])
+OVERLAP = (
+    [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]],
+    [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.5, 0.3, 0.1], [0.1, 0.4, 0.5]],
+)
 PUBLISHED = [
     (BinaryAccuracy(), [[1], [1], [0], [0]], [[0.98], [1], [0], [0.6]], None, 0.75),
     (BinaryAccuracy(), [[1], [1], [0], [0]], [[0.98], [1], [0], [0.6]], [1, 0, 0, 1], 0.5),
@@ -514,7 +528,8 @@ PUBLISHED = [
     (IoU(num_classes=2, target_class_ids=[0]), [0, 0, 1, 1], [0, 1, 0, 1], None, 0.33333334),
     (IoU(num_classes=2, target_class_ids=[0]), [0, 0, 1, 1], [0, 1, 0, 1], [0.3, 0.3, 0.3, 0.1], 0.33333334),
     (BinaryIoU(target_class_ids=[0, 1], threshold=0.3), [0, 1, 0, 1], [0.1, 0.2, 0.4, 0.7], None, 0.33333334),
-    (BinaryIoU(target_class_ids=[0, 1], threshold=0.3), [0, 1, 0, 1], [0.1, 0.2, 0.4, 0.7], [0.2, 0.3, 0.4, 0.1], 0.17361112),
+    (BinaryIoU(target_class_ids=[0, 1], threshold=0.3), [0, 1, 0, 1], [0.1, 0.2, 0.4, 0.7],
+     [0.2, 0.3, 0.4, 0.1], 0.17361112),
     (MeanIoU(num_classes=2), [0, 0, 1, 1], [0, 1, 0, 1], None, 0.33333334),
     (MeanIoU(num_classes=2), [0, 0, 1, 1], [0, 1, 0, 1], [0.3, 0.3, 0.3, 0.1], 0.23809525),
     (OneHotIoU(num_classes=3, target_class_ids=[0, 2]), *OVERLAP, [0.1, 0.2, 0.3, 0.4], 0.1 / 0.7 / 2),
@@ -522,37 +537,48 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize("metric, y, p, weights, expected", PUBLISHED, ids=[f"{case[0]!r}-{i}" for i, case in enumerate(PUBLISHED)])
-def test_published_example(metric, y, p, weights, expected):
+@pytest.mark.parametrize("metric, y, p, weights, expected", PUBLISHED,
+                         ids=[f"{case[0]!r}-{i}" for i, case in enumerate(PUBLISHED)])
+def test_published_example_is_reproduced(metric, y, p, weights, expected):
     metric.reset_state()
     np.testing.assert_allclose(metric(y, p, weights), expected, rtol=3e-6, atol=1e-7)
 
 
-def test_published_examples_leave_no_metric_out():
-    ours = {"Metric", "MeanMetricWrapper", "Accuracy", "get"}           # Keras' Accuracy compares y_true and y_pred themselves
+def test_every_metric_has_a_published_example():
+    # Keras' Accuracy compares y_true and y_pred themselves.
+    ours = {"Metric", "MeanMetricWrapper", "Accuracy", "get"}
     assert {type(case[0]).__name__ for case in PUBLISHED} == set(metrics.__all__) - ours
 
 
 KERAS_NAMES = {
-    "IoU": "io_u", "BinaryIoU": "binary_io_u", "MeanIoU": "mean_io_u", "OneHotIoU": "one_hot_io_u", "KLDivergence": "kl_divergence",
-    "OneHotMeanIoU": "one_hot_mean_io_u", "AUC": "auc", "F1Score": "f1_score", "FBetaScore": "fbeta_score", "R2Score": "r2_score",
-    "LogCoshError": "logcosh", "TopKCategoricalAccuracy": "top_k_categorical_accuracy",
+    "IoU": "io_u",
+    "BinaryIoU": "binary_io_u",
+    "MeanIoU": "mean_io_u",
+    "OneHotIoU": "one_hot_io_u",
+    "KLDivergence": "kl_divergence",
+    "OneHotMeanIoU": "one_hot_mean_io_u",
+    "AUC": "auc",
+    "F1Score": "f1_score",
+    "FBetaScore": "fbeta_score",
+    "R2Score": "r2_score",
+    "LogCoshError": "logcosh",
+    "TopKCategoricalAccuracy": "top_k_categorical_accuracy",
     "SparseTopKCategoricalAccuracy": "sparse_top_k_categorical_accuracy",
 }
 
 
 @every_metric
-def test_default_names_are_those_of_keras(metric):
+def test_default_names_match_keras(metric):
     kind = type(metric).__name__
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind).lstrip("_")
     expected = "worst" if isinstance(metric, MeanMetricWrapper) else KERAS_NAMES.get(kind, snake)
     assert pickle.loads(pickle.dumps(metric))._name == expected and metric.name in (expected, "acc", "of_bits")
 
 
-# -- scikit-learn -----------------------------------------------------------------------------------------------------
+# -- scikit-learn ----------------------------------------------------------------------------------
 
 @weighted
-def test_scikit_learn_agrees(weighted):
+def test_metrics_agree_with_scikit_learn(weighted):
     sk = needs("sklearn.metrics")
     y, p, w = example(binary, weighted)
     hits, every, w_every = (p > 0.5).astype(int), np.ravel(y), None if w is None else np.repeat(w, 3)
@@ -569,14 +595,20 @@ def test_scikit_learn_agrees(weighted):
     ]:
         assert_close(ours(y, p, w), theirs, "prediction")
     y, p, w = example(real, weighted)
-    for aggregation, theirs in ("uniform_average",) * 2, ("variance_weighted_average", "variance_weighted"), (None, "raw_values"):
-        assert_close(R2Score(aggregation)(y, p, w), sk.r2_score(y, p, multioutput=theirs, sample_weight=w), "prediction")
+    for aggregation, theirs in [
+        ("uniform_average", "uniform_average"),
+        ("variance_weighted_average", "variance_weighted"),
+        (None, "raw_values"),
+    ]:
+        expected = sk.r2_score(y, p, multioutput=theirs, sample_weight=w)
+        assert_close(R2Score(aggregation)(y, p, w), expected, "prediction")
     y, p, w = example(labels, weighted)
     p += np.random.default_rng(3).permuted(np.arange(N * 5).reshape(N, 5) / 2**20, axis=1)       # without ties
-    assert_close(SparseTopKCategoricalAccuracy(2)(y, p, w), sk.top_k_accuracy_score(y, p, k=2, sample_weight=w), "prediction")
+    expected = sk.top_k_accuracy_score(y, p, k=2, sample_weight=w)
+    assert_close(SparseTopKCategoricalAccuracy(2)(y, p, w), expected, "prediction")
 
 
-# -- ties and limits --------------------------------------------------------------------------------------------------
+# -- ties and limits -------------------------------------------------------------------------------
 
 def test_top_k_counts_ties_as_hits():
     ties = [[0.5, 0.5, 0.5, 0.1]] * 4
@@ -587,13 +619,14 @@ def test_top_k_counts_ties_as_hits():
 
 
 def test_f_score_counts_all_largest_outputs_but_not_zeros():
-    """Of two equal outputs both are predicted, of zeros none: tp 1, predicted 2 and actual 2 over both rows."""
+    """Equal largest outputs all count as predicted, zeros never: tp 1, predicted 2, actual 2."""
     assert F1Score("micro")([[1, 0], [1, 0]], [[0.4, 0.4], [0, 0]]) == 0.5
 
 
 def test_scores_equal_to_a_threshold_are_below_it_in_their_own_dtype():
     tenth = np.float32([[0.1]])                         # as a float64 it is above 0.1
-    assert TruePositives(0.1)([[1]], tenth) == BinaryAccuracy(threshold=0.1)([[1]], tenth) == Precision([0.1])([[1]], tenth) == 0
+    accuracy = BinaryAccuracy(threshold=0.1)
+    assert TruePositives(0.1)([[1]], tenth) == accuracy([[1]], tenth) == Precision([0.1])([[1]], tenth) == 0
     assert TruePositives(0.1)([[1]], tenth + np.float32(1e-7)) == 1
     assert BinaryIoU([1], 0.1)([[1]], tenth) == 1
 
@@ -603,8 +636,8 @@ def test_scores_beyond_zero_and_one_close_the_curve():
     assert AUC(from_logits=True)([0, 1, 1], np.float32([-1e4, 1e4, 3])) == 1
 
 
-def test_constant_targets_score_one_if_they_are_met_and_zero_if_not():
-    """Six times 1.1: what their sums say of the variance, 2e-15, is rounding."""
+def test_constant_targets_score_one_if_predicted_exactly_and_zero_otherwise():
+    """Six targets of 1.1: the variance computed from their sums, 2e-15, is only rounding."""
     truth = np.full((6, 2), 1.1)
     np.testing.assert_array_equal(R2Score(None)(truth, truth + [[0, 1e-3]]), [1, 0])
 
@@ -612,11 +645,12 @@ def test_constant_targets_score_one_if_they_are_met_and_zero_if_not():
 @pytest.mark.parametrize("mean", [0, 1.7e9, -1e12, 1e15])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_r2_keeps_small_deviations_from_a_large_mean(mean, weighted):
-    """Timestamps of a few minutes, by whole seconds, so that y is exact; 1 - 5^2 / 60^2 is 0.993."""
+    """Timestamps of a few minutes in whole seconds, so that y is exact; 1 - 5^2 / 60^2 is 0.993."""
     rng = np.random.default_rng(0)
     near, error = rng.normal(0, 60, (1000, 2)).round(), rng.normal(0, 5, (1000, 2)).round()
     w = np.where(np.arange(1000) < 100, 0, rng.uniform(0, 2, 1000)) if weighted else None
-    expected = 1 - np.average(error**2, axis=0, weights=w) / np.average((near - np.average(near, axis=0, weights=w))**2, axis=0, weights=w)
+    deviation = near - np.average(near, axis=0, weights=w)
+    expected = 1 - np.average(error**2, axis=0, weights=w) / np.average(deviation**2, axis=0, weights=w)
     for aggregation, value in ((None, expected), ("uniform_average", expected.mean())):
         at_once, in_parts = R2Score(aggregation), R2Score(aggregation)
         at_once.update_state(near + mean, near + mean + error, w)
@@ -634,7 +668,7 @@ def test_r2_of_one_row_is_not_a_number(aggregation):
     assert np.isfinite(metric([[2., 5.]], [[2., 4.]])).all()        # two rows
 
 
-def test_adjusted_score_of_too_few_rows_is_the_plain_one():
+def test_adjusted_r2_of_too_few_rows_equals_plain_r2():
     plain = R2Score()([[1], [4], [3]], [[2], [4], [4]])
     with pytest.warns(UserWarning, match="num_regressors"):
         assert R2Score(num_regressors=2)([[1], [4], [3]], [[2], [4], [4]]) == plain
@@ -652,9 +686,15 @@ def test_classes_out_of_range_count_nothing_in_iou():
     assert MeanIoU(2)([0, 1, 1, 2, 0, 0], [0, 1, 0, 1, 3, math.nan]) == (1 / 2 + 1 / 2) / 2
 
 
-# -- shapes -----------------------------------------------------------------------------------------------------------
+# -- shapes ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("y_shape, p_shape", [((4,), (4,)), ((4, 1), (4,)), ((4,), (4, 1)), ((4, 1), (4, 1)), ((2, 2), (2, 2, 1))])
+@pytest.mark.parametrize("y_shape, p_shape", [
+    ((4,), (4,)),
+    ((4, 1), (4,)),
+    ((4,), (4, 1)),
+    ((4, 1), (4, 1)),
+    ((2, 2), (2, 2, 1)),
+])
 def test_an_axis_of_length_one_may_be_missing(y_shape, p_shape):
     y, p = np.array([0, 1, 1, 0]).reshape(y_shape), np.array([0.25, 0.5, 1, 0.75]).reshape(p_shape)
     squares = [0.0625, 0.25, 0, 0.5625]
@@ -666,7 +706,7 @@ def test_an_axis_of_length_one_may_be_missing(y_shape, p_shape):
     assert MeanMetricWrapper(worst)(y, p) == np.mean(np.sqrt(squares))
 
 
-def test_two_vectors_are_rows_of_elements_or_one_row():
+def test_vectors_are_one_element_a_row_or_a_single_row():
     y, p, w = [0, 1, 1], [0.25, 0.5, 1], [1, 1, 2]
     assert BinaryAccuracy()(y, p, w) == 0.75
     assert CategoricalAccuracy()([0, 0, 1], p) == 1
@@ -682,9 +722,13 @@ def test_weights_broadcast_from_the_first_axis():
 
 
 @every_metric
-def test_labels_are_as_good_as_one_hot_columns_where_columns_count(metric):
-    columns = (AUC, F1Score, FBetaScore, Precision, Recall, TruePositives, TrueNegatives, FalsePositives, FalseNegatives, BinaryIoU,
-               SensitivityAtSpecificity, SpecificityAtSensitivity, PrecisionAtRecall, RecallAtPrecision, OneHotIoU, OneHotMeanIoU)
+def test_integer_labels_give_the_sums_of_one_hot_columns(metric):
+    columns = (
+        AUC, F1Score, FBetaScore, Precision, Recall,
+        TruePositives, TrueNegatives, FalsePositives, FalseNegatives,
+        SensitivityAtSpecificity, SpecificityAtSensitivity, PrecisionAtRecall, RecallAtPrecision,
+        BinaryIoU, OneHotIoU, OneHotMeanIoU,
+    )
     if type(metric) not in columns:
         return
     y, p, w = example(labels, True)
@@ -696,7 +740,7 @@ def test_labels_are_as_good_as_one_hot_columns_where_columns_count(metric):
 
 
 @every_metric
-def test_metrics_of_elements_refuse_labels_and_the_other_way_round(metric):
+def test_metrics_refuse_targets_of_the_wrong_kind(metric):
     if metric._labels is None:
         assert type(metric._resolve(metric.num_classes if hasattr(metric, "num_classes") else 3, True)).__name__
         return
@@ -706,20 +750,27 @@ def test_metrics_of_elements_refuse_labels_and_the_other_way_round(metric):
         metric(*((np.eye(3), np.eye(3)) if metric._labels else ([0, 1, 2], np.eye(3))))
 
 
-# -- in a model -------------------------------------------------------------------------------------------------------
+# -- in a model ------------------------------------------------------------------------------------
 
-KERNELS = {BinaryAccuracy: "binary_accuracy", CategoricalAccuracy: "categorical_accuracy", MeanAbsoluteError: "absolute_error",
-           SparseCategoricalAccuracy: "sparse_categorical_accuracy", MeanSquaredError: "squared_error", RootMeanSquaredError: "squared_error"}
+KERNELS = {
+    BinaryAccuracy: "binary_accuracy",
+    CategoricalAccuracy: "categorical_accuracy",
+    SparseCategoricalAccuracy: "sparse_categorical_accuracy",
+    MeanAbsoluteError: "absolute_error",
+    MeanSquaredError: "squared_error",
+    RootMeanSquaredError: "squared_error",
+}
 
 
 @every_case
-def test_native_kernels_are_named_where_they_give_the_same(metric, data, formula):
+def test_native_kernel_is_named_where_it_gives_the_same_value(metric, data, formula):
     name = KERNELS.get(type(metric)) if repr(metric) == f"{type(metric).__name__}()" else None
     assert metric._code() == (core.METRICS[name] if name else None)
     if name:
         y, p, _ = example(data, False)
         assert_close(metric._sums(y, p, None), [reference.METRICS[name](y, p).sum(), N], "prediction")
-        assert metric._result(np.array([3., 4.])) == (math.sqrt(0.75) if isinstance(metric, RootMeanSquaredError) else 0.75)
+        expected = math.sqrt(0.75) if isinstance(metric, RootMeanSquaredError) else 0.75
+        assert metric._result(np.array([3., 4.])) == expected
 
 
 def test_every_kernel_is_used():
@@ -727,14 +778,18 @@ def test_every_kernel_is_used():
 
 
 @pytest.mark.parametrize("n_outputs, sparse, kind", [
-    (1, False, BinaryAccuracy), (3, False, CategoricalAccuracy), (3, True, SparseCategoricalAccuracy), (1, True, SparseCategoricalAccuracy)])
-def test_accuracy_becomes_what_fits_under_its_own_name(n_outputs, sparse, kind):
+    (1, False, BinaryAccuracy),
+    (3, False, CategoricalAccuracy),
+    (3, True, SparseCategoricalAccuracy),
+    (1, True, SparseCategoricalAccuracy),
+])
+def test_accuracy_resolves_to_the_fitting_class_and_keeps_its_name(n_outputs, sparse, kind):
     assert Accuracy("acc")._resolve(n_outputs, sparse) == kind(name="acc")
 
 
-# -- functions --------------------------------------------------------------------------------------------------------
+# -- functions -------------------------------------------------------------------------------------
 
-def test_a_number_counts_for_all_rows_it_was_made_of():
+def test_a_single_value_is_weighted_by_its_number_of_rows():
     largest_error = MeanMetricWrapper(lambda y_true, y_pred: np.abs(y_true - y_pred).max(), name="largest")
     largest_error.update_state([[0.], [0.], [0.]], [[1.], [2.], [3.]])
     largest_error.update_state([[0.]], [[7.]])
@@ -742,18 +797,21 @@ def test_a_number_counts_for_all_rows_it_was_made_of():
     assert largest_error.name == "largest" and metrics.get(lambda y, p: 0).name == "<lambda>"
 
 
-def test_a_function_may_leave_axes_and_take_labels():
+def test_a_function_may_return_more_axes_and_receive_integer_labels():
     assert MeanMetricWrapper(lambda y, p: (y - p)**2)([[0, 0], [0, 0]], [[1, 3], [0, 0]], [1, 3]) == 5 / 4
     seen = []
     metrics.get(lambda y, p: seen.append((y.dtype, y.shape)) or 1)([0, 2], np.eye(3)[:2])
     assert seen == [(np.int64, (2,))]
 
 
-# -- as values --------------------------------------------------------------------------------------------------------
+# -- as values -------------------------------------------------------------------------------------
 
 @every_metric
 def test_repr_recreates_the_metric(metric):
-    copy = eval(repr(metric), vars(metrics) | {repr(worst): worst, "worst": worst}) if "<function" not in repr(metric) else metrics.get(worst)
+    if "<function" in repr(metric):
+        copy = metrics.get(worst)
+    else:
+        copy = eval(repr(metric), vars(metrics) | {repr(worst): worst, "worst": worst})
     assert copy == metric and copy is not metric and hash(copy) == hash(metric) and repr(copy) == repr(metric)
     assert copy != metrics.get("accuracy") or isinstance(metric, Accuracy)
 
@@ -769,14 +827,17 @@ def test_pickle_keeps_arguments_and_state(metric, data, formula):
     assert copy == metric and not np.any(copy.result())
 
 
-def test_arguments_and_class_make_the_difference():
-    different = [AUC(), AUC(100), AUC(curve="PR"), AUC(name="x"), AUC(thresholds=[0.5]), Precision(), Recall(), Precision(0.25),
-                 Precision([0.25]), Precision(top_k=1), Precision(class_id=1), "auc", None]
+def test_equality_depends_on_class_and_arguments():
+    different = [
+        AUC(), AUC(100), AUC(curve="PR"), AUC(name="x"), AUC(thresholds=[0.5]),
+        Precision(), Recall(), Precision(0.25), Precision([0.25]), Precision(top_k=1), Precision(class_id=1),
+        "auc", None,
+    ]
     for i, one in enumerate(different):
         assert [one == other for other in different] == [i == j for j in range(len(different))]
 
 
-def test_repr_shows_what_differs_from_the_defaults():
+def test_repr_shows_arguments_that_differ_from_the_defaults():
     assert repr(Accuracy("acc")) == "Accuracy(name='acc')"
     assert repr(Precision(thresholds=0.5, class_id=2)) == "Precision(thresholds=0.5, class_id=2)"
     assert repr(AUC(200, "pr", name="auc", multi_label=True)) == "AUC(curve='PR', multi_label=True)"
@@ -785,50 +846,81 @@ def test_repr_shows_what_differs_from_the_defaults():
 
 
 ARGUMENTS = {
-    "Precision": "thresholds top_k class_id name dtype", "Recall": "thresholds top_k class_id name dtype",
-    "F1Score": "average threshold name dtype", "FBetaScore": "average beta threshold name dtype",
-    "AUC": "num_thresholds curve summation_method name dtype thresholds multi_label num_labels label_weights from_logits",
-    "R2Score": "class_aggregation num_regressors name dtype", "BinaryAccuracy": "name dtype threshold", "CosineSimilarity": "name dtype axis",
-    "TopKCategoricalAccuracy": "k name dtype", "SparseTopKCategoricalAccuracy": "k name dtype",
-    "BinaryCrossentropy": "name dtype from_logits label_smoothing", "CategoricalCrossentropy": "name dtype from_logits label_smoothing axis",
-    "SparseCategoricalCrossentropy": "name dtype from_logits ignore_class axis", "BinaryIoU": "target_class_ids threshold name dtype",
+    "Precision": "thresholds top_k class_id name dtype",
+    "Recall": "thresholds top_k class_id name dtype",
+    "F1Score": "average threshold name dtype",
+    "FBetaScore": "average beta threshold name dtype",
+    "AUC": "num_thresholds curve summation_method name dtype thresholds multi_label num_labels label_weights "
+           "from_logits",
+    "R2Score": "class_aggregation num_regressors name dtype",
+    "BinaryAccuracy": "name dtype threshold",
+    "CosineSimilarity": "name dtype axis",
+    "TopKCategoricalAccuracy": "k name dtype",
+    "SparseTopKCategoricalAccuracy": "k name dtype",
+    "BinaryCrossentropy": "name dtype from_logits label_smoothing",
+    "CategoricalCrossentropy": "name dtype from_logits label_smoothing axis",
+    "SparseCategoricalCrossentropy": "name dtype from_logits ignore_class axis",
+    "BinaryIoU": "target_class_ids threshold name dtype",
     "IoU": "num_classes target_class_ids name dtype ignore_class sparse_y_true sparse_y_pred axis",
     "MeanIoU": "num_classes name dtype ignore_class sparse_y_true sparse_y_pred axis",
     "OneHotIoU": "num_classes target_class_ids name dtype ignore_class sparse_y_pred axis",
-    "OneHotMeanIoU": "num_classes name dtype ignore_class sparse_y_pred axis", "MeanMetricWrapper": "fn name dtype",
-    "SensitivityAtSpecificity": "specificity num_thresholds class_id name dtype", "RecallAtPrecision": "precision num_thresholds class_id name dtype",
-    "SpecificityAtSensitivity": "sensitivity num_thresholds class_id name dtype", "PrecisionAtRecall": "recall num_thresholds class_id name dtype",
+    "OneHotMeanIoU": "num_classes name dtype ignore_class sparse_y_pred axis",
+    "MeanMetricWrapper": "fn name dtype",
+    "SensitivityAtSpecificity": "specificity num_thresholds class_id name dtype",
+    "RecallAtPrecision": "precision num_thresholds class_id name dtype",
+    "SpecificityAtSensitivity": "sensitivity num_thresholds class_id name dtype",
+    "PrecisionAtRecall": "recall num_thresholds class_id name dtype",
     **dict.fromkeys(("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives"), "thresholds name dtype"),
 }
 
 
 @every_metric
-def test_arguments_come_in_the_order_of_keras(metric):
+def test_arguments_have_the_order_of_keras(metric):
     kind = type(metric)
     assert " ".join(inspect.signature(kind).parameters) == ARGUMENTS.get(kind.__name__, "name dtype")
 
 
-# -- names ------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 NAMES = {
-    "accuracy": Accuracy, "acc": Accuracy, "binary_accuracy": BinaryAccuracy, "categorical_accuracy": CategoricalAccuracy,
-    "sparse_categorical_accuracy": SparseCategoricalAccuracy, "mse": MeanSquaredError, "mae": MeanAbsoluteError, "MSE": MeanSquaredError,
-    "mape": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError, "rmse": RootMeanSquaredError, "bce": BinaryCrossentropy,
-    "kld": KLDivergence, "cosine_similarity": CosineSimilarity, "auc": AUC, "AUC": AUC, "precision": Precision, "recall": Recall,
-    "f1_score": F1Score, "fbeta_score": FBetaScore, "r2_score": R2Score, "top_k_categorical_accuracy": TopKCategoricalAccuracy,
-    "logcosh": LogCoshError, "log_cosh_error": LogCoshError, "kl_divergence": KLDivergence, "binary_io_u": BinaryIoU,
+    "accuracy": Accuracy,
+    "acc": Accuracy,
+    "binary_accuracy": BinaryAccuracy,
+    "categorical_accuracy": CategoricalAccuracy,
+    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "mse": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "MSE": MeanSquaredError,
+    "mape": MeanAbsolutePercentageError,
+    "msle": MeanSquaredLogarithmicError,
+    "rmse": RootMeanSquaredError,
+    "bce": BinaryCrossentropy,
+    "kld": KLDivergence,
+    "cosine_similarity": CosineSimilarity,
+    "auc": AUC,
+    "AUC": AUC,
+    "precision": Precision,
+    "recall": Recall,
+    "f1_score": F1Score,
+    "fbeta_score": FBetaScore,
+    "r2_score": R2Score,
+    "top_k_categorical_accuracy": TopKCategoricalAccuracy,
+    "logcosh": LogCoshError,
+    "log_cosh_error": LogCoshError,
+    "kl_divergence": KLDivergence,
+    "binary_io_u": BinaryIoU,
 }
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_get_gives_a_metric_under_its_name(name):
+def test_get_returns_the_metric_of_a_name(name):
     metric = metrics.get(name)
     assert type(metric) is NAMES[name]
     assert metric == NAMES[name](name="auc" if name == "AUC" else name)
 
 
 @every_metric
-def test_get_knows_class_names_default_names_classes_and_instances(metric):
+def test_get_accepts_class_names_default_names_classes_and_instances(metric):
     assert metrics.get(metric) is metric
     kind = type(metric)
     if kind is MeanMetricWrapper:
@@ -841,14 +933,14 @@ def test_get_knows_class_names_default_names_classes_and_instances(metric):
 
 
 @pytest.mark.parametrize("identifier", ["accuraci", "Accurracy", None, 3, int, "Metric", "get"])
-def test_get_refuses_what_it_does_not_know(identifier):
+def test_get_refuses_unknown_identifiers(identifier):
     with pytest.raises(ValueError, match="metric must be (one of the known names|given)"):
         metrics.get(identifier)
     with pytest.raises(ValueError, match="Did you mean.*'f1_score'"):
         metrics.get("f1score")
 
 
-# -- errors -----------------------------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("make, words", [
     (lambda: Precision(1.5), r"each of thresholds must be in \[0, 1\], got 1.5"),
@@ -877,9 +969,11 @@ def test_get_refuses_what_it_does_not_know(identifier):
     (lambda: BinaryAccuracy(threshold=math.nan), "threshold"),
     (lambda: BinaryCrossentropy(label_smoothing=2), "label_smoothing"),
     (lambda: CosineSimilarity(axis=0), "axis"),
-    *[(lambda kind=kind: kind(1.1), r"in \[0, 1\]") for kind in (SensitivityAtSpecificity, SpecificityAtSensitivity, PrecisionAtRecall, RecallAtPrecision)],
+    *[(lambda kind=kind: kind(1.1), r"in \[0, 1\]")
+      for kind in (SensitivityAtSpecificity, SpecificityAtSensitivity, PrecisionAtRecall, RecallAtPrecision)],
     (lambda: SensitivityAtSpecificity(0.5, 0), "num_thresholds"),
-    (lambda: MeanSquaredError()([[1, 2]], [[1, 2, 3]]), r"y_true must have the shape of y_pred, \(1, 3\); got \(1, 2\)"),
+    (lambda: MeanSquaredError()([[1, 2]], [[1, 2, 3]]),
+     r"y_true must have the shape of y_pred, \(1, 3\); got \(1, 2\)"),
     (lambda: MeanSquaredError()([1, 2], [[1, 2, 3]] * 2), "the shape of y_pred"),
     (lambda: Precision()([1, 2, 0], [[1, 2, 3]] * 2), r"or hold integer labels of shape \(2,\); got \(3,\)"),
     (lambda: SparseCategoricalAccuracy()([0, 3], np.eye(3)[:2]), r"labels in \[0, 3\)"),
@@ -893,8 +987,10 @@ def test_get_refuses_what_it_does_not_know(identifier):
     (lambda: MeanSquaredError()(np.eye(3), np.eye(3), np.eye(3)), "sample_weight"),
     (lambda: MeanSquaredError()(np.eye(3), np.eye(3), [1, math.nan, 1]), "sample_weight must be finite"),
     (lambda: CosineSimilarity(axis=1)(np.ones((2, 3, 4)), np.ones((2, 3, 4))), "axis must be the last one"),
-    (lambda: Precision(class_id=3)(np.eye(3), np.eye(3)), "class_id of metric 'precision' must be at most 2 for 3 outputs; got 3"),
-    (lambda: Precision(top_k=4)(np.eye(3), np.eye(3)), "top_k of metric 'precision' must be at most 3 for 3 outputs; got 4"),
+    (lambda: Precision(class_id=3)(np.eye(3), np.eye(3)),
+     "class_id of metric 'precision' must be at most 2 for 3 outputs; got 3"),
+    (lambda: Precision(top_k=4)(np.eye(3), np.eye(3)),
+     "top_k of metric 'precision' must be at most 3 for 3 outputs; got 4"),
     (lambda: AUC(multi_label=True, num_labels=2)(np.eye(3), np.eye(3)), "num_labels"),
     (lambda: AUC(label_weights=[1, 2])(np.eye(3), np.eye(3)), "label_weights"),
     (lambda: OneHotIoU(4, [0])._resolve(3, False), "as many classes as there are outputs, 3; got num_classes=4"),
@@ -902,7 +998,7 @@ def test_get_refuses_what_it_does_not_know(identifier):
     (lambda: OneHotMeanIoU(3, axis=1)(np.ones((2, 3, 4)), np.ones((2, 3, 4))), "last axis"),
     (lambda: MeanMetricWrapper(lambda y, p: y[:1])(np.eye(3), np.eye(3)), "a value for each of the 3 rows"),
 ])
-def test_refused_with_a_reason(make, words):
+def test_bad_arguments_are_refused_with_a_reason(make, words):
     with pytest.raises(ValueError, match=words):
         make()
 
@@ -912,7 +1008,7 @@ def test_function_must_be_callable():
         MeanMetricWrapper("mse")
 
 
-def test_columns_must_stay_until_the_state_is_reset():
+def test_number_of_columns_is_fixed_until_the_state_is_reset():
     metric = F1Score()
     metric.update_state(np.eye(3), np.eye(3))
     with pytest.raises(ValueError, match="reset_state"):
@@ -922,7 +1018,7 @@ def test_columns_must_stay_until_the_state_is_reset():
     np.testing.assert_array_equal(metric(np.eye(2), np.eye(2)), [1, 1])
 
 
-def test_a_refused_update_leaves_the_state():
+def test_a_refused_update_keeps_the_state():
     metric = MeanAbsoluteError()
     metric.update_state([[1]], [[3]])
     with pytest.raises(ValueError):
@@ -930,12 +1026,14 @@ def test_a_refused_update_leaves_the_state():
     assert metric.result() == 2
 
 
-@pytest.mark.parametrize("metric", [AUC(), metrics.Precision(), metrics.Recall(), F1Score(), BinaryIoU(), TruePositives()],
+@pytest.mark.parametrize("metric",
+                         [AUC(), metrics.Precision(), metrics.Recall(), F1Score(), BinaryIoU(), TruePositives()],
                          ids=lambda metric: metric.name)
 @pytest.mark.parametrize("labels", [[-1, 1, 1], [0, 255, 0], [1, 2, 1]])
 def test_metrics_that_count_positives_refuse_labels_outside_0_and_1(metric, labels):
-    """-1 counted as a positive: an AUC of 0, an F-score of 2."""
-    for y_true, y_pred in (labels, [0.1, 0.9, 0.6]), ([[label, 0] for label in labels], [[0.1, 0.9], [0.6, 0.2], [0.5, 0.4]]):
+    """A label of -1 counted as a positive would give an AUC of 0 and an F-score of 2."""
+    two_columns = [[label, 0] for label in labels], [[0.1, 0.9], [0.6, 0.2], [0.5, 0.4]]
+    for y_true, y_pred in (labels, [0.1, 0.9, 0.6]), two_columns:
         if np.ndim(y_true) == 1:
             y_true, y_pred = np.reshape(y_true, (-1, 1)), np.reshape(y_pred, (-1, 1))
         with pytest.raises(ValueError, match="y_true must hold 0 and 1"):
@@ -943,7 +1041,7 @@ def test_metrics_that_count_positives_refuse_labels_outside_0_and_1(metric, labe
 
 
 @pytest.mark.parametrize("metric", [AUC(), metrics.Precision(), F1Score(threshold=0.5)], ids=lambda metric: metric.name)
-def test_metrics_that_count_positives_take_booleans_and_shares(metric):
+def test_metrics_that_count_positives_accept_booleans_and_fractions(metric):
     y_pred = np.array([[0.1], [0.9], [0.6]])
     assert metric(np.array([[False], [True], [True]]), y_pred) == 1
     metric(np.array([[0], [1 + 1e-7], [0.5]], np.float32), y_pred)

@@ -1,4 +1,7 @@
-"""Every benchmark of the asv suite runs: once with its smallest parameters, kernels with all at one CPU level."""
+"""Every benchmark of the asv suite runs once with its smallest parameters.
+
+Kernels run with all parameters at one CPU level.
+"""
 import importlib
 import inspect
 import itertools
@@ -17,7 +20,7 @@ KINDS = ("time", "timeraw", "track", "peakmem")
 
 
 def suite(name):
-    """A module of the suite, as asv imports it."""
+    """Imports a module of the suite as asv does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(FOLDER.parent)
         return importlib.import_module(f"suite.{name}")
@@ -36,7 +39,7 @@ BENCHMARKS = [(path.stem, cls.__name__, method) for path in sorted(FOLDER.glob("
 
 
 def axes(cls):
-    """Lists of parameters; asv takes a flat list for one."""
+    """The lists of parameters; asv reads a flat list as a single one."""
     params = getattr(cls, "params", [])
     return params if not params or isinstance(params[0], list) else [params]
 
@@ -74,7 +77,8 @@ def test_benchmark_runs(module, name, method):
 
 def test_every_class_asks_its_question_and_names_its_parameters():
     found = {(module, name) for module, name, _ in BENCHMARKS}
-    assert {module for module, _ in found} >= {"kernels", "hot_loop", "epochs", "prediction", "threads", "memory", "imports", "wheel"}
+    expected = {"kernels", "hot_loop", "epochs", "prediction", "threads", "memory", "imports", "wheel"}
+    assert {module for module, _ in found} >= expected
     for module, name in found:
         cls = getattr(suite(module), name)
         assert "?" in cls.__doc__, name

@@ -1,4 +1,4 @@
-"""Training against NumPy step by step, and what fit, evaluate and copies of a model promise."""
+"""Compares training with NumPy step by step; tests fit, evaluate, predict and copies of a model."""
 import copy
 import math
 import pickle
@@ -54,7 +54,7 @@ def assert_weights(model, exact, what="training"):
         assert_close(actual, expected, what, model.dtype)
 
 
-# -- steps -----------------------------------------------------------------------------------------------------------
+# -- steps -----------------------------------------------------------------------------------------
 
 @every_dtype
 @every_optimizer
@@ -64,7 +64,8 @@ def test_twenty_steps_follow_the_reference(optimizer, dtype):
     model = regressor(dtype, make(optimizer, 0.05, weight_decay=0.1))
     exact = reference.Network.of(model)
     history = model.fit(x, y, batch_size=20, epochs=4, shuffle=False, verbose=0)
-    expected = exact.train(x, y.astype(np.float64), "mean_squared_error", optimizer, 0.05, {**CASES[optimizer][1], "weight_decay": 0.1}, 20, 4)
+    options = {**CASES[optimizer][1], "weight_decay": 0.1}
+    expected = exact.train(x, y.astype(np.float64), "mean_squared_error", optimizer, 0.05, options, 20, 4)
     assert exact.steps == 20
     assert_weights(model, exact)
     assert_close(history.history["loss"], expected, "training", dtype)
@@ -78,7 +79,8 @@ def test_twenty_steps_of_a_classifier_follow_the_reference(optimizer, dtype):
     model = classifier(dtype, make(optimizer, 0.02))
     exact = reference.Network.of(model)
     history = model.fit(x, y, batch_size=20, epochs=4, shuffle=False, verbose=0, sample_weight=weights)
-    expected = exact.train(x, y, "sparse_categorical_crossentropy", optimizer, 0.02, CASES[optimizer][1], 20, 4, weights)
+    options = CASES[optimizer][1]
+    expected = exact.train(x, y, "sparse_categorical_crossentropy", optimizer, 0.02, options, 20, 4, weights)
     assert_weights(model, exact)
     assert_close(history.history["loss"], expected, "training", dtype)
 
@@ -123,8 +125,8 @@ def test_sgd_training_agrees_with_pytorch(torch, momentum, nesterov):
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
-def test_loop_written_by_hand_is_followed(n_outputs):
-    """Its loss is half the sum over outputs, ours their mean: learning rate lr * n_outputs / 2 makes up for it."""
+def test_training_follows_a_plain_numpy_loop(n_outputs):
+    """The loop halves the sum over outputs, MSE takes the mean: the rate is lr n_outputs / 2."""
     rng = np.random.default_rng(2)
     X, Y, lr, N = rng.standard_normal((40, 4)), rng.uniform(0, 1, (40, n_outputs)), 0.7, 40
     model = nnfast.Sequential([Input(4), Dense(6, "sigmoid", use_bias=False),
@@ -153,9 +155,9 @@ def test_train_on_batch_is_one_step_of_fit():
     assert history.history["loss"] == [loss]
 
 
-# -- loss and metrics ------------------------------------------------------------------------------------------------
+# -- loss and metrics ------------------------------------------------------------------------------
 
-def test_another_loss_changes_the_weights():
+def test_different_losses_give_different_weights():
     x, y = regression()
     results = set()
     for loss in ("mse", "mae", losses.BinaryCrossentropy(from_logits=True)):
@@ -222,14 +224,14 @@ def test_accuracy_is_resolved_by_shape(y, units, activation, kind, name):
 
 
 def test_root_mean_squared_error_takes_the_root_last():
-    """Predictions 2 and 3 for 1 and 0: sqrt((1 + 9) / 2)."""
+    """The predictions are 2 and 3 for targets 1 and 0: sqrt((1 + 9) / 2)."""
     model = nnfast.Sequential([Input(1), Dense(1, use_bias=False)], dtype="float64")
     model.compile("sgd", "mse", metrics="rmse")
     model.set_weights([[[1.]]])
     assert model.evaluate([[2.], [3.]], [1., 0.], verbose=0) == [5, math.sqrt(5)]
 
 
-# -- evaluate and predict --------------------------------------------------------------------------------------------
+# -- evaluate and predict --------------------------------------------------------------------------
 
 @every_dtype
 @pytest.mark.parametrize("rows", [1, 255, 256, 257, 70_000])
@@ -248,7 +250,7 @@ def test_evaluate_and_predict_match_the_reference(rows, dtype):
 @every_dtype
 @pytest.mark.parametrize("activation", core.ACTIVATIONS)
 @pytest.mark.parametrize("rows", [3, 300])
-def test_prediction_is_right_for_every_activation(activation, rows, dtype):
+def test_prediction_matches_the_reference_for_every_activation(activation, rows, dtype):
     x = regression(rows)[0]
     layers = [Input(5), Activation(activation), Dense(600, activation), Dense(3), Activation(activation)]
     model = nnfast.Sequential(layers, dtype=dtype, seed=4)
@@ -271,10 +273,10 @@ def test_evaluate_and_predict_change_nothing():
     assert bits(one) == bits(other)
 
 
-# -- fit -------------------------------------------------------------------------------------------------------------
+# -- fit -------------------------------------------------------------------------------------------
 
 def test_history_holds_the_row_weighted_mean_of_the_batches():
-    """With a learning rate of 0 each epoch's loss is that of all rows, though the last batch has one row."""
+    """With a rate of 0 each epoch's loss is the mean over all rows; the last batch has one row."""
     x, y = regression(81)
     model = regressor(optimizer=optimizers.SGD(0), metrics=["mae"])
     history = model.fit(x, y, batch_size=20, epochs=2, verbose=0, validation_data=(x, y))
@@ -305,7 +307,7 @@ def test_validation_uses_the_weights_after_the_epoch():
 
 @every_dtype
 @every_optimizer
-def test_second_fit_goes_on(optimizer, dtype):
+def test_second_fit_continues_the_first(optimizer, dtype):
     x, y = regression()
     once, twice, counted = (regressor(dtype, make(optimizer, 0.01)) for _ in range(3))
     whole = once.fit(x, y, epochs=4, batch_size=16, shuffle=False, verbose=0)
@@ -319,7 +321,7 @@ def test_second_fit_goes_on(optimizer, dtype):
 
 
 def test_compile_resets_the_optimizer():
-    """Adam's first step has the length of the learning rate wherever the weights are."""
+    """The size of Adam's first step is the learning rate, whatever the weights are."""
     x, y = regression(32)
     model = regressor(optimizer=optimizers.Adam(0.01, epsilon=1e-12))
     model.fit(x, y, epochs=20, verbose=0)
@@ -344,7 +346,7 @@ def test_learning_rate_may_change_between_fits():
 
 
 def test_shuffling_visits_every_row_once_an_epoch():
-    """One weight per row and one-hot x: after an epoch of batches of 1 each weight has taken one step."""
+    """With one-hot rows and batches of 1, each weight takes exactly one step in an epoch."""
     rows = 97
     layers = [Input(rows), Dense(1, use_bias=False, kernel_initializer="zeros")]
     model = nnfast.Sequential(layers, dtype="float64", seed=0)
@@ -366,8 +368,8 @@ def test_shuffling_makes_a_new_order_every_epoch():
     assert [sorted(order) for order in orders] == [list(range(50))] * 2
 
 
-def test_every_order_of_three_is_as_likely():
-    """6,000 shuffles, 1,000 of each kind expected; five standard deviations are 5 sqrt(6000 * 5/36) = 144."""
+def test_all_orders_of_three_rows_are_equally_likely():
+    """1,000 of each order are expected; five standard deviations are 5 sqrt(6000 * 5/36) = 144."""
     counts = {}
     for seed in range(6000):
         order = np.arange(3)
@@ -400,7 +402,7 @@ def test_class_weight_of_one_output_follows_zero_and_one():
     assert bits(models[0]) == bits(models[1])
 
 
-def test_seeds_reproduce_and_differ():
+def test_same_seeds_reproduce_a_fit_and_others_differ():
     x, y = regression()
     runs = []
     for seed in (0, 0, 1):
@@ -426,8 +428,8 @@ def test_raw_pixels_train_without_nan():
 
 @every_dtype
 @pytest.mark.parametrize("bad", ["x", "y"])
-def test_batch_with_a_number_that_is_not_finite_changes_nothing(bad, dtype):
-    """NaN in row 50 of batches of 10: the first five batches are trained on, the sixth is not."""
+def test_a_batch_with_a_nonfinite_value_changes_nothing(bad, dtype):
+    """NaN in row 50 with batches of 10: the first five batches are trained, the sixth is not."""
     x, y = regression()
     model, expected = regressor(dtype), regressor(dtype)
     expected.fit(x[:50], y[:50], batch_size=10, shuffle=False, verbose=0)
@@ -441,7 +443,7 @@ def test_batch_with_a_number_that_is_not_finite_changes_nothing(bad, dtype):
     assert bits(model) == bits(expected)
 
 
-# -- data ------------------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 
 def memmap(array, path):
     mapped = np.memmap(path, array.dtype, "w+", shape=array.shape)
@@ -525,7 +527,7 @@ def test_images_may_have_any_strides_behind_flatten():
     assert len(results) == 1
 
 
-def test_data_are_left_as_they_were():
+def test_fit_leaves_the_data_unchanged():
     x, y = regression()
     kept = x.copy(), y.copy()
     regressor().fit(x, y, epochs=2, verbose=0, validation_split=0.2)
@@ -533,7 +535,7 @@ def test_data_are_left_as_they_were():
     np.testing.assert_array_equal(y, kept[1])
 
 
-# -- copies ----------------------------------------------------------------------------------------------------------
+# -- copies ----------------------------------------------------------------------------------------
 
 def cloudpickled(model):
     return pickle.loads(needs("cloudpickle").dumps(model))
@@ -546,7 +548,7 @@ COPIES = {"pickle": lambda model: pickle.loads(pickle.dumps(model)), "deepcopy":
 @every_dtype
 @every_optimizer
 @pytest.mark.parametrize("way", COPIES)
-def test_copy_goes_on_with_the_same_bits(way, optimizer, dtype):
+def test_a_copy_continues_with_the_same_bits(way, optimizer, dtype):
     x, y = regression()
     model = regressor(dtype, make(optimizer, 0.01), metrics="mae")
     model.fit(x, y, epochs=2, batch_size=16, verbose=0)
@@ -557,7 +559,7 @@ def test_copy_goes_on_with_the_same_bits(way, optimizer, dtype):
     assert bits(model) == bits(other)
 
 
-def test_copy_is_trained_apart():
+def test_a_copy_is_trained_independently():
     x, y = regression()
     model = regressor()
     before = bits(model)
@@ -571,7 +573,7 @@ def test_copy_is_trained_apart():
     [Input((2, 3)), Flatten(), Dense(3, "softmax")],
     [Input(6), Activation("tanh"), Dense(3, use_bias=False), Activation("softmax")],
 ], ids=repr)
-def test_copy_of_any_kind_of_model_goes_on(layers):
+def test_a_copy_of_any_kind_of_model_continues(layers):
     x, y = np.random.default_rng(10).standard_normal((20, 6)), np.arange(20) % 3
     model = nnfast.Sequential(layers, seed=0)
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -585,14 +587,14 @@ def test_copy_of_any_kind_of_model_goes_on(layers):
     assert bits(model) == bits(other)
 
 
-def test_copy_of_a_model_that_is_not_compiled_predicts():
+def test_a_copy_of_an_uncompiled_model_predicts():
     x = regression()[0]
     model = nnfast.Sequential([Input(5), Dense(2, "tanh")], seed=0)
     expected = model.predict(x)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(x), expected)
 
 
-def test_copy_survives_a_change_of_the_kind_of_optimizer():
+def test_a_copy_keeps_a_changed_kind_of_optimizer():
     x, y = regression()
     model = regressor(optimizer=optimizers.SGD(0.1))
     model.optimizer.momentum = 0.9
@@ -602,7 +604,7 @@ def test_copy_survives_a_change_of_the_kind_of_optimizer():
     assert bits(model) == bits(other)
 
 
-def test_pickle_is_free_of_the_cpu_level():
+def test_a_pickle_does_not_name_the_cpu_level():
     x, y = regression()
     model = regressor()
     model.fit(x, y, verbose=0)
@@ -628,26 +630,30 @@ def test_a_worker_process_trains_the_same_bits():
         assert np.array_equal(other.predict(x), here.predict(x))
 
 
-# -- which rows count --------------------------------------------------------------------------------------------------
+# -- rows that count -------------------------------------------------------------------------------
 
 def unbalanced():
     x, y = classes()
-    y = np.where(np.arange(len(y)) < len(y) // 2, 0, y)            # the first half is one class
+    y = np.where(np.arange(len(y)) < len(y) // 2, 0, y)            # the first half has a single class
     return x, y
 
 
 def balanced(y, n_classes=4, weights=None):
-    """Weights of rows: sum of weights / (classes present * the sum of the class)."""
+    """Row weights: sum of all weights / (number of present classes * sum of the row's class)."""
     weights = np.ones(len(y)) if weights is None else weights
     sums = np.bincount(y, weights, n_classes)
     return weights.sum() / (np.count_nonzero(sums) * sums[y])
 
 
-def test_balanced_classes_count_the_rows_that_are_trained_on():
+def test_balanced_classes_count_only_training_rows():
     x, y = unbalanced()
     half = len(x) // 2
-    for options, rows in (({"validation_split": 0.5}, np.arange(half)), ({"rows": np.arange(half, len(x))}, np.arange(half, len(x))),
-                          ({"rows": [0, 0, half, half + 1]}, np.array([0, 0, half, half + 1]))):
+    repeated = [0, 0, half, half + 1]
+    for options, rows in [
+        ({"validation_split": 0.5}, np.arange(half)),
+        ({"rows": np.arange(half, len(x))}, np.arange(half, len(x))),
+        ({"rows": repeated}, np.array(repeated)),
+    ]:
         model, other = classifier(), classifier()
         model.fit(x, y, epochs=2, verbose=0, class_weight="balanced", shuffle=False, **options)
         other.fit(x[rows], y[rows], epochs=2, verbose=0, sample_weight=balanced(y[rows]), shuffle=False)
@@ -674,17 +680,17 @@ def test_balanced_classes_need_weights_of_at_least_zero():
         classifier().fit(x, y, verbose=0, class_weight="balanced", sample_weight=-np.ones(len(x)))
 
 
-def test_class_weights_look_at_no_row_that_is_not_trained_on():
+def test_class_weights_ignore_rows_outside_training():
     x, y = regression(n_outputs=1)
     labels = (y > 0).astype(float)
-    labels[-1] = 0.5                                                # no class: refused if it were looked at
+    labels[-1] = 0.5                                                # not a class: refused if it were checked
     for options in ({"validation_split": 0.1}, {"rows": np.arange(len(x) - 1)}):
         model = nnfast.Sequential([Dense(1, "sigmoid")], seed=0)
         model.compile("adam", "bce")
         model.fit(x, labels, verbose=0, class_weight={1: 2.0}, **options)
 
 
-def test_a_loss_of_your_own_is_tried_on_rows_that_are_trained_on():
+def test_a_user_defined_loss_is_tried_on_training_rows():
     x, y = regression(n_outputs=1)
     y[:20] = 1e6
     seen = []
@@ -699,7 +705,7 @@ def test_a_loss_of_your_own_is_tried_on_rows_that_are_trained_on():
     assert max(seen) < 1e6
 
 
-# -- what belongs to one model -----------------------------------------------------------------------------------------
+# -- objects that belong to one model --------------------------------------------------------------
 
 def test_an_optimizer_belongs_to_one_model():
     optimizer = nnfast.optimizers.SGD(0.1)
@@ -708,17 +714,17 @@ def test_an_optimizer_belongs_to_one_model():
     with pytest.raises(ValueError, match=r"copy\.copy\(optimizer\)"):
         other.compile(optimizer, "mse")
     assert other.optimizer is not optimizer
-    model.compile(optimizer, "sparse_categorical_crossentropy")     # again: its own
+    model.compile(optimizer, "sparse_categorical_crossentropy")     # its own optimizer again
     other.compile(copy.copy(optimizer), "sparse_categorical_crossentropy")
     other.optimizer.learning_rate = 0.5
     assert model.optimizer.learning_rate == 0.1
     del model
     with pytest.raises(ValueError, match="belongs to another model"):
-        other.compile(optimizer, "sparse_categorical_crossentropy")     # a fit may have changed its rate
+        other.compile(optimizer, "sparse_categorical_crossentropy")     # its learning rate may have changed
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_copies_share_nothing_that_training_changes(copied):
+def test_copies_share_no_state_that_training_changes(copied):
     x, y = classes()
     model = classifier()
     model.fit(x, y, verbose=0)
@@ -736,11 +742,11 @@ def test_models_do_not_share_a_generator_of_random_numbers():
         models = [nnfast.Sequential([nnfast.Input(3), Dense(4)], seed=generator) for _ in range(2)]
         assert models[0]._rng is not models[1]._rng and models[0]._rng.bit_generator is not models[1]._rng.bit_generator
         assert bits(models[0]) != bits(models[1])
-    assert bits(nnfast.Sequential([nnfast.Input(3), Dense(4)], seed=np.random.default_rng(5))) == \
-        bits(nnfast.Sequential([nnfast.Input(3), Dense(4)], seed=np.random.default_rng(5)))
+    one, other = (nnfast.Sequential([nnfast.Input(3), Dense(4)], seed=np.random.default_rng(5)) for _ in range(2))
+    assert bits(one) == bits(other)
 
 
-def test_layers_of_a_model_that_has_weights_are_refused_in_another():
+def test_layers_of_a_built_model_are_refused_in_another():
     x, y = classes()
     model = classifier()
     model.fit(x, y, verbose=0)
@@ -754,7 +760,7 @@ def test_layers_of_a_model_that_has_weights_are_refused_in_another():
     assert nnfast.Sequential(map(copy.copy, kept)).layers == kept
 
 
-def test_a_layer_is_built_into_one_of_two_models():
+def test_a_layer_of_two_models_is_built_into_only_one():
     layer = Dense(4)
     first, second = nnfast.Sequential([nnfast.Input(3), layer]), nnfast.Sequential([nnfast.Input(3), layer])
     assert first.built
@@ -762,7 +768,7 @@ def test_a_layer_is_built_into_one_of_two_models():
         second.get_weights()
 
 
-def test_a_layer_with_weights_stands_in_a_model_once():
+def test_a_layer_with_weights_occurs_once_in_a_model():
     layer = Dense(4)
     with pytest.raises(ValueError, match="once.*same object twice"):
         nnfast.Sequential([layer, layer])
@@ -771,7 +777,7 @@ def test_a_layer_with_weights_stands_in_a_model_once():
         model.add(layer)
     assert model.layers == [layer]
     dropout = nnfast.layers.Dropout(0.1)
-    nnfast.Sequential([dropout, Dense(4), dropout, Dense(4)])           # equal descriptions, no weights: as before
+    nnfast.Sequential([dropout, Dense(4), dropout, Dense(4)])           # layers without weights may repeat
 
 
 def test_layers_without_weights_may_be_used_again():
@@ -790,8 +796,12 @@ def test_a_refused_fit_leaves_the_layers_free():
     normalization = nnfast.layers.Normalization(0.0, 1.0)
     model = nnfast.Sequential([normalization, Dense(1)])
     model.compile("adam", "mse")
-    for wrong in ({"y": np.zeros(19)}, {"y": np.zeros(20), "validation_split": 0.99}, {"y": np.zeros(20), "rows": [20]},
-                  {"y": np.zeros(20), "validation_data": (x, np.zeros(3))}):
+    for wrong in [
+        {"y": np.zeros(19)},
+        {"y": np.zeros(20), "validation_split": 0.99},
+        {"y": np.zeros(20), "rows": [20]},
+        {"y": np.zeros(20), "validation_data": (x, np.zeros(3))},
+    ]:
         with pytest.raises(ValueError):
             model.fit(x, verbose=0, **wrong)
         assert not model.built
@@ -799,7 +809,7 @@ def test_a_refused_fit_leaves_the_layers_free():
     model.fit(x[:, :2].repeat(2, axis=1)[:, :3], np.zeros(20), verbose=0)
 
 
-def test_loss_and_metrics_names_are_those_of_compile():
+def test_loss_and_metrics_names_follow_compile():
     model = nnfast.Sequential([nnfast.Dense(3, "softmax")])
     assert model.loss is None and model.metrics_names == []
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"], weighted_metrics=["acc"])
@@ -834,6 +844,12 @@ def test_a_fit_shows_one_bar_for_all_epochs(monkeypatch, capsys):
     assert all(f"Epoch {epoch}/3" in err for epoch in (1, 2, 3))
 
 
-@pytest.mark.parametrize("seconds, shown", [(0.0001, "<1ms"), (0.0124, "12ms"), (0.9, "900ms"), (1.254, "1.25s"), (75, "75.00s")])
+@pytest.mark.parametrize("seconds, shown", [
+    (0.0001, "<1ms"),
+    (0.0124, "12ms"),
+    (0.9, "900ms"),
+    (1.254, "1.25s"),
+    (75, "75.00s"),
+])
 def test_times_below_a_second_are_shown_in_milliseconds(seconds, shown):
     assert nnfast._console.seconds_text(seconds) == shown

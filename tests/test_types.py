@@ -1,4 +1,4 @@
-"""Types: every public function says what it takes and returns, and mypy agrees with the package and with programs that use it."""
+"""Every public function is annotated, and mypy accepts the package and programs that use it."""
 import importlib
 import inspect
 import os
@@ -20,20 +20,26 @@ needs("mypy")
 PROGRAMS = Path(__file__).parent / "data"
 PACKAGE = Path(nnfast.__file__).parent
 INSTALLED = PACKAGE.parent.name == "site-packages"
-PUBLIC = ["nnfast", *(f"nnfast.{module.name}" for module in pkgutil.iter_modules(nnfast.__path__) if module.name[0] != "_")]
-MADE = {*core.ACTIVATIONS, *losses._CLASSES}        # their type is a Protocol of the function that makes them
-UNTYPED = ["nnfast._core.*", "cloudpickle.*", "keras.*", "matplotlib.*", "onnx.*", "onnxruntime.*", "pandas.*", "plotnine.*",
-           "scipy.*", "sklearn.*", "threadpoolctl.*", "torch.*", "tqdm.*"]
+MODULES = [module.name for module in pkgutil.iter_modules(nnfast.__path__)]
+PUBLIC = ["nnfast", *(f"nnfast.{name}" for name in MODULES if name[0] != "_")]
+MADE = {*core.ACTIVATIONS, *losses._CLASSES}    # functions whose type is the Protocol of their maker
+UNTYPED = [
+    "nnfast._core.*", "cloudpickle.*", "keras.*", "matplotlib.*", "onnx.*", "onnxruntime.*", "pandas.*",
+    "plotnine.*", "scipy.*", "sklearn.*", "threadpoolctl.*", "torch.*", "tqdm.*",
+]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where mypy keeps what it has read, for the next of these tests."""
+    """Folder of mypy's cache, shared by the tests of this module."""
     return tmp_path_factory.mktemp("mypy")
 
 
 def mypy(folder, *arguments, report):
-    """Exit code and output of mypy; with `report` it tells of mistakes in nnfast, too, as it does not where nnfast is installed."""
+    """Returns the exit code and the output of mypy.
+
+    With `report` it shows errors in nnfast, too; it never does so for an installed nnfast.
+    """
     sections = dict.fromkeys(UNTYPED, "ignore_missing_imports = True\nfollow_imports = skip")
     if not report:
         sections["nnfast.*"] = "follow_imports = silent"
@@ -47,7 +53,7 @@ def mypy(folder, *arguments, report):
 
 
 def public_functions(module):
-    """(name, function) of the functions of a module and of the methods of its classes."""
+    """Yields (name, function) for the functions of a module and the methods of its classes."""
     for name in module.__all__:
         thing = getattr(module, name)
         if inspect.isclass(thing) and thing.__module__.startswith("nnfast"):
@@ -61,7 +67,7 @@ def public_functions(module):
 
 
 @pytest.mark.parametrize("module", PUBLIC)
-def test_every_public_function_says_what_it_takes_and_returns(module):
+def test_every_public_function_is_annotated(module):
     if module == "nnfast.estimators":
         needs("sklearn")
     silent = []
@@ -73,12 +79,12 @@ def test_every_public_function_says_what_it_takes_and_returns(module):
     assert not silent
 
 
-def test_package_says_that_it_is_typed_and_has_no_stubs_beside_its_source():
+def test_package_is_marked_as_typed_and_has_no_stubs():
     assert (PACKAGE / "py.typed").exists() and not list(PACKAGE.rglob("*.pyi"))
 
 
 @pytest.mark.skipif(INSTALLED, reason="mypy reports nothing about installed packages")
-def test_mypy_finds_no_mistake_in_the_package(folder):
+def test_mypy_finds_no_error_in_the_package(folder):
     code, out = mypy(folder, "-p", "nnfast", report=True)
     assert code == 0, out
 
@@ -88,10 +94,11 @@ def test_a_typed_program_passes_the_strict_check(folder):
     assert code == 0, out
 
 
-def test_the_strict_check_sees_mistakes(folder):
-    """Each line marked `# wrong` is refused, and no other."""
+def test_the_strict_check_finds_the_marked_errors(folder):
+    """mypy refuses each line marked `# wrong` and no other."""
     program = PROGRAMS / "mistyped.py"
-    wrong = [f":{number}: error:" for number, line in enumerate(program.read_text().splitlines(), 1) if line.endswith("# wrong")]
+    lines = enumerate(program.read_text().splitlines(), 1)
+    wrong = [f":{number}: error:" for number, line in lines if line.endswith("# wrong")]
     code, out = mypy(folder, "--strict", str(program), report=False)
     found = {place for line in out.splitlines() for place in re.findall(r":\d+: error:", line)}
     assert code == 1 and len(wrong) > 5 and found == set(wrong), out
