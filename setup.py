@@ -3,7 +3,7 @@
 `network.pyx` is compiled once for each CPU level from the same source.  Environment variables that
 may be set to 1:
 
-    NNFAST_DEBUG       assertions, no optimization
+    NNFAST_DEBUG       no optimization, for a debugger
     NNFAST_SANITIZE    AddressSanitizer and UBSan
 """
 import os
@@ -24,7 +24,7 @@ DIRECTIVES = {
 }
 # -fno-math-errno and -fno-trapping-math let sqrt and selects become vector instructions and change
 # no result.  -ffast-math would change results, and a library linked with it switches denormals off
-# for the whole process of the user.
+# for the user's whole process.
 FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
 # The core exceeds GCC's limit on the growth of a file by inlining.  Without a higher limit, exp and
 # log are calls, and loops with a call do not become vector loops.
@@ -61,7 +61,7 @@ def extension(name, source, flags=()):
 
 
 class Build(build_ext):
-    """Runs Cython just before the C compiler: an sdist holds `.pyx` files, metadata need no C."""
+    """Runs Cython just before the C compiler, so that an sdist or the metadata need no C files."""
 
     def run(self):
         for extension in self.extensions:

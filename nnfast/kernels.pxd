@@ -1,15 +1,15 @@
-"""The native face: the kernels under nnfast, for your own Cython code.
+"""The native interface: the kernels under nnfast, for your own Cython code.
 
     from nnfast.kernels cimport OptimizerKind, optimizer_step, product      # OptimizerKind.ADAM
 
 Cython finds this file with `cythonize(..., include_path=[nnfast.get_include()])`.
 
-These names stay; what they are made of, `nnfast._core`, may change.  All are `cdef inline ...
-noexcept nogil` functions of pointers and sizes in float or double (`floating`).  They are compiled
-into the module that cimports them, for the CPU and with the flags of that module.
+These names stay; everything else in `nnfast._core` may change.  The functions are `cdef inline ...
+noexcept nogil` and take pointers to float or double (`floating`) and sizes.  They are compiled into
+the module that cimports them, with the flags of that module.
 
 Rows are padded: y, z, delta, a gradient and W have rows of `padded(n, tag)` elements for n columns
-(`tag` is any pointer of the dtype).  Elements behind the n-th have no meaning.  x needs no padding.
+(`tag` is any pointer of the dtype).  Elements after the n-th have no meaning.  x needs no padding.
 
     product           C (rows, width) <- A (rows, k) B (k, width), or added to C; width is padded.
                       A has any strides: x W has (n_in, 1), x^T delta (1, n_in).  B is read by
@@ -34,7 +34,7 @@ The settings of a loss and of an optimizer are its hyperparameters in the order 
 arguments, in `_core/losses.pxd` and `_core/optimizers.pxd`.  For Adam: beta_1, beta_2, epsilon, and
 0, or 1 for PyTorch's epsilon.
 
-Not here: layers without a product, such as dropout and normalisations.  Most of their kernels, in
+Not here: layers without a product, such as dropout and normalizations.  Most of their kernels, in
 `_core/layers.pxd`, use the padding of nnfast's own workspace.
 """
 from nnfast._core.activations cimport Activation, activate, activation_gradient, keeps_input

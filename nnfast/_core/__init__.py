@@ -1,7 +1,9 @@
 """The native core: compiled once for each CPU level from one source; this module selects the level.
 
-`network` is the extension module of the highest level that this machine has, or of the level that
-the environment variable NNFAST_CPU (v2, v3, v4) names.  It is selected once in each process.
+The levels are those of x86-64: v2 (SSE4.2), v3 (adds AVX2 and FMA) and v4 (adds AVX-512).  Other
+architectures have one level, base.  `network` is the extension module of the highest level that
+this machine has, or of the level that the environment variable NNFAST_CPU names.  It is selected
+once in each process.
 
 Rejected: a choice in each kernel.  It would cost a call through a pointer, and no kernel could be
 inlined into the training loop.
@@ -39,7 +41,7 @@ def _levels():
 
 
 def _choose(levels):
-    """The level that NNFAST_CPU names, or else the highest."""
+    """The level that NNFAST_CPU names; the highest if it is not set."""
     if not levels:
         raise _not_built("network_v2" if cpu.level() else "network_base")
     wanted = os.environ.get("NNFAST_CPU", "")

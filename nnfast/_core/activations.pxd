@@ -1,12 +1,15 @@
 # cython: cdivision=True
 """Activations and their gradients, side by side.
 
-An elementwise activation is `f(a)`, in place, and `f_gradient(z or a, delta)`, which computes
-delta <- delta f'(z).  It works in place because for two pointers the compiler must allow for
-overlap, and then its loop does one element at a time.  The gradient uses z or a, whichever is
-cheaper; `keeps_input` says which activations need z.  Both run over whole blocks of the workspace,
-padding included: the values in the padding have no meaning and do no harm.  softmax works row by
-row.
+z is the input of an activation f and a = f(z) its output.  An elementwise f has two functions:
+
+    f             a <- f(a), in place: a holds z before.  With two pointers the compiler would have
+                  to allow for overlap, and its loop would do one element at a time.
+    f_gradient    delta <- delta f'(z), computed from z or from a, whichever is cheaper;
+                  `keeps_input` says which activations need z
+
+Both run over whole blocks of the workspace, padding included: the values in the padding have no
+meaning and do no harm.  softmax works row by row.
 
 The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
@@ -47,7 +50,7 @@ cdef enum:
 
 
 cdef inline bint keeps_input(int kind) noexcept nogil:
-    """Whether the gradient needs z beside a."""
+    """Whether the gradient reads z, so that z must be kept; the other gradients read a."""
     return kind == GELU or kind == GELU_TANH or kind == SILU or kind == MISH or kind == SOFTPLUS or kind == SOFTSIGN
 
 

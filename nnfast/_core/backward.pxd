@@ -1,12 +1,12 @@
 # cython: cdivision=True
 """The backward pass: the gradient of the loss becomes the delta of each layer, last layer first.
 
-delta = d loss / d z, where z is the input of the activation.  It goes back as far as the first
-layer with weights.  Like the forward pass it works by rows, on the rows whose activations are
-still in the cache; `first` and `rows` are rows of the workspace.
+delta = d loss / d z, where z is the input of the activation.  The pass ends at the first layer with
+weights.  Like the forward pass it works by rows, on rows whose activations are still in the cache;
+`first` and `rows` are rows of the workspace.
 
-Rejected: delta W^T from W as it lies in memory.  Its sums run over the columns of W, so W^T is kept
-in panels (`weights.repack`), except where n_in is so small that dot products are faster.
+Rejected: delta W^T from W as it lies in memory, because its sums run over the columns of W.  W^T is
+kept in panels (`weights.repack`), except where n_in is so small that dot products are faster.
 """
 from cython cimport floating
 from libc.string cimport memcpy
@@ -60,7 +60,10 @@ cdef inline void backward_layer(const Plan* p, int index, Py_ssize_t place, Py_s
 
 cdef inline void begin_backward(const Plan* p, Py_ssize_t place, Py_ssize_t first, Py_ssize_t rows, double scale,
                                 double per_row, const floating* tag) noexcept nogil:
-    """delta of the last layer, which holds the gradient of the loss: times scale, weight, f'(z)."""
+    """delta of the last layer <- scale * sample weight * gradient of the loss, which it holds.
+
+    Also times f'(z), unless the loss reads z.
+    """
     cdef const Layer* layer = p.layers + p.n_layers - 1
     cdef floating* delta = at(&p.work, layer.delta, layer.stride, first, tag)           # (rows, n_out)
     cdef const floating* a = at(&p.work, layer.a, layer.stride, first, tag)             # (rows, n_out)

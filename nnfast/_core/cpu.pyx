@@ -1,4 +1,4 @@
-"""The CPU level of this machine, and the compiler; nnfast._core reads them first."""
+"""The CPU level of this machine, and the compiler: nnfast._core reads them first."""
 
 cdef extern from *:
     """
@@ -29,5 +29,8 @@ COMPILER = NN_COMPILER.decode().strip()        # Clang's version may end with a 
 
 
 def level():
-    """Highest x86-64 level of this CPU and its system: 2, 3 or 4; 0 on other architectures."""
+    """Highest x86-64 level of this CPU and its system: 2, 3 or 4; 0 on other architectures.
+
+    Level 2 is assumed, not checked.
+    """
     return cpu_level()

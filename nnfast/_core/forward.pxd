@@ -5,11 +5,13 @@
     forward_layer   z = [a 1] [W; b], a = f(z) for one layer
     forward         all layers
     score           loss and metrics of each row, and the delta of the last layer
+    evaluate        all of these for many rows, without a delta
+    predict         outputs of many rows
 
-Functions take rows first..first + rows of the workspace; `place` is the place in the order of the
-first of them.  All work is by rows, so threads and spans of any length give the same bits.  A row
-passes all layers while its activations are in the cache, at most SPAN_ROWS rows at a time; one
-layer after the other for the whole batch would write and read them through the memory.
+Functions take rows first..first + rows of the workspace; `place` is the place of the first of them
+in the order of training.  All work is by rows, so threads and spans of any length give the same
+bits.  At most SPAN_ROWS rows pass all layers together, so that their activations stay in the cache.
+Rejected: layer by layer for the whole batch, which moves the activations through the main memory.
 """
 from cython cimport floating
 from libc.stdint cimport int64_t
@@ -66,7 +68,7 @@ cdef inline Py_ssize_t gather(const Plan* p, const Job* job, const Work* work, P
 cdef inline void forward_layer(const Plan* p, const Job* job, const Work* work, int index, Py_ssize_t place,
                                Py_ssize_t first, Py_ssize_t rows, bint last_activation, bint training,
                                const floating* tag) noexcept nogil:
-    """z = [x 1] [W; b] and a = f(z) of one layer, or what a layer without a product computes.
+    """z = [x 1] [W; b] and a = f(z) of one layer; the layer's own kernel where it has no product.
 
     Without `last_activation` the last layer keeps a = z, for a loss that reads z.
     """
@@ -208,9 +210,9 @@ cdef inline Py_ssize_t score(const Plan* p, const Job* job, const Work* work, Py
 cdef inline void evaluate(const Plan* p, const Job* job, const Work* work, Py_ssize_t start, Py_ssize_t stop,
                           double* values, Py_ssize_t values_row, Py_ssize_t* bad_input, Py_ssize_t* bad_target,
                           const floating* tag) noexcept nogil:
-    """values[:, start:stop] <- loss and metrics of rows start..stop; ends at a bad row.
+    """values[:, start:stop] <- loss and metrics of rows start..stop.
 
-    bad_input or bad_target becomes its place.
+    Ends at a bad row: bad_input or bad_target becomes its place.
     """
     cdef Py_ssize_t rows, place = start
     cdef uint64 mode = flush_denormals()

@@ -1,11 +1,14 @@
 # cython: cdivision=True
-"""Layers: what one is made of, and the kernels of those without a product.
+"""The struct of a layer, and the kernels of layers without a matrix product.
 
-`layer_forward`, `layer_gradient` and `layer_sums` choose the kernel of a kind; all three work on
-whole rows.  Batch normalisation in training is the exception: its sums run over the rows, so it
-takes a span of columns of all rows (`normalize_columns`), between two barriers of the team.
+These are dropout, noise, rescaling, PReLU and the normalizations.  `layer_forward` computes the
+outputs, `layer_gradient` the gradient at the inputs, `layer_sums` that of the layer's weights; each
+chooses the kernel of the kind and works on whole rows.  Batch normalization in training is the
+exception: its sums run over the rows, so each thread takes a span of columns of all rows
+(`normalize_columns`), between two barriers of the team.
 
-x, out, normalized and delta are blocks of the workspace: rows of n elements, `_row` elements apart.
+x, out, normalized and delta are blocks of the workspace: rows of n elements, which lie `row`,
+`x_row` or `out_row` elements apart.
 
 The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
@@ -26,7 +29,7 @@ cdef enum Kind:
     BATCH_NORM
 
 cdef enum:
-    COLUMNS = 16          # columns whose sums are made together
+    COLUMNS = 16          # columns that are summed together
 
 
 cdef inline dict layer_codes():
@@ -50,16 +53,18 @@ cdef struct Layer:
     Py_ssize_t transposed       # panels of W^T in packed, or -1: first layer, or by dot products
     Py_ssize_t block            # rows of [W; b] whose gradient is computed together
     Py_ssize_t block_size       # elements of their gradient, padded
-    Py_ssize_t gradient_row     # elements from one row of it to the next
-    Py_ssize_t input            # offsets in the workspace, per row of capacity: the block it reads,
-    Py_ssize_t input_stride
+    Py_ssize_t gradient_row     # elements from one row of this gradient to the next
+    # offsets of blocks in the workspace, in elements for each row of its capacity (`plan.at`)
+    Py_ssize_t input            # x: rows of the data, or a of the layer before
+    Py_ssize_t input_stride     # not an offset: elements from one row of x to the next
     Py_ssize_t z
     Py_ssize_t a
-    Py_ssize_t normalized       # (x - mean) / deviation of a normalisation
+    Py_ssize_t normalized       # (x - mean) / deviation of a normalization
     Py_ssize_t delta
+    # options
     double dropout_rate
     double deviation            # of the noise
-    double momentum             # of the moving mean and variance of a batch normalisation
+    double momentum             # of the moving mean and variance of a batch normalization
     double epsilon
     Py_ssize_t state            # offset of its vectors in `state`
     Py_ssize_t moments          # offset of the sums of this batch in `moments`
@@ -67,9 +72,9 @@ cdef struct Layer:
     double l2
     double bias_l1
     double bias_l2
-    double output_l1            # and on the outputs, divided by the rows of the batch
+    double output_l1            # of the penalty on the outputs, divided by the rows of the batch
     double output_l2
-    Py_ssize_t penalty          # offset of its groups of rows in the values of penalties
+    Py_ssize_t penalty          # offset of its groups of rows in `Penalties.values`
     int constraint[2]           # of W and of b
     double bound[2]
     int rate_index              # index of its learning rate
@@ -77,30 +82,30 @@ cdef struct Layer:
 
 
 cdef inline bint has_own_kernel(int kind) noexcept nogil:
-    """Whether a layer is neither a product nor an activation alone."""
+    """Whether the kernel of a layer is in this file: neither a product nor an activation alone."""
     return kind != DENSE and kind != ACTIVATION
 
 
 cdef inline bint is_random(int kind) noexcept nogil:
-    """Whether it draws random elements in training."""
+    """Whether a layer draws random elements in training."""
     return kind == DROPOUT or kind == NOISE
 
 
 cdef inline bint keeps_normalized(int kind) noexcept nogil:
-    """Whether its gradient needs the normalised elements."""
+    """Whether the gradient of a layer needs its normalized elements."""
     return kind == LAYER_NORM or kind == BATCH_NORM
 
 
 cdef inline int n_states(int kind) noexcept nogil:
-    """Number of its vectors that no optimizer moves.
+    """Number of vectors that a layer keeps in `state`, where no optimizer changes them.
 
-    They are moving mean and variance, or shift, factor and offset.
+    BATCH_NORM: moving mean, moving variance.  SCALE: shift, factor, offset.
     """
     return 2 if kind == BATCH_NORM else 3 if kind == SCALE else 0
 
 
 cdef inline int describe(Layer* layer, int kind, list options) except -1:
-    """Sets kind and options of a layer that is no product, and the rows of its weights.
+    """Sets kind, options and the number of rows of weights of a layer without a product.
 
     The weights are gamma and beta, or alpha.
     """
@@ -157,9 +162,9 @@ cdef inline void dropout(const floating* x, floating* out, Py_ssize_t n, double 
 
 
 cdef inline float normal(uint32_t bits) noexcept nogil:
-    """The normal quantile of a uniform number of 24 bits: sqrt(2) erfinv.
+    """A standard normal number: sqrt(2) erfinv(u), with u uniform in (-1, 1) from 24 of the bits.
 
-    The series of Giles (2010) for single precision.
+    erfinv is computed with the two polynomials of Giles (2010) for single precision.
     """
     cdef float u = <float>(<int>(bits >> 8)) * <float>(1 / 8388608.) + <float>(1 / 16777216. - 1)
     cdef float w = -log1p(-u * u), centre, tail
@@ -195,7 +200,7 @@ cdef inline void add_noise(const floating* x, floating* out, Py_ssize_t n, doubl
         out[i] = x[i] + size * <floating>normal(random_bits(key, i))
 
 
-# -- by elements -----------------------------------------------------------------------------------
+# -- elementwise -----------------------------------------------------------------------------------
 
 cdef inline void scale(const floating* x, floating* out, Py_ssize_t n, const floating* shift, const floating* factor,
                        const floating* offset) noexcept nogil:
@@ -242,7 +247,7 @@ cdef inline void prelu_sums(const floating* x, Py_ssize_t x_row, const floating*
         c += COLUMNS
 
 
-# -- normalisations --------------------------------------------------------------------------------
+# -- normalizations --------------------------------------------------------------------------------
 
 cdef inline void affine(const floating* normalized, floating* out, Py_ssize_t n, const floating* gamma,
                         const floating* beta) noexcept nogil:
@@ -263,9 +268,9 @@ cdef inline void affine(const floating* normalized, floating* out, Py_ssize_t n,
 
 
 cdef inline void normalize_row(const floating* x, floating* normalized, Py_ssize_t n, double epsilon) noexcept nogil:
-    """normalized <- (x - mean) / sqrt(variance + epsilon) over a row, followed by 1 / sqrt.
+    """normalized <- (x - mean) / sqrt(variance + epsilon) over a row (Ba, Kiros and Hinton 2016).
 
-    Ba, Kiros and Hinton 2016.
+    normalized[n] <- 1 / sqrt(variance + epsilon), for the gradient.
     """
     cdef floating mean = sum_wide(x, n) / n, inverse
     cdef Py_ssize_t i
@@ -279,7 +284,10 @@ cdef inline void normalize_row(const floating* x, floating* normalized, Py_ssize
 
 cdef inline void normalize_row_gradient(const floating* normalized, const floating* delta, floating* out, Py_ssize_t n,
                                         const floating* gamma) noexcept nogil:
-    """out <- (g - mean(g) - normalized mean(g normalized)) / sqrt, g = delta gamma."""
+    """out <- (g - mean(g) - normalized mean(g normalized)) / sqrt(variance + epsilon).
+
+    g = delta gamma.
+    """
     cdef floating mean, slope, inverse = normalized[n]
     cdef Py_ssize_t i
     affine(delta, out, n, gamma, NULL)
@@ -292,9 +300,9 @@ cdef inline void normalize_row_gradient(const floating* normalized, const floati
 cdef inline void column_sums(const floating* x, Py_ssize_t x_row, const floating* y, Py_ssize_t y_row,
                              const floating* means, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, double factor,
                              floating* sums) noexcept nogil:
-    """factor times the sums over the rows, for columns first..last.
+    """sums <- factor times the sum over the rows, for each of the columns first..last.
 
-    The sums of x, or of x y, or with `means` of (x - mean)^2.
+    The sum is over x; over x y if y is not NULL; over (x - mean)^2 if means is not NULL.
     """
     cdef double total[COLUMNS]
     cdef double value
@@ -373,7 +381,7 @@ cdef inline void normalize_by_moments(const floating* x, Py_ssize_t x_row, float
                                       double epsilon, const floating* mean, const floating* variance) noexcept nogil:
     """out <- gamma (x - mean) / sqrt(variance + epsilon) + beta, with the moving mean and variance.
 
-    Batch normalisation at inference.
+    Batch normalization at inference.
     """
     cdef floating factor[COLUMNS]
     cdef floating offset[COLUMNS]
@@ -395,9 +403,9 @@ cdef inline void normalize_by_moments(const floating* x, Py_ssize_t x_row, float
 cdef inline void layer_forward(const Layer* layer, const floating* x, floating* out, floating* normalized,
                                Py_ssize_t rows, const floating* gamma, const floating* beta, const floating* state,
                                bint training, uint64_t seed, Py_ssize_t place, int index) noexcept nogil:
-    """Outputs of `rows` rows, of which the first is at `place` in the order of the epoch.
+    """out <- the outputs of `rows` rows, the first of which is at `place` in the order of training.
 
-    In training BATCH_NORM is computed by `normalize_columns`.
+    In training, `normalize_columns` computes BATCH_NORM instead.
     """
     cdef Py_ssize_t n = layer.n_out, x_row = layer.input_stride, row = layer.stride, r
     if layer.kind == BATCH_NORM:
@@ -429,7 +437,7 @@ cdef inline void layer_gradient(const Layer* layer, const floating* x, const flo
                                 const floating* state, uint64_t seed, Py_ssize_t place, int index) noexcept nogil:
     """out <- the gradient at the inputs of `rows` rows.
 
-    For BATCH_NORM `normalize_columns_gradient` computes it.
+    For BATCH_NORM, `normalize_columns_gradient` computes it instead.
     """
     cdef Py_ssize_t n = layer.n_out, x_row = layer.input_stride, row = layer.stride, r, i
     if layer.kind == BATCH_NORM:

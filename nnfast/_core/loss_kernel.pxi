@@ -11,11 +11,11 @@ cdef class LossKernel:
     settings : sequence of at most 4 numbers
         Hyperparameters, in the order of the kernel's arguments in losses.pxd.
     columns : sequence of numbers, one for each column of predictions, or None
+        The option of each column, e.g. its quantile.
     function : scipy.LowLevelCallable of a C function, for "c"
         It is kept alive, because it owns the function and the user's data.
     summed : bint
-        The value of a row is the sum of its terms, not their mean.  Only for losses with one term
-        for each element.
+        The value of a row is the sum of its terms, not their mean.  Only for elementwise losses.
     """
     cdef Loss loss
     cdef double[::1] options

@@ -12,10 +12,11 @@ A loss takes `rows` rows of targets and predictions.  It writes a value per row 
 
 Two kinds of kernels:
 
-    by number   value[i] and slope[i] = scale d value[i] / d p[i] from y[i] and p[i], in one flat
-                loop over registers, whatever the shape; `number_rows` adds up each row in double
-                and divides by n
-    by row      cross-entropies, similarities, overlaps: they take a row at a time
+    elementwise    value[i] and slope[i] = scale d value[i] / d p[i] from y[i] and p[i], in one flat
+                   loop over registers, whatever the shape; `number_rows` adds up the terms of each
+                   row in double and divides by n
+    by row         categorical cross-entropies, similarities, overlaps: one row at a time
+                   (`one_row`), or blocks of rows (`softmax_crossentropy`)
 
 Cross-entropies come in two forms.  One takes probabilities, clipped to [EPSILON, 1 - EPSILON] in
 their own dtype as in Keras; the gradient is 0 where the clip acts.  The other, `_logits`, takes the
@@ -60,8 +61,8 @@ cdef enum LossKind:
     SPARSE_CATEGORICAL_CROSSENTROPY
     SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS
     TVERSKY
-    C_FUNCTION                          # the user's, compiled
-    PYTHON_FUNCTION                     # the user's; the training loop calls it with whole batches
+    C_FUNCTION                          # the user's compiled function
+    PYTHON_FUNCTION                     # the user's Python function; training calls it with whole batches
     N_LOSSES
 
 
@@ -88,16 +89,16 @@ cdef inline dict loss_codes():
 
 
 cdef inline dict custom_loss_codes():
-    """Losses of the user."""
+    """Losses that the user defines."""
     return {"c": C_FUNCTION, "python": PYTHON_FUNCTION}
 
 
 cdef enum:
-    N_SETTINGS = 4          # of a loss; its other options are one number per column
-    CHUNK = 512             # elements whose terms are computed in one loop
+    N_SETTINGS = 4          # settings of a loss, at most; further options are one per column
+    CHUNK = 512             # elements whose terms are computed in one loop; another value gives other bits
 
 cdef inline double ceiling(const double* options) noexcept nogil:
-    """The largest value of a cross-entropy of logits: its third setting, if there is one."""
+    """The largest value of a cross-entropy of logits: its third setting; no limit if that is 0."""
     return options[2] if options[2] > 0 else INFINITY
 
 
@@ -110,9 +111,9 @@ ctypedef float (*f32_loss)(const float*, const float*, float*, Py_ssize_t, void*
 
 cdef struct Loss:
     int kind
-    const double* options       # N_SETTINGS settings, then a number for each column if `by_column`
+    const double* options       # N_SETTINGS settings, then one option for each column if `by_column`
     bint by_column
-    bint summed                 # losses by number: a row's value is the sum of its terms
+    bint summed                 # elementwise losses: the value of a row is the sum of its terms, not their mean
     void* function              # f64_loss or f32_loss of C_FUNCTION
     void* user_data
 
@@ -123,11 +124,12 @@ cdef inline bint is_elementwise(int kind) noexcept nogil:
 
 
 cdef inline bint needs_columns(int kind) noexcept nogil:
-    """Whether it has an option for each column of the predictions."""
+    """Whether a loss needs an option for each column of the predictions."""
     return kind == QUANTILE or kind == CATEGORICAL_FOCAL_CROSSENTROPY or kind == CATEGORICAL_FOCAL_CROSSENTROPY_LOGITS
 
 
 cdef inline bint is_sparse(int kind) noexcept nogil:
+    """Whether the targets are labels: one class number for each row."""
     return kind == SPARSE_CATEGORICAL_CROSSENTROPY or kind == SPARSE_CATEGORICAL_CROSSENTROPY_LOGITS
 
 
@@ -136,7 +138,7 @@ cdef inline Py_ssize_t target_columns(int kind, Py_ssize_t n) noexcept nogil:
     return n // 2 if kind == GAUSSIAN_NLL else n
 
 
-# -- by number -------------------------------------------------------------------------------------
+# -- elementwise -----------------------------------------------------------------------------------
 
 
 cdef inline void mean_squared_error(const floating* y, const floating* p, floating* value, floating* slope,
@@ -236,7 +238,7 @@ cdef inline void quantile(const floating* y, const floating* p, floating* value,
 
 cdef inline void expectile(const floating* y, const floating* p, floating* value, floating* slope, Py_ssize_t size,
                            floating scale, const double* options) noexcept nogil:
-    """value <- q e^2 where e = y - p >= 0, else (1 - q) e^2."""
+    """value <- q e^2 where e = y - p >= 0, else (1 - q) e^2; slope <- -2 q e or -2 (1 - q) e."""
     cdef Py_ssize_t i
     cdef floating error, weighted, q = options[0]
     for i in range(size):
@@ -253,11 +255,10 @@ cdef inline floating clip(floating p, floating low, floating high) noexcept nogi
 
 cdef inline void kl_divergence(const floating* y, const floating* p, floating* value, floating* slope,
                                Py_ssize_t size, floating scale) noexcept nogil:
-    """value <- t log(t / q), t and q are y and p clipped to [EPSILON, 1].
+    """value <- t log(t / q), with t and q = y and p clipped to [EPSILON, 1].
 
-    slope <- -t / q inside, 0 outside.
-
-    At an end, e.g. p = 1, the slope is the mean of both sides, as in a central difference and JAX.
+    slope <- -t / q where p is inside of that range, 0 outside.  At an end, e.g. p = 1, the slope is
+    the mean of both sides, as in a central difference and in JAX.
     """
     cdef Py_ssize_t i
     cdef floating truth, prediction, ratio, inside, low = EPSILON
@@ -372,7 +373,7 @@ cdef inline void binary_crossentropy_logits(const floating* y, const floating* z
                                             Py_ssize_t size, floating scale, const double* options,
                                             const floating* weight) noexcept nogil:
     """value <- w t softplus(-z) + (1 - t) softplus(z), at most `ceiling`;
-    slope <- (1 - t) sigmoid(z) - w t sigmoid(-z).
+    slope <- (1 - t) sigmoid(z) - w t sigmoid(-z), with t = k y + o.
     """
     cdef Py_ssize_t i
     cdef floating keep = options[0], offset = options[1], bound = ceiling(options)
@@ -398,10 +399,11 @@ cdef inline floating to_the(floating base, floating exponent) noexcept nogil:
 cdef inline void binary_focal_crossentropy(const floating* y, const floating* p, floating* value, floating* slope,
                                            Py_ssize_t size, floating scale, const double* options,
                                            bint from_logits) noexcept nogil:
-    """value <- c m^g b, with the binary cross-entropy b and the miss m = t (1 - q) + (1 - t) q.
+    """value <- balance * miss^exponent * b, with the binary cross-entropy b of t and q.
 
-    c is the balance of classes, or 1.  slope and value hold q and 1 - q first; from logits 1 - q is
-    sigmoid(-z), without cancellation.  Where m is 0 and g below 1 the slope of m^g is infinite;
+    miss = t (1 - q) + (1 - t) q; balance = t alpha + (1 - t) (1 - alpha), or 1 if alpha < 0.  The
+    first loop writes q to slope and 1 - q to value; from logits 1 - q is sigmoid(-z), without
+    cancellation.  Where miss is 0 and the exponent below 1, the slope of the power is infinite;
     here it is 0.
     """
     cdef Py_ssize_t i
@@ -442,7 +444,10 @@ cdef inline void binary_focal_crossentropy(const floating* y, const floating* p,
 
 cdef inline void number_terms(const Loss* loss, const floating* y, const floating* p, floating* value, floating* slope,
                               Py_ssize_t size, floating scale, const floating* column) noexcept nogil:
-    """Value of each element, and `scale` times its slope; `column` has the option of its column."""
+    """value <- the terms, slope <- `scale` times their derivatives, with the kernel of the loss.
+
+    column[i] is the option of the column of element i.
+    """
     cdef const double* options = loss.options
     if loss.kind == MEAN_SQUARED_ERROR:
         mean_squared_error(y, p, value, slope, size, scale)
@@ -486,7 +491,7 @@ cdef inline void number_terms(const Loss* loss, const floating* y, const floatin
 
 cdef inline void by_column(const Loss* loss, floating* out, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t first,
                            Py_ssize_t n) noexcept nogil:
-    """The option of each column first..n, for every row of a chunk; 1 if the loss has none."""
+    """out <- the options of columns first..n, for each row of a chunk; 1 if the loss has none."""
     cdef Py_ssize_t r, i
     if not loss.by_column:
         for i in range(CHUNK):
@@ -499,9 +504,10 @@ cdef inline void by_column(const Loss* loss, floating* out, Py_ssize_t row, Py_s
 
 cdef inline void number_rows(const Loss* loss, const floating* y, const floating* p, Py_ssize_t row, floating* delta,
                              double* value, Py_ssize_t rows, Py_ssize_t n, double scale) noexcept nogil:
-    """A loss by number: value <- mean of the row's terms; their sum if `summed` or KL_DIVERGENCE.
+    """An elementwise loss: value <- mean of the row's terms; sum if `summed` or KL_DIVERGENCE.
 
-    Rows that fit in a chunk go together, with the elements between them; a longer row in pieces.
+    A chunk takes as many whole rows as fit in it, with the elements between them.  A longer row is
+    divided into several chunks.
     """
     cdef floating terms[CHUNK]
     cdef floating unwanted[CHUNK]
@@ -594,9 +600,9 @@ cdef inline double categorical_hinge(const floating* y, const floating* p, float
 
 cdef inline double tversky(const floating* y, const floating* p, floating* delta, Py_ssize_t n,
                            const double* options) noexcept nogil:
-    """1 - c I / (I + a sum y (1 - p) + b sum p (1 - y) + EPSILON d), I = sum y p.
+    """1 - I / (I + a sum y (1 - p) + b sum p (1 - y) + EPSILON d), with I = sum y p.
 
-    It is Dice with a = b = d = 1/2.
+    With a = b = d = 1/2 it is Dice.
     """
     cdef Py_ssize_t i
     cdef double a = options[0], b = options[1]
@@ -614,9 +620,10 @@ cdef inline void probability_numbers(const floating* y, const floating* p, float
                                      double* products, Py_ssize_t size, floating top, floating per_sum,
                                      const double* settings, const double* balance, bint focal,
                                      bint from_logits) noexcept nogil:
-    """terms <- w t log q, slopes <- g, products <- g q of `probability_terms`.
+    """terms <- w t log q, slopes <- g, products <- g q, the parts of `probability_terms`.
 
-    Products are stored before they are summed: each is rounded, and this loop adds nothing up.
+    The products are stored and `probability_terms` adds them up: so each is rounded before it is
+    added, at every CPU level.
     """
     cdef floating scale = settings[0], offset = settings[1], exponent = settings[2], alpha
     cdef floating low = EPSILON, high = <floating>1 - low, q, clipped, truth, factor, logarithm, slope
@@ -642,10 +649,11 @@ cdef inline void probability_numbers(const floating* y, const floating* p, float
 
 cdef inline double probability_terms(const floating* y, const floating* p, floating* delta, Py_ssize_t n,
                                      const Loss* loss, bint focal, bint from_logits) noexcept nogil:
-    """-sum w t log q, t = s y + o, q = p / sum p clipped, w = c (1 - q)^g if `focal`, else 1.
+    """-sum w t log q, with t = s y + o and q = p / sum p clipped; from logits q = softmax(p).
 
-    delta_i <- (g_i - sum_j g_j q_j) / sum p, with g the gradient with respect to q; from logits
-    q_i (g_i - sum_j g_j q_j).  s and o smooth the labels.
+    w = balance (1 - q)^exponent if `focal`, else 1; s and o smooth the labels.  With g the gradient
+    with respect to q, delta_i <- (g_i - sum_j g_j q_j) / sum p; from logits
+    q_i (g_i - sum_j g_j q_j).
     """
     cdef double terms[CHUNK]
     cdef double products[CHUNK]
@@ -698,7 +706,7 @@ cdef inline double sparse_categorical_crossentropy(int64_t given, const floating
 
 cdef enum:
     ROW_BLOCK = 64          # rows at most
-    SOFTMAX_NUMBERS = 2048  # elements at most, but at least one row: they stay in the first cache
+    SOFTMAX_NUMBERS = 2048  # elements at most, but at least one row: they stay in the L1 cache
 
 
 cdef inline void softmax_terms(const floating* z, floating* e, double* total, double* largest, Py_ssize_t row,
@@ -738,9 +746,9 @@ cdef inline void softmax_terms(const floating* z, floating* e, double* total, do
 cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ssize_t y_row, const int64_t* labels,
                                       const floating* z, Py_ssize_t row, floating* delta, double* value,
                                       Py_ssize_t rows, Py_ssize_t n, double factor) noexcept nogil:
-    """value <- sum t (log sum exp(z) - z), at most `ceiling`, t = s y + o or one-hot labels.
+    """value <- sum t (log sum exp(z) - z), at most `ceiling`; t = s y + o, or one-hot labels.
 
-    delta <- factor ((sum t) softmax(z) - t).
+    delta <- factor ((sum t) softmax(z) - t).  s and o smooth the labels.
     """
     cdef Py_ssize_t r, i, block, done = 0
     cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>ROW_BLOCK, <Py_ssize_t>SOFTMAX_NUMBERS // row))
@@ -782,12 +790,12 @@ cdef inline void softmax_crossentropy(const Loss* loss, const floating* y, Py_ss
         done += block
 
 
-# -- all of them -----------------------------------------------------------------------------------
+# -- the choice of a kernel ------------------------------------------------------------------------
 
 
 cdef inline double one_row(const Loss* loss, const floating* y, int64_t label, const floating* p, floating* delta,
                            Py_ssize_t n) noexcept nogil:
-    """A loss by row."""
+    """The value of one row of a loss by row; delta (n,) <- its gradient, if not NULL."""
     if loss.kind == GAUSSIAN_NLL:
         return gaussian_nll(y, p, delta, n)
     if loss.kind == COSINE_SIMILARITY:

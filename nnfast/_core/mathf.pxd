@@ -1,9 +1,10 @@
 # cython: cdivision=True
 """exp, expm1, log, log1p, tanh and others for float and double, without branches; sums of rows.
 
-A loop over one of these functions becomes a loop over registers: selects take the place of
-branches, and bit patterns that of conversions.  Rejected: the C library's functions, one call for
-each element; their vector versions need -ffast-math and a recent glibc.
+A loop over one of these functions becomes a loop over SIMD registers, because selects replace
+branches, and integer operations on the bits of a number replace conversions.  Rejected: the C
+library's functions, which take a call for each element; their vector versions need -ffast-math and
+a recent glibc.
 
 Results are within 3 units in the last place (tests/test_mathf.py); NaN gives NaN.
 
@@ -57,10 +58,10 @@ cdef extern from *:
 cdef inline floating multiply_add(floating a, floating b, floating c) noexcept nogil:
     """a b + c, rounded once where the CPU level has a fused multiply-add.
 
-    It is for sums of two products: in `a * b + c * d` the compiler chooses which product it fuses,
-    and may choose another at another level.  And for running sums of products: GCC fuses only those
-    that do not fill a register.  Write -(a b + c) as multiply_add(-a, b, -c): GCC changes it into
-    that anyway, and the sign of a zero differs.
+    Use it for sums of two products: in `a * b + c * d` the compiler chooses which product it fuses,
+    and may choose the other one at another level.  Use it for running sums of products, too: GCC
+    fuses only those that do not fill a register.  Write -(a b + c) as multiply_add(-a, b, -c): GCC
+    changes it into that anyway, and the sign of a zero differs.
     """
     if floating is float:
         return fma32(a, b, c)
@@ -182,8 +183,8 @@ cdef inline floating log_factor(floating f) noexcept nogil:
 cdef inline floating log_series(floating f, floating factor) noexcept nogil:
     """(log(1 + f) - f) / factor for 1 + f in [sqrt(1/2), sqrt(2)].
 
-    In float it is a polynomial of least maximal error (Remez exchange: 4e-9 of log(1 + f)), without
-    a division.  In double it is the series of log(1 + f) = 2 atanh(s), written with 2 s = f - s f:
+    In float it is a minimax polynomial, which needs no division (by Remez exchange; the error is
+    4e-9 of log(1 + f)).  In double it is the series of log(1 + f) = 2 atanh(s) with 2 s = f - s f:
     f - s (f - 2 s^2/3 - 2 s^4/5 - ...).
     """
     cdef floating z, z2
@@ -201,11 +202,14 @@ cdef inline floating log_series(floating f, floating factor) noexcept nogil:
 
 
 cdef inline floating log_sum(floating x, floating rest) noexcept nogil:
-    """log(x + rest) for a normal number x and a rest below its last place: x + rest = 2^e (1 + f).
+    """log(x + rest) = e ln(2) + log(1 + f), with x + rest = 2^e (1 + f).
 
-    0x3F3504F3 and 0x3FE6A09E667F3BCD are the bits of sqrt(1/2), 0x3F800000 and 0x3FF0000000000000
-    those of 1: with them the exponent bits of u or v become e + bias.  0x4B400000 and
-    0x4338000000000000 are the bits of 1.5 * 2^23 and 1.5 * 2^52, which make e a number.
+    x is a normal number, and rest is smaller than a unit in its last place.  0x3F3504F3 and
+    0x3FE6A09E667F3BCD are the bits of sqrt(1/2), 0x3F800000 and 0x3FF0000000000000 the bits of 1:
+    with them the exponent bits of u or v become e + bias.  0x4B400000 and 0x4338000000000000 are
+    the bits of 1.5 * 2^23 and 1.5 * 2^52, which turn the exponent bits into the number e.  The
+    factor of rest is 2^-e, half of 2^(1 - e), whose exponent bits are 255 or 2047 minus those of u
+    or v.
     """
     cdef floating e, f, factor
     cdef uint32_t u
@@ -296,7 +300,11 @@ cdef enum:
 
 
 cdef inline floating sum_row(const floating* x, Py_ssize_t n) noexcept nogil:
-    """Sum of x (n,); its order depends on n only: 16 partial sums, by halves, then the rest."""
+    """Sum of x (n,), in an order that depends only on n.
+
+    Each of 16 partial sums takes every 16th element.  They are added by halves; then come the
+    elements after the last whole 16.
+    """
     cdef floating partial[LANES]
     cdef floating total = 0
     cdef Py_ssize_t i = 0, lane
@@ -371,7 +379,7 @@ cdef inline double dot_wide(const floating* x, const floating* y, Py_ssize_t n) 
 
 
 cdef inline floating max_row(const floating* x, Py_ssize_t n) noexcept nogil:
-    """Largest element of x (n,), n >= 1, without NaN.
+    """Largest element of x (n,), n >= 1; a NaN may be skipped.
 
     It has 32 lanes, because GCC splits a loop of 16 selects.
     """

@@ -1,10 +1,10 @@
 # cython: cdivision=True
-"""Optimizer steps: one loop over a run of parameters, its gradient and its state.
+"""Optimizer steps: one loop over consecutive parameters w, their gradient g and their state.
 
 Formulas and names are Keras' (3.15), for RAdam PyTorch's (2.13).  The slots of the state, at most
 three, have the layout of the parameters and the order of the kernel's arguments.  Hyperparameters
 arrive as double and are converted once, above the loop, to the dtype of the model.  `begin_step`
-computes what changes with the step, such as bias corrections, once per step in double.
+computes what changes from step to step, such as bias corrections, once per step and in double.
 
 The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
@@ -52,6 +52,7 @@ cdef struct Step:               # what one step needs besides weights, gradient 
 
 
 cdef inline bint all_finite(const floating* x, Py_ssize_t size) noexcept nogil:
+    """Whether no element of x (size,) is NaN or infinite."""
     cdef Py_ssize_t i
     cdef int bad = 0
     for i in range(size):
@@ -272,12 +273,14 @@ cdef inline void begin_step(Step* step, int kind, const double* settings, double
                             Py_ssize_t t) noexcept nogil:
     """Computes the Step of step t = 1, 2, ...
 
-    ADAM     rate = lr sqrt(1 - b2^t) / (1 - b1^t), and eps as given (epsilon hat of Kingma and Ba
-             2015, section 2), or with settings[3] eps sqrt(1 - b2^t) (their algorithm 1, PyTorch)
-    RADAM    the same rate times the rectification r of Liu et al. 2020 once rho_t > 5; before,
-             lr / (1 - b1^t) m
+    ADAM     rate = lr sqrt(1 - b2^t) / (1 - b1^t).  eps is used as given (epsilon hat of Kingma and
+             Ba 2015, section 2); if settings[3] is not 0, times sqrt(1 - b2^t) (their algorithm 1,
+             PyTorch).  The same for AMSGRAD.
+    RADAM    while rho_t <= 5, w <- w - lr / (1 - b1^t) m; then Adam's rate times the rectification
+             r of Liu et al. 2020
     ADAMAX   rate = lr / (1 - b1^t)
     NADAM    Dozat 2016, with its momentum schedule u_t = b1 (1 - 0.96^t / 2)
+    others   rate = lr
     """
     cdef double root, rho, rho_t, u, u_next, product
     step.decay = learning_rate * weight_decay

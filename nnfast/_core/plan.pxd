@@ -1,33 +1,46 @@
 # cython: cdivision=True
 """The plan of a network: the structs that the core shares, and the layout of its memory.
 
-Files, each of which reads only those above it:
+Start here.  Each file of the core cimports only files above it in this list:
 
-    matmul, activations, layers, losses, metrics, optimizers, gather, team      kernels
+    vectors      SIMD registers
+    mathf        exp, log and others without branches; sums of rows
+    matmul, activations, layers, losses, metrics, optimizers, gather      kernels
+    team         threads in lockstep
     plan         these structs
     sparse       rows of x in CSR form
     forward      x -> z, a, loss, metrics
     backward     loss -> delta of every layer
     weights      delta -> gradient, optimizer step, constraints, panels
-    network.pyx  the loop over batches, and the classes that Python sees
+    network.pyx  the loop over batches, and the classes and functions that Python sees; it includes
+                 rows.pxi, loss_kernel.pxi and functions.pxi
 
-A struct has no methods, and one lifetime:
+Names, in all files.  For one layer and `rows` rows:
+
+    x        (rows, n_in)     inputs
+    [W; b]   (k, n_out)       weights: kernel W (n_in, n_out) above bias b (1, n_out); k = n_in + 1
+    z        (rows, n_out)    [x 1] [W; b] = x W + b
+    a        (rows, n_out)    f(z), with the activation f: the x of the next layer
+    delta    (rows, n_out)    d loss / d z
+
+Structs and their lifetimes:
 
     Plan         the network: layers, weights, state, layout    as long as the Network
     Objective    loss and metrics                               from one `set_loss` to the next
     Optimizer    its kind, hyperparameters and state            from one `set_optimizer` to the next
     Penalties    L1 and L2 penalties                            from one `set_penalties` to the next
     Job          rows to work on, and what to do with them      one native call
+    Work         a workspace and its packed weights             the Network's; or one native call
     Batch        what the step of one batch needs               one batch
     Entries      elements of sparse rows, sorted by column      one batch
     Threads      rows, status and memory of each thread         the team
 
-A forward pass reads the plan, a job and a workspace.  Evaluation and prediction bring a job and a
-workspace of their own, so many threads can predict with one network at the same time.
+A forward pass reads the plan, a job and a workspace.  Each call of evaluation or prediction has a
+separate job and workspace, so many threads can predict with one network at the same time.
 
-Memory.  Weights are one flat array.  W and b of a layer adjoin, so [W; b] is one matrix of
-n_in + 1 rows: the bias is the weight of an input that is always 1.  gamma and beta of a
-normalization are such a matrix of two rows, alpha of PReLU is one of one row.
+Memory.  Weights are one flat array.  b lies directly behind W, so [W; b] is one matrix of n_in + 1
+rows: the bias is the weight of an input that is always 1.  gamma and beta of a normalization form
+such a matrix with two rows, alpha of PReLU one with a single row.
 
     params   +---------------+---------+---------------+---------+----
              | W0 (n0, n1)   | b0 (n1) | W1 (n1, n2)   | b1 (n2) | ...          (n_params,)
@@ -102,7 +115,7 @@ cdef enum Constraint:
     NON_NEGATIVE
     MAX_NORM
 
-# The first three are limits, the others sizes of blocks that fit a cache; benchmarks/README.md has
+# The first three are limits.  Most of the others are tuned sizes; benchmarks/README.md has
 # measurements.  CHUNK and GROUP_ROWS also fix the order of sums: another value gives other bits.
 cdef enum:
     MAX_THREADS = 64
@@ -110,7 +123,7 @@ cdef enum:
     MAX_SETTINGS = 4
     BLOCK_ROWS = 64         # rows of [W; b] whose gradient is computed, applied and repacked together,
     BLOCK_SIZE = 4096       # or more rows, up to this number of elements
-    CHUNK = 512             # absolute values are computed CHUNK elements at a time
+    CHUNK = 512             # L1 penalties: absolute values are computed CHUNK elements at a time
     GROUP_ROWS = 16         # threads divide the rows of [W; b] in groups of whole registers
     SPAN_ROWS = 192         # most rows that pass all layers together: their activations stay in the cache
     BATCH_ROWS = 8192       # most rows of the workspace; longer batches add up their gradient
@@ -119,7 +132,7 @@ cdef enum:
     PANEL_ROWS = 96         # rows times threads from which panels pay; below, packing takes up to a fifth of a step
     LOSS_BLOCK = 8192       # elements of predictions whose loss LossKernel computes together
     SPARSE_AHEAD = 4        # for the element this far ahead in a sparse row, the row of W is prefetched
-    SLACK = 64              # elements behind the parameters that a register may read past the last row
+    SLACK = 64              # extra elements behind the parameters: a register may read past the last row
 
 
 cdef struct Rows:               # a matrix of the caller, read in place
@@ -132,18 +145,18 @@ cdef struct Rows:               # a matrix of the caller, read in place
     bint wide                   # indices and starts are int64, else int32
 
 
-cdef struct Work:               # a workspace
+cdef struct Work:               # a workspace and its packed weights
     char* memory
     Py_ssize_t capacity         # rows
     char* packed
-    bint has_panels             # packed holds the panels of [W; b]; it always holds the columns
+    bint has_panels             # packed holds the panels of [W; b]; it holds the columns in any case
 
 
 cdef struct Objective:
     Loss loss
     bint fused                  # the loss reads z of the last layer, not a
     int reduction
-    bint whole                  # PYTHON_FUNCTION gives loss and gradient of the batch: no mean, no weights
+    bint whole                  # a PYTHON_FUNCTION returns loss and gradient of the batch: no mean, no weights here
     int n_metrics
     int metrics[MAX_METRICS]
     bint ordinal                # all metrics need only the order of the outputs, which softmax keeps
@@ -177,7 +190,7 @@ cdef struct Penalties:          # l1 |w| + l2 w^2
     bint on_weights
     bint on_outputs             # of some layers; `values` has a row for it, after the metrics
     bint by_rows                # divided like the loss of a batch: scikit-learn's alpha, not Keras' regularizers
-    double* values              # (n,): by groups of rows of W, so that their sum does not depend on the threads
+    double* values              # (n,): one for each group of rows of W; their sum does not depend on the threads
     Py_ssize_t n
 
 
@@ -210,7 +223,7 @@ cdef struct Batch:              # written by thread 0, read by the others after 
     bint overwriting            # after the step the running mean replaces the weights
     double ema_momentum
     double* factors             # (n_layers, 2): of the gradient of each kernel and bias
-    double penalty_scale
+    double penalty_scale        # factor of the penalties on weights
     Py_ssize_t first_place      # place of the first row in the workspace
 
 
@@ -304,12 +317,15 @@ cdef inline bint needs_whole_batch(const Plan* p) noexcept nogil:
 
 
 cdef inline Py_ssize_t first_column(Py_ssize_t n, int thread, int size) noexcept nogil:
-    """First of n columns that a thread of `size` has: threads divide them in whole groups."""
+    """First of the n columns that belong to `thread` of `size` threads.
+
+    A thread has whole groups of GROUP_ROWS columns.
+    """
     return min(n, GROUP_ROWS * ((n + GROUP_ROWS - 1) // GROUP_ROWS * thread // size))
 
 
 cdef inline void record_bad_row(Plan* p, int status, Py_ssize_t place, int thread) noexcept nogil:
-    """Keeps the first problem that a thread finds in its rows, and the place of the row."""
+    """Records a problem with a row and the row's place; a thread keeps only its first problem."""
     if p.threads.rows_status[thread] == STATUS_DONE:
         p.threads.rows_status[thread] = status
         p.threads.place[thread] = place

@@ -1,4 +1,4 @@
-"""Data as the core reads it: opened once for a fit, read in place."""
+"""The caller's data for the core: opened once for a fit, read in place, never copied."""
 
 
 cdef class DenseRows:
@@ -100,11 +100,10 @@ cdef class Batches:
     y : DenseRows (n, n_targets), or int64 labels (n,) for a sparse loss
     batch_size : int
     n_rows : int, optional
-        Number of rows to train on, the first of the order.  Default: all rows of the order, or of
-        x.
+        Number of rows to train on: the first `n_rows` of the order.  Default: all rows.
     order : int64 (n_rows,), optional
-        Rows in the order of training.  The caller makes sure that they lie in [0, n).  Each call
-        reads the array again, so it may be shuffled between calls.
+        Row numbers in the order of training.  They are not checked: the caller makes sure that
+        they lie in [0, n).  Each call reads the array again, so it may be shuffled between calls.
     weights : float64 (n,), optional
         Sample weights.
     ignores : bool

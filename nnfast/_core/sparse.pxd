@@ -1,10 +1,11 @@
 # cython: cdivision=True
-"""Sparse rows of x (CSR): the first layer reads and trains only the rows of W that they name.
+"""Sparse rows of x (CSR): the products of the first layer take only the stored elements of x.
 
-Forward, z of a row is b plus one row of W for each element of x.  Backward, dW = x^T delta needs
-the elements by column: each thread sorts those of its own rows of W, then adds the rows of delta
-in the order of the batch.  So no thread writes where another writes, and the order of the sums does
-not depend on the number of threads.  Rejected: a gradient for each thread and a sum over threads.
+Forward: z of a row is b plus, for each element of x, the element times one row of W.  Backward:
+dW = x^T delta needs the elements by column.  Each thread sorts the elements of its own rows of W,
+then adds rows of delta in the order of the batch.  So no two threads write to the same row, and the
+order of the sums does not depend on the number of threads.  Rejected: a gradient for each thread
+and a sum over threads.
 """
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t

@@ -1,5 +1,5 @@
 # cython: cdivision=True
-"""A team of threads in lockstep: a word to wait for work, a barrier, and the floating-point mode.
+"""A team of threads: how they wait for a job and for each other; the floating-point mode.
 
     nn_team    +------------------------------+
                | job      sleepers            |  cache line 0    job = (number << 8) | size

@@ -1,15 +1,17 @@
 # cython: cdivision=True
 """SIMD registers: one name for the vector of each dtype, at every CPU level.
 
-A register is a C typedef.  Cython takes it for a number and the C compiler for a vector, so
-`acc + a * b` is a broadcast and a fused multiply-add.  It holds `lanes` elements.
+A register is a C typedef, `f32_vec` or `f64_vec`.  To Cython it is a number, to the C compiler a
+vector: with a scalar a and registers b and acc, `acc + a * b` is a broadcast and a fused
+multiply-add.  The elements of a register are its lanes.
 
-Kernels that hold registers take `floating` pointers and a `vec`.  Of the four pairs that Cython
-makes of two fused types, `if floating is float and vec is f32_vec ...` drops the two mixed ones
-when Cython compiles.
+A kernel with registers has two fused types: `floating` for its pointers, `vec` for its registers.
+Cython makes a version of it for each of the four pairs; `if floating is float and vec is f32_vec`
+leaves the two mixed versions empty.
 
-`height` and `columns` are sizes known to the C compiler: `sizeof` of a fused type.  So one kernel
-is compiled for every size of a tile, and its accumulators stay in registers.
+The size of a tile must be known to the C compiler, so that the accumulators stay in registers.  It
+is the `sizeof` of a fused type, `height` or `columns`, whose members are structs of 1 to 14 bytes.
+So one source gives a kernel for each size.
 
 Rejected: intrinsics, which need the code once for each CPU level, and plain loops, which compilers
 do not keep in registers.
@@ -177,7 +179,7 @@ cdef inline vec interleave_low(vec a, vec b) noexcept nogil:
 
 
 cdef inline vec interleave_high(vec a, vec b) noexcept nogil:
-    """The same from the upper halves."""
+    """a0 b0 a1 b1 ... from the upper halves of a and b."""
     if vec is f32_vec:
         return high_f32(a, b)
     else:
