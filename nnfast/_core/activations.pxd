@@ -9,7 +9,8 @@ z is the input of an activation f and a = f(z) its output.  An elementwise f has
                   `keeps_input` says which activations need z
 
 Both run over whole blocks of the workspace, padding included: the values in the padding have no
-meaning and do no harm.  softmax works row by row.
+meaning and do no harm.  softmax works row by row: `rows` rows of n elements, which lie `row`
+elements apart and are padded to `width`.
 
 The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """

@@ -183,12 +183,14 @@ cdef inline Py_ssize_t score(const Plan* p, const Job* job, const Work* work, Py
     cdef floating* y = at(work, last.delta + last.stride, last.stride, first, tag)      # (rows, n_targets)
     cdef int64_t* labels = <int64_t*>at(work, last.delta + last.stride, last.stride, 0, tag) + first    # (rows,)
     cdef Py_ssize_t i, bad = -1
+    # y, or labels
     if job.labels != NULL:
         for i in range(rows):
             labels[i] = job.labels[row_at(job, place + i)]
     else:
         bad = gather_targets(p, job, place, rows, y, last.stride)
         labels = NULL
+    # a = f(z), which metrics and the caller read; values[1:] = metrics
     if p.objective.n_metrics > 0 or job.outputs != NULL:
         if p.objective.fused and not (p.objective.ordinal and last.activation == SOFTMAX and job.outputs == NULL):
             # The outputs go where delta will be written below.
@@ -202,6 +204,7 @@ cdef inline Py_ssize_t score(const Plan* p, const Job* job, const Work* work, Py
         measure(p, y, last.stride, labels, a, last.stride, values + values_row, values_row, rows)
     if p.penalties.on_outputs:
         measure_penalized_outputs(p, work, first, rows, values + (1 + p.objective.n_metrics) * values_row, tag)
+    # values[0] = loss, delta = its gradient
     loss_rows(&p.objective.loss, y, last.stride, labels, z, last.stride,
               delta if gradient or p.objective.loss.kind == C_FUNCTION else NULL, values, rows, last.n_out, 1)
     return bad

@@ -1,11 +1,15 @@
 # cython: cdivision=True
 """The struct of a layer, and the kernels of layers without a matrix product.
 
-These are dropout, noise, rescaling, PReLU and the normalizations.  `layer_forward` computes the
-outputs, `layer_gradient` the gradient at the inputs, `layer_sums` that of the layer's weights; each
-chooses the kernel of the kind and works on whole rows.  Batch normalization in training is the
-exception: its sums run over the rows, so each thread takes a span of columns of all rows
-(`normalize_columns`), between two barriers of the team.
+These are dropout, noise, rescaling, PReLU and the normalizations.  Three functions choose the
+kernel of a kind; they work on whole rows:
+
+    layer_forward     x -> out = f(x), and normalized where the gradient needs it
+    layer_gradient    delta = d loss / d f(x) -> out = d loss / d x
+    layer_sums        delta -> the gradient of the layer's weights: gamma and beta, or alpha
+
+Batch normalization in training is the exception: its sums run over the rows, so each thread takes a
+span of columns of all rows (`normalize_columns`), between two barriers of the team.
 
 x, out, normalized and delta are blocks of the workspace: rows of n elements, which lie `row`,
 `x_row` or `out_row` elements apart.

@@ -23,6 +23,10 @@ their own dtype as in Keras; the gradient is 0 where the clip acts.  The other, 
 logits and shares one exp between value and gradient.  Training uses the second where the last
 activation matches the loss.
 
+Poisson, Gamma, Tweedie and Gaussian losses are negative log-likelihoods without the terms that do
+not depend on p.  The targets that a loss allows are in its class in nnfast/losses.py (`_allowed`);
+`forward.gather_targets` checks them.
+
 The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
 from cython cimport floating
@@ -298,8 +302,9 @@ cdef inline void poisson_log(const floating* y, const floating* p, floating* val
 
 cdef inline void gamma(const floating* y, const floating* p, floating* value, floating* slope,
                        Py_ssize_t size, floating scale) noexcept nogil:
-    """value <- p + y exp(-p), half the deviance of a gamma distribution with mean exp(p);
-    slope <- 1 - y exp(-p).
+    """value <- p + y exp(-p); slope <- 1 - y exp(-p).
+
+    Without terms of y alone, half the deviance of a gamma distribution with mean exp(p).
     """
     cdef Py_ssize_t i
     cdef floating ratio
@@ -314,7 +319,8 @@ cdef inline void tweedie(const floating* y, const floating* p, floating* value, 
     """value <- m^(2-k) / (2-k) - y m^(1-k) / (1-k), m = exp(p), k not 1 or 2;
     slope <- m^(2-k) - y m^(1-k).
 
-    With k = 0 it is half the squared error of m, y^2 / 2 included.
+    Without terms of y alone, half the deviance of a Tweedie distribution with mean m and power k.
+    With k = 0 the term y^2 / 2 is included: it is half the squared error of m.
     """
     cdef Py_ssize_t i
     cdef floating a = 2 - options[0], b = 1 - options[0], per_a = 1 / (2 - options[0]), per_b = 1 / (1 - options[0])
