@@ -75,7 +75,7 @@ class Build(build_ext):
         super().run()
 
     def build_extensions(self):
-        """Adds the flags of the compiler in use."""
+        """Adds the flags of the compiler: GCC's or Clang's."""
         command = [*self.compiler.compiler_so, "--version"]
         version = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         for extension in self.extensions:

@@ -45,7 +45,7 @@ cdef inline Py_ssize_t gather(const Plan* p, const Job* job, const Work* work, P
     A row is bad if an element is not finite.
     """
     cdef Py_ssize_t i, bad = -1
-    cdef Py_ssize_t size = job.x.step * p.n_inputs            # bytes of a row, if its elements adjoin
+    cdef Py_ssize_t size = job.x.step * p.n_inputs            # bytes of a row, if it is contiguous
     cdef Py_ssize_t ahead = job.n_rows                        # rows between the row that is read and the row prefetched
     cdef const char* next_row
     cdef floating* out

@@ -23,9 +23,9 @@ their own dtype as in Keras; the gradient is 0 where the clip acts.  The other, 
 logits and shares one exp between value and gradient.  Training uses the second where the last
 activation matches the loss.
 
-Poisson, Gamma, Tweedie and Gaussian losses are negative log-likelihoods without the terms that do
-not depend on p.  The targets that a loss allows are in its class in nnfast/losses.py (`_allowed`);
-`forward.gather_targets` checks them.
+Poisson, gamma, Tweedie and Gaussian losses leave out terms that do not depend on p.  The targets
+that a loss allows are in its class in nnfast/losses.py (`_allowed`); `forward.gather_targets`
+checks them.
 
 The lines that a new one needs are in CONTRIBUTING.md, "A new kind".
 """
