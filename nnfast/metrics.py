@@ -1,9 +1,9 @@
 """Metrics: reported, never differentiated, so that adding one changes no bit of training.
 
-A metric is a few sums over rows, and a formula of these sums. The sums of two disjoint sets of rows
-add up to the sums of both. So the state of a metric is its sums, it keeps no rows, and a model adds
-up the sums of its slices of rows. A function of your own is called once, with all rows of an
-evaluation or an epoch. So no metric of a model depends on batches, slices or threads.
+A metric is a formula of a few sums over rows.  The state of a metric is these sums; it keeps no
+rows.  The sums of two sets of rows are added to get the sums of both, so a model adds up the sums
+of slices of rows.  A function of your own is called once, with all rows of an evaluation or an
+epoch.  So no metric of a model depends on batches, slices or threads.
 
     kind               sums                                               result
     mean over rows     of weight * value, of weights                      their quotient
@@ -223,7 +223,7 @@ class Metric:
         return self
 
     def _reads_probabilities(self) -> bool:
-        """Whether y_pred must hold probabilities, so that logits would give a wrong number."""
+        """Whether y_pred must hold probabilities, so that logits would give a wrong result."""
         return False
 
     def _code(self) -> int | None:
@@ -298,7 +298,7 @@ class _Mean(Metric):
 
 
 class MeanMetricWrapper(_Mean):
-    """A function as a metric: the mean of the values of rows, or the one number, that it returns.
+    """A function as a metric: its values of rows are averaged; a single number is taken as it is.
 
     `compile(metrics=[function])` wraps the function in this class. A model calls the function once,
     with all rows of an evaluation or an epoch, whatever the batches. (Keras calls it for each batch
@@ -836,12 +836,13 @@ class SparseCategoricalCrossentropy(_LossMean):
 # -- confusion counts over thresholds --------------------------------------------------------------
 
 class _Confusion(Metric):
-    """Sums (labels, 2, thresholds + 1): weights of positives and of negatives, by score.
+    """Base of metrics that count positives and negatives whose score is above thresholds.
 
-    Entry i holds the weights of the elements whose score is above exactly i thresholds. These give
-    at each threshold tp and fp, the scores above it, and fn and tn, the other scores. y_true, in
-    [0, 1], is positive where it is not 0. A score is above a threshold if it is greater, in the
-    dtype of y_pred.
+    The sums have shape (curves, 2, thresholds + 1): for positives, then for negatives, entry i is
+    the weight of the elements whose score is above exactly i thresholds.  They give tp and fp of a
+    threshold, the weights of scores above it, and fn and tn, the weights of the others.  An element
+    is positive where y_true, in [0, 1], is not 0.  A score is above a threshold if it is greater,
+    in the dtype of y_pred.
     """
 
     _flat = True
@@ -903,7 +904,7 @@ class _Confusion(Metric):
     def _result(self, sums):
         above = sums[..., ::-1].cumsum(axis=2)[..., -2::-1]                 # the score is greater than bound i
         below = sums.cumsum(axis=2)[..., :-1]
-        # tp, fp, tn, fn: (labels, thresholds in rising order)
+        # tp, fp, tn, fn: (curves, thresholds in rising order)
         return self._value(above[:, 0], above[:, 1], below[:, 1], below[:, 0])
 
 
@@ -1085,8 +1086,8 @@ class Recall(Precision):
 class _Best(_Confusion):
     """The largest value of one rate over the thresholds at which another rate is large enough.
 
-    `_rates(tp, fp, tn, fn)` gives the demanded value of the other rate, this rate, and the one
-    rate.
+    `_rates(tp, fp, tn, fn)` returns the least value of the other rate, the other rate at each
+    threshold, and the rate to maximise at each threshold.
     """
 
     _rises = True
@@ -1325,7 +1326,8 @@ class AUC(_Confusion):
         a, b = predicted[:, :-1], predicted[:, 1:]          # b is at the higher threshold
         gain = tp[:, :-1] - tp[:, 1:]
         slope = _ratio(gain, a - b)
-        # int (tp_b + slope (P - b)) / P dP = gain + (tp_b - slope b) log(a / b), only gain if b = 0
+        # The integral of (tp_b + slope (P - b)) / P dP is gain + (tp_b - slope b) log(a / b), and
+        # gain alone if b = 0.
         logarithm = np.log(np.divide(a, b, out=np.ones_like(a), where=b > 0))
         return _ratio(slope * (gain + (tp[:, 1:] - slope * b) * logarithm), tp[:, 1:] + fn[:, 1:]).sum(axis=1)
 
@@ -1434,7 +1436,7 @@ class _Moments(np.ndarray):
         return np.stack([elements + more[0], a + more[1], shift, mean, squares + more[4] + distance**2 * a * share,
                          residual + more[5]]).view(_Moments)
 
-    def __radd__(self, nothing):
+    def __radd__(self, zero):           # a sum over slices starts with 0
         return self
 
 
@@ -1514,8 +1516,8 @@ class R2Score(Metric):
 class IoU(Metric):
     """Intersection over union, tp / (tp + fp + fn), of chosen classes from their confusion matrix.
 
-    It is the mean over those of the chosen classes that occur. In a model, and wherever there are
-    columns, the class is the column of the largest value.
+    It is the mean over the chosen classes that occur in y_true or y_pred. In a model, and wherever
+    there are columns, the class is the column of the largest value.
 
     Parameters
     ----------
@@ -1564,8 +1566,8 @@ class IoU(Metric):
 
     def _resolve(self, n_outputs, sparse):
         if n_outputs not in (1, self.num_classes):
-            raise ValueError(f"metric {self.name!r} must be of as many classes as there are outputs, {n_outputs}; "
-                             f"got num_classes={self.num_classes}.")
+            raise ValueError(f"num_classes of metric {self.name!r} must be the number of outputs, {n_outputs}; "
+                             f"got {self.num_classes}.")
         return super()._resolve(n_outputs, sparse)
 
     def _rows(self, y_true, y_pred, sample_weight):
@@ -1579,8 +1581,9 @@ class IoU(Metric):
         y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(axis=-1)
         samples = y_pred.shape
         if y_true.shape not in (samples, (*samples, 1)) and (*y_true.shape, 1) != samples:
-            raise ValueError(f"y_true and y_pred must hold as many classes; got shapes {y_true.shape} and {samples}. "
-                             f"Columns of classes need sparse_y_true=False or sparse_y_pred=False.")
+            raise ValueError(f"y_true and y_pred must hold the classes of the same elements; got classes of the shapes "
+                             f"{y_true.shape} and {samples}. Columns of classes need sparse_y_true=False or "
+                             f"sparse_y_pred=False.")
         return y_true.reshape(-1, 1), y_pred.reshape(-1, 1), self._row_weights(sample_weight, samples)
 
     def _sums(self, y_true, y_pred, weights):
