@@ -194,8 +194,8 @@ class _Run:
 
     def end_not_finite(self, what, epoch, batch):
         """Ends the fit for TerminateOnNaN: raises, or warns and sets `failed`."""
-        message = (f"the {what} became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}; the weights of shortly "
-                   f"before are put back. Lower learning_rate_init or scale X.")
+        message = (f"the {what} became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}; the weights from "
+                   f"shortly before are restored. Lower learning_rate_init or scale X.")
         if self.nan_callback.raise_error:
             raise FloatingPointError(message)
         warnings.warn(message, RuntimeWarning, stacklevel=6)
