@@ -16,11 +16,12 @@ def train_in_ranges(network, batches, team, rates, sums, before_batch=None, **op
     network : Network
     batches : Batches
     team : Team
-    rates : function (first step, number of steps) -> float, or array with a rate for each step
+    rates : function
+        (first step, number of steps) -> learning rate of all of them, or an array of their rates.
     sums : float64 array
         Loss and metrics of the rows are added to it.
-    before_batch : function of the number of a batch, optional
-        Called before each batch; each range is then one batch.
+    before_batch : function, optional
+        Called with the number of each batch before it; each range is then one batch.
     options : of `Network.train_batches`
 
     Yields

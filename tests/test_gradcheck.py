@@ -417,7 +417,7 @@ def test_the_report_is_printed(capsys):
     (TypeError, "gradcheck takes point after the subject; got 2 arrays", ((np.sin, np.cos), 0., 1.), {}),
     (TypeError, "gradcheck takes point after the subject", ((np.sin, np.cos), 0.), {"sample_weight": 1}),
     (ValueError, "Did you mean", ("mean_squared_eror", [1.], [1.]), {}),
-    (ValueError, r"must have the shape of what it is taken by, \(2, 3\); got \(3, 2\)",
+    (ValueError, r"must have the shape of its variables, \(2, 3\); got \(3, 2\)",
      ((np.sum, np.transpose), np.ones((2, 3))), {}),
     (ValueError, r"the values must have shape \(2,\)", (lambda y, p: (1., p), np.ones((2, 3)), np.ones((2, 3))), {}),
     (ValueError, r"sample_weight must have shape \(2,\)", (squared, np.ones((2, 3)), np.ones((2, 3)), np.ones(3)), {}),
