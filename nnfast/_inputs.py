@@ -1,7 +1,7 @@
 """The data that users give: which objects are read, and how frames become arrays.
 
-NumPy reads any object with `__len__` and `__getitem__` element by element, so it would never finish
-a data set that yields batches for ever. So only these objects reach NumPy:
+NumPy reads any object with `__len__` and `__getitem__` element by element.  With a data set that
+yields batches for ever it would never finish, so only these objects reach NumPy:
 
     arrays          ndarray, and objects with an array protocol: tensors, Series, h5py data sets
     frames          of pandas, polars and Arrow, column by column: their own conversion makes an
@@ -47,7 +47,7 @@ def table(given, name):
 
 
 def read(given, name):
-    """The data of a user as an array of real numbers."""
+    """The user's data as an array of real numbers."""
     if isinstance(given, Table):
         return given.array
     columns = _columns(given)
@@ -131,7 +131,7 @@ def _gate_list(given, name):
         if not any(issubclass(kind, (list, tuple)) for kind in kinds):
             return
         inner = (item for item in chain.from_iterable(lists) if isinstance(item, (list, tuple)))
-        lists = list({id(item): item for item in inner}.values())           # each list once, also one that holds itself
+        lists = list({id(item): item for item in inner}.values())           # each list once; it may hold itself
     raise ValueError(f"{name} must be an array of at most {DEEPEST} axes; got lists that are nested deeper.")
 
 
