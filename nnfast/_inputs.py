@@ -74,7 +74,7 @@ def read(given, name):
 def gate(given, name):
     """Raises a TypeError unless `given` is an array, frame, number or nested list of them.
 
-    Masked elements raise a ValueError. Other elements of an array are not checked.
+    Masked elements raise a ValueError.  Other elements of an array are not checked.
     """
     _unmasked(given, name)
     if isinstance(given, (list, tuple)):

@@ -1,6 +1,6 @@
 """The loop over ranges of batches.
 
-Each range is one native call of about 0.1 s. Between two of them Python handles Ctrl-C, the
+Each range is one native call of about 0.1 s.  Between two of them Python handles Ctrl-C, the
 progress bar and callbacks.
 """
 import time
@@ -27,7 +27,7 @@ def train_in_ranges(network, batches, team, rates, sums, before_batch=None, **op
     Yields
     ------
     done, status, place : int
-        After each range, as `train_batches` returns them. The loop ends after a status other than
+        After each range, as `train_batches` returns them.  The loop ends after a status other than
         DONE; the caller may stop earlier.
     """
     batch, status = 0, core.DONE

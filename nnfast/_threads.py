@@ -6,9 +6,9 @@ pay for its barriers, and threads that wait for each other in every step are slo
 takes one of their cores.  So ranges of batches are timed with the full team, and now and then with
 one thread, and the faster of the two continues.
 
-Fits that run at the same time, in threads of the user, joblib or Dask, share the CPUs. Helpers are
-started only when a range needs them, so that a fit that begins beside others starts none. A process
-learns its share from OMP_NUM_THREADS: loky of joblib sets it to CPUs / jobs, or to
+Fits that run at the same time, in threads of the user, joblib or Dask, share the CPUs.  Helpers are
+started only when a range needs them, so that a fit that begins beside others starts none.  A
+process learns its share from OMP_NUM_THREADS: loky of joblib sets it to CPUs / jobs, or to
 inner_max_num_threads; Dask sets it to 1.
 
 The results are the same bits for every number of threads.
@@ -25,7 +25,7 @@ from nnfast import _validation as check
 from nnfast._core import network as core
 
 MOST = core.MOST_THREADS
-# Least floating-point operations of a step for each thread. Less work takes under 1 microsecond,
+# Least floating-point operations of a step for each thread.  Less work takes under 1 microsecond,
 # the time of a barrier.
 LEAST_WORK = 1e5
 WORK_PER_THREAD = 2.5e6         # the same for the default number: enough that another thread makes a step faster
@@ -36,7 +36,7 @@ FIRST_SPEED = 2e10              # operations per second that are assumed for the
 # Time between two trials of the other team size, in durations of a trial: trials cost at most 2 %.
 TRIAL_EVERY = 40
 # The same after the size has changed, because one of the two measured times may have been
-# disturbed. It doubles with each trial.
+# disturbed.  It doubles with each trial.
 TRIAL_SOON = 5
 
 
@@ -127,12 +127,12 @@ class Team:
     ----------
     network : Network
     n_threads : int or None
-        Number of threads; fewer are used when a step has too little work. With None it depends on
+        Number of threads; fewer are used when a step has too little work.  With None it depends on
         the work of a step and on measured times.
     work : float
         Floating-point operations of one step.
     pace : Pace
-        The pace of the model. It is forgotten when the work of a step has changed.
+        The pace of the model.  It is forgotten when the work of a step has changed.
     """
 
     def __init__(self, network, n_threads, work, pace):
@@ -166,7 +166,7 @@ class Team:
         return min(size, self.most)
 
     def __exit__(self, *_):
-        """Ends the helpers. A Ctrl-C is raised only after that: the next fit relies on it."""
+        """Ends the helpers.  A Ctrl-C is raised only after that: the next fit relies on it."""
         _teams.discard(self)
         self.network.dismiss()
         interrupt = None
@@ -222,8 +222,8 @@ def _blas_pools():
 def one_blas_thread():
     """Limits BLAS to one thread, if threadpoolctl is installed; scikit-learn requires it.
 
-    SciPy's L-BFGS-B calls BLAS for vectors of some thousand elements. Its threads wait for each
-    other there, and take the CPUs from our threads between the calls. The limit holds for the
+    SciPy's L-BFGS-B calls BLAS for vectors of some thousand elements.  Its threads wait for each
+    other there, and take the CPUs from our threads between the calls.  The limit holds for the
     whole process: the first thread to come here sets and resets it, others leave it as it is.
     """
     first = _blas_limited.acquire(blocking=False)

@@ -91,7 +91,7 @@ def gradcheck(subject: _Subject, *arrays: ArrayLike, sample_weight: ArrayLike | 
     >>> def without_factor_2(y_true, y_pred):
     ...     return ((y_pred - y_true)**2).sum(axis=1), y_pred - y_true
     >>> right = gradcheck(without_factor_2, [[1., 0.], [2., 2.]], [[2., 3.], [2., 4.]])
-    the gradient is wrong at 3 of 4 numbers checked (of 4)
+    the gradient is wrong at 3 of 4 entries checked (of 4)
       place    gradient given   difference quotient   off by
       (0, 1)                3                     6        3
       (1, 1)                2                     4        2
@@ -172,7 +172,7 @@ class GradientReport:
         return self.n_wrong == 0
 
     def __repr__(self):
-        counted = f"{self.n_checked} number{'s' * (self.n_checked != 1)} checked (of {self._size})"
+        counted = f"{self.n_checked} entr{'y' if self.n_checked == 1 else 'ies'} checked (of {self._size})"
         counted += f", {self.n_kinks} at kinks" if self.n_kinks else ""
         if self:
             worst = f"; off by {self.worst_absolute:.1e} at most, relatively {self.worst_relative:.1e}"
