@@ -30,6 +30,7 @@ MOST = core.MOST_THREADS
 LEAST_WORK = 1e5
 WORK_PER_THREAD = 2.5e6         # the same for the default number: enough that another thread makes a step faster
 ROWS_WORK_PER_THREAD = 5e8      # the same for a call of predict or evaluate, which starts its own threads
+SLICE_WORK = 1e10               # operations of one native call of predict or evaluate: about 0.1 s, as below
 RANGE_SECONDS = 0.1             # duration of a range of batches, so that Ctrl-C is noticed in time
 FIRST_SECONDS = 0.01            # duration of the first ranges and of trials
 FIRST_SPEED = 2e10              # operations per second that are assumed for the first range

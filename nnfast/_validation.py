@@ -212,6 +212,14 @@ def matrix(x, name, columns=None, flatten=False):
     return x
 
 
+def at_least_2d(x, name):
+    """The array x, which must have an axis of rows and at least one more."""
+    if x.ndim < 2:
+        raise ValueError(f"{name} must be at least 2-D, (rows, columns); got shape {x.shape}. "
+                         f"A single column is {name}.reshape(-1, 1).")
+    return x
+
+
 def same_length(x, y, name_x="x", name_y="y"):
     """Raises a ValueError unless x and y have the same number of rows."""
     if len(x) != len(y):

@@ -82,7 +82,6 @@ SKLEARN_NAME_OF = {name: theirs for theirs, name in NAMES.items()}
 SKLEARN_LOSSES = {"classifier": ("log_loss",), "regressor": ("squared_error", "poisson")}   # scikit-learn's formulas
 LOG_LINK = ("poisson_log", "gamma", "tweedie")                  # kernels that take log predictions
 SLOT_OF = {"velocities": 0, "ms": 0, "vs": 1}   # state of a scikit-learn optimizer -> slot of the network
-SLICE_WORK = 1e10               # floating-point operations of one native call of predict: about 0.1 s
 VERSIONS = {"_nnfast_version": __version__, "_sklearn_version": sklearn.__version__}        # in pickles
 
 
@@ -939,7 +938,7 @@ class _NativeMLP(_Versioned):
         attached = self._attach()
         x = _open(X, attached.network.sparse)
         out = np.empty((len(x), attached.network.shapes[-1][1]), attached.network.dtype)
-        step = max(1, int(SLICE_WORK / attached.work))
+        step = max(1, int(_threads.SLICE_WORK / attached.work))
         for first in range(0, len(out), step):
             def predict(start, stop, first=first):
                 return attached.network.predict_rows(x, first + start, first + stop, out)

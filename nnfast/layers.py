@@ -538,10 +538,7 @@ class Normalization(Layer):
         if self._model is not None:
             raise ValueError("adapt must come before a model with this layer is built: the model keeps the earlier "
                              "mean and variance. Make a new layer and a new model.")
-        data = check.numeric(x, "x")
-        if data.ndim < 2:
-            raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {data.shape}. "
-                             f"A single column is x.reshape(-1, 1).")
+        data = check.at_least_2d(check.numeric(x, "x"), "x")
         check.at_least_one_row(data, "x")
         n = len(data)
         parts = [slice(first, first + BLOCK_ROWS) for first in range(0, n, BLOCK_ROWS)]

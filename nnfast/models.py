@@ -51,7 +51,6 @@ __all__ = ["Sequential"]
 
 TRIED_ROWS = 8                  # rows on which the user's losses and metrics are tried before the first step
 EVALUATE_ROWS = 65536           # rows whose losses are in memory at once
-SLICE_WORK = 1e10               # floating-point operations of a native call of evaluate or predict: about 0.1 s
 NOT_COPIED = ("_network", "_claims", "_pace", "_layout", "_tally", "_owners")       # a copy makes its own
 BEFORE_FLATTEN = (layers.Input, layers.Flatten, layers.Rescaling, layers.Dropout, layers.GaussianNoise)
 
@@ -525,10 +524,7 @@ class Sequential:
         if self._network is None:
             self._build_from_input()
         if self._network is None:
-            x = check.numeric(x, "x")
-            if x.ndim < 2:
-                raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {x.shape}. "
-                                 f"A single column is x.reshape(-1, 1).")
+            x = check.at_least_2d(check.numeric(x, "x"), "x")
             self._build(tuple(check.size(n, "each axis of x after the rows") for n in x.shape[1:]))
 
     # -- training ----------------------------------------------------------------------------------
@@ -893,7 +889,7 @@ class Sequential:
 
     def _slices(self, rows):
         """Slices of rows of about 0.1 s each: Ctrl-C is handled between them."""
-        count = max(1, min(EVALUATE_ROWS, int(SLICE_WORK / max(self._work, 1))))
+        count = max(1, min(EVALUATE_ROWS, int(_threads.SLICE_WORK / max(self._work, 1))))
         return [slice(first, min(first + count, rows)) for first in range(0, rows, count)]
 
     def _row_scores(self, data, part, n_threads):
@@ -1043,10 +1039,7 @@ class Sequential:
         network = self._network
         if network is None:
             with self._claims.take("predict"):
-                self._build_from_input()
-            network = self._network
-            if network is None:
-                raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
+                network = self._built_network()
         given = check.table(x, "x")
         matrix = check.matrix(given, "x", self._n_inputs, self._flatten)
         rows = len(matrix)
@@ -1069,6 +1062,7 @@ class Sequential:
     # -- weights -----------------------------------------------------------------------------------
 
     def _built_network(self):
+        """The network; RuntimeError if the model is not built."""
         self._build_from_input()
         if self._network is None:
             raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
