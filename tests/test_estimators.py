@@ -805,7 +805,7 @@ def test_a_warm_start_with_other_layers_is_refused_and_changes_nothing(change, s
         net.set_params(**change).fit(x, np.abs(y))
     net.set_params(**before)
     np.testing.assert_array_equal(net.predict(x), predicted)
-    with pytest.raises(ValueError, match="columns of y must stay"):
+    with pytest.raises(ValueError, match="columns of y must not change"):
         net.fit(x, np.column_stack([y, y]))
     assert net.n_outputs_ == 1
     np.testing.assert_array_equal(net.predict(x), predicted)

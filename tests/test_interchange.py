@@ -648,7 +648,7 @@ def torch_refusals():
         "mean of batches": (nn.BatchNorm1d(4, momentum=None), "must have a momentum"),
         "axes": (nn.LayerNorm((2, 4)), r"LayerNorm must be over one axis; got normalized_shape \(2, 4\)"),
         "channels": (nn.BatchNorm1d(2),
-                     r"BatchNormalization has weights of the shapes \[\(2,\), .* and rows of 4 numbers"),
+                     r"BatchNormalization has weights of the shapes \[\(2,\), .* but its input has 4 columns"),
         "prelu of channels": (nn.PReLU(2), r"PReLU has weights of the shapes \[\(2,\)\], and rows of 4 numbers"),
         "all dropped": (nn.Dropout(1.0), r"rate must be in \[0, 1\), got 1.0"),
         "half norm": (nn.LayerNorm(4).half(), "float32 or float64; got torch.float16"),
