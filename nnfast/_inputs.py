@@ -22,8 +22,8 @@ HARMLESS = (list, tuple, range, str, bytes, np.generic, np.ndarray)         # se
 DEEPEST = 32                # largest number of axes of an array, as in NumPy 1
 SHOWN = 5                   # largest number of columns that an error names
 ENCODE = ("Encode strings and categories, for instance with pandas.get_dummies or "
-          "sklearn.preprocessing.OneHotEncoder(sparse_output=False). To make numbers of dates, subtract a date and "
-          "divide by np.timedelta64(1, 'D').")
+          "sklearn.preprocessing.OneHotEncoder(sparse_output=False).")
+DATES = "To make numbers of dates, subtract a date and divide by np.timedelta64(1, 'D')."
 
 
 class Table:
@@ -193,8 +193,7 @@ def _remedy(name, array):
         if name.startswith("y"):
             return (f"Number the classes, for instance with np.unique({name}, return_inverse=True)[1]; MLPClassifier "
                     f"takes labels of any kind.")
-        return ("Encode strings and categories, for instance with "
-                "sklearn.preprocessing.OneHotEncoder(sparse_output=False).")
+        return ENCODE
     return f"Convert it first with np.asarray({name}, dtype='float64')."
 
 
@@ -229,7 +228,7 @@ def _frame(given, columns, name):
     if others:
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
         raise ValueError(f"{name} must hold real numbers in every column; {', '.join(others[:SHOWN])}{more} "
-                         f"{'do' if len(others) > 1 else 'does'} not. {ENCODE}")
+                         f"{'do' if len(others) > 1 else 'does'} not. {ENCODE} {DATES}")
     out = np.empty((len(arrays[0]) if arrays else 0, len(arrays)), np.result_type(*arrays) if arrays else np.float64)
     for i, array in enumerate(arrays):
         out[:, i] = array
