@@ -398,9 +398,9 @@ def _classes(y, classes, sparse):
 
 
 def balanced(classes, sample_weight):
-    """rows / (classes present * rows of the class), each row counted with its weight.
+    """The balanced class weight of each row: rows / (classes present * rows of its class).
 
-    Rows of a negative class get weight 1.
+    Rows are counted with their `sample_weight`.  Rows of a negative class get weight 1.
     """
     counted = classes >= 0
     _, place, rows = np.unique(classes[counted], return_inverse=True, return_counts=True)
@@ -427,7 +427,7 @@ def generator(seed: Any) -> np.random.Generator:
 
 
 def c_signature(signature):
-    """float64 or float32: the dtype of the C function of a loss, from its signature in SciPy."""
+    """The dtype, float64 or float32, of the C function of a loss, from its signature in SciPy."""
     sizes = "ptrdiff_t|Py_ssize_t|ssize_t|npy_intp|intptr_t|int64_t|long|longlong"
     plain = "".join(re.sub(r"\bconst\b", "", signature).split())
     match = re.fullmatch(rf"(double|float)\((\1\*\w*,){{3}}({sizes})\w*,void\*\w*\)", plain)

@@ -1039,17 +1039,6 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
         Training ends after the epoch, or the iteration of L-BFGS, in which this time has passed,
         with a ConvergenceWarning.
 
-    Notes
-    -----
-    With sample weights, the loss of a batch is divided by the sum of its weights, as in
-    scikit-learn, unless the loss is one of nnfast's whose `reduction` is not the default.
-
-    After `set_params` without a fit, predictions use the new `activation` at once, as in
-    scikit-learn, but the new `loss` only after the next fit.  `partial_fit` and warm starts use all
-    new parameters; those that would change the shapes of the weights or the output are refused.
-    Unlike in scikit-learn, `partial_fit` also uses a new solver or learning rate; the state
-    of the optimizer is kept if the solver is the same.
-
     Attributes
     ----------
     coefs_, intercepts_ : lists of arrays
@@ -1063,6 +1052,17 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
     n_iter_, t_ : int
         Number of epochs, and of rows, trained on.
     n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_ : as scikit-learn's
+"""
+NOTES = """    Notes
+    -----
+    With sample weights, the loss of a batch is divided by the sum of its weights, as in
+    scikit-learn, unless the loss is one of nnfast's whose `reduction` is not the default.
+
+    After `set_params` without a fit, predictions use the new `activation` at once, as in
+    scikit-learn, but the new `loss` only after the next fit.  `partial_fit` and warm starts use all
+    new parameters; those that would change the shapes of the weights or the output are refused.
+    Unlike in scikit-learn, `partial_fit` also uses a new solver or learning rate; the state of the
+    optimizer is kept if the solver is the same.
 """
 CLASSIFIER_PARAMETERS = """    loss : "log_loss", or name, class or instance of nnfast.losses, default "log_loss"
         "log_loss" is the cross-entropy of the outputs, summed over them where rows have several
@@ -1085,6 +1085,7 @@ class MLPClassifier(_NativeMLP, neural_network.MLPClassifier):
     ----------
 {PARAMETERS.replace("{own}", CLASSIFIER_PARAMETERS)}    classes_ : array (n_classes,)
 
+{NOTES}
     Examples
     --------
     >>> import nnfast
@@ -1169,6 +1170,7 @@ class MLPRegressor(_NativeMLP, neural_network.MLPRegressor):
         a column for each quantile; R^2 cannot compare these with one y, so `score`, early stopping
         and `validation_data` use minus the loss.
 {PARAMETERS.replace("{own}", "")}
+{NOTES}
     Examples
     --------
     >>> import nnfast

@@ -106,7 +106,7 @@ def _matmul(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None, o
 
 def dense_forward(x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, activation: str | None = None,
                   out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """f(x @ kernel + bias).
+    """Output of a dense layer: f(x @ kernel + bias).
 
     Parameters
     ----------

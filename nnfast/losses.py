@@ -244,7 +244,7 @@ class Loss:
 
     def gradient(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
                  class_weight: _ClassWeight | None = None) -> NDArray[Any]:
-        """d loss / d y_pred, in the shape and dtype of y_pred.
+        """Gradient of the loss, d loss / d y_pred, in the shape and dtype of y_pred.
 
         With reduction None it is the gradient of the sum of the values.  Parameters are those of
         the call.

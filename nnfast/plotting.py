@@ -153,7 +153,7 @@ class _Curve:
         return np.array([self._row(row)[0] for row in self._rows(t)])
 
     def slopes(self, t: _Array) -> _Array:
-        """d loss / dt at each t."""
+        """The slope of the loss at each t, d loss / dt."""
         return np.array([self._row(row)[1] @ self.direction for row in self._rows(t)])
 
     def _rows(self, t: _Array) -> _Array:
