@@ -649,7 +649,7 @@ def torch_refusals():
         "axes": (nn.LayerNorm((2, 4)), r"LayerNorm must be over one axis; got normalized_shape \(2, 4\)"),
         "channels": (nn.BatchNorm1d(2),
                      r"BatchNormalization has weights of the shapes \[\(2,\), .* but its input has 4 columns"),
-        "prelu of channels": (nn.PReLU(2), r"PReLU has weights of the shapes \[\(2,\)\], and rows of 4 numbers"),
+        "prelu of channels": (nn.PReLU(2), r"PReLU has weights of the shapes \[\(2,\)\], but its input has 4 columns"),
         "all dropped": (nn.Dropout(1.0), r"rate must be in \[0, 1\), got 1.0"),
         "half norm": (nn.LayerNorm(4).half(), "float32 or float64; got torch.float16"),
         "own": (ReLU(), "cannot read the layer ReLU of"),
@@ -662,7 +662,7 @@ def torch_refusals():
         "half": (nn.Linear(4, 4).half(), "float32 or float64; got torch.float16"),
         "double": (nn.Linear(4, 4).double(), "weights of one dtype.*float32, float64"),
         "last axis": (nn.Linear(12, 4),
-                      r"Dense has weights of the shapes \[\(12, 4\), \(4,\)\], and rows of 4 numbers"),
+                      r"Dense has weights of the shapes \[\(12, 4\), \(4,\)\], but its input has 4 columns"),
     }
 
 
