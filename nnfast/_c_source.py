@@ -3,8 +3,8 @@
     const weights        kernel_0 (n_in, n_out) by rows, bias_0, ...: the arrays of the model, by
                          the number of the layer
     dense                out <- bias + x kernel: the inner loop runs over outputs, which adjoin in
-                         memory, so compilers vectorise it without leave to reorder sums
-    any other step       in place; 0 instead of a vector that changes nothing
+                         memory, so compilers vectorise it although they may not reorder sums
+    any other step       in place; a null pointer for a vector that would change nothing
     predict              a call for each step, x -> a -> b -> a -> ... -> out: two arrays on the
                          stack take turns
 
@@ -141,8 +141,8 @@ FUNCTIONS = {"dense": DENSE, "copy": COPY, "softmax": SOFTMAX, "scale": SCALE, "
 class Source:
     """A file under construction: weights and steps are appended to it.
 
-    A step is a function and its arguments: text, or the number of an array of activations, 0 for x.
-    `widths` are the widths of these arrays from 1 on.
+    A step is the name of a function and its arguments: text, or the number of an array of
+    activations.  Array 0 is x; `widths` has the widths of the arrays from 1 on.
     """
 
     def __init__(self, model: Any, name: str) -> None:
@@ -161,7 +161,7 @@ class Source:
         return self.widths[-1] if self.widths else math.prod(self.model.input_shape[1:])
 
     def weight(self, array: NDArray[Any] | None, what: str) -> str:
-        """Adds an array of weights of the plan's last layer; returns its name, or 0 for None."""
+        """Adds an array of weights of the last layer in `plan`; returns its name, "0" for None."""
         if array is None:
             return "0"
         name = f"${{name}}_{what}_{len(self.plan) - 1}"
@@ -171,7 +171,7 @@ class Source:
         return name
 
     def into_new(self, function: str, *weights: str, width: int) -> None:
-        """Adds function(last array, weights, new array, its sizes)."""
+        """Adds the step function(last array, weights, new array, sizes)."""
         last, sizes = len(self.widths), [width] if function == "copy" else [self.width, width]
         self.steps.append((function, last, *weights, last + 1, *map(str, sizes)))
         self.widths.append(width)
@@ -182,7 +182,7 @@ class Source:
             self.into_new("copy", width=self.width)
 
     def in_place(self, function: str, *weights: str) -> None:
-        """Adds function(last array, weights, its size)."""
+        """Adds the step function(last array, weights, size)."""
         self.begin()
         self.steps.append((function, len(self.widths), *weights, str(self.width)))
 

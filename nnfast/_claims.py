@@ -1,10 +1,10 @@
 """Locks a model: one call at a time, and the callbacks of a fit within it.
 
-    fit, evaluate, ...     `with claims.take("fit")`: a call from another thread gets an error at
-                           once instead of waiting
+    fit, evaluate, ...     `with claims.take("fit")`: a call from another thread raises an error at
+                           once; it does not wait
     their callbacks        `with claims.opened()`: the thread of the callbacks may use the model
                            while its fit holds the lock
-    predict                takes no claim: it only reads
+    predict                takes the lock only to build the model; otherwise it only reads
 """
 import contextlib
 import threading

@@ -50,13 +50,13 @@ class Reporter:
                 self.bar.reset()
 
     def move(self, batch, loss):
-        """Moves the bar to the end of a range of batches."""
+        """Moves the bar to a number of batches that are done."""
         if self.bar is not None:
             self.bar.set_postfix_str(f"loss: {loss:.4f}", refresh=False)
             self.bar.update(batch - self.bar.n)
 
     def end(self, epoch, logs):
-        """Prints the line of an epoch."""
+        """Prints the line of an epoch, unless verbose is 0."""
         if self.verbose:
             seconds = time.perf_counter() - self.started
             with contextlib.nullcontext() if self.bar is None else self.bar.external_write_mode():

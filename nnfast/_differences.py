@@ -3,22 +3,23 @@
     slopes      forward (f(x + h) - f(x)) / h and backward (f(x) - f(x - h)) / h, at h and h / 2
     quotient    the mean C of both slopes is the central difference; (4 C(h / 2) - C(h)) / 3 cancels
                 its error in h^2 (Richardson)
-    steps       The first is 1e-4 max(1, |x|).  An element that does not agree there is tried with
-                smaller steps, down to |x| / 500 for a tiny x.  The step whose quotient agrees best
-                with its neighbours counts: so the log of a probability of 1e-6 is right, and one
-                that is clipped at 1e-7 is seen as flat.  The gradient under test does not influence
-                that choice.
+    steps       the first step h is 1e-4 max(1, |x|).  If its quotient differs from the gradient, or
+                the slopes from each other, smaller steps are tried, down to |x| / 500 for a tiny x.
+                Then the step is used whose quotient is closest to those of its neighbours.  So log
+                p is judged right at p = 1e-6, and as flat below 1e-7 if it is clipped there.  The
+                gradient under test has no influence on this choice.
     kink        f like |x| or max(x, 0): the difference between the slopes stays as h shrinks; for a
                 smooth f it shrinks with h.  Any gradient between the two slopes is right (a
                 subgradient).
-    edge        Where f is finite on one side only, the slope of that side counts.
-    noise       f is accurate to a few eps |f|, or less if large terms cancel in it:
-                `measure_noise`.  Divided by h it is the rounding of a quotient.
-    doubt       the differences between neighbouring steps.  Rounding and doubt say how accurate a
-                quotient is; both are added to the tolerance.
+    edge        f is finite on one side of x only: the slope of that side is used
+    noise       the error of a value of f: a few eps |f|, or more if large terms cancel in it; see
+                `measure_noise`
+    rounding    the error of a quotient that noise causes: noise / h
+    doubt       the difference between the quotients of neighbouring steps.  Rounding and doubt say
+                how accurate a quotient is; both are added to the tolerance.
 
-Where f returns several parts of a sum, parts are subtracted before they are summed: parts that did
-not change cancel exactly.
+f may return several parts, whose sum is its value.  Each part is subtracted before the sum is
+taken, so parts that did not change cancel exactly.
 """
 import numpy as np
 
@@ -28,8 +29,8 @@ import numpy as np
 FIRST_STEP = {"float32": 0.03, "float64": 1e-4}
 SHRINK = {"float32": 8, "float64": 16}
 LEVELS = 6
-ROWS, COLUMNS = 8, 16       # most rows and columns that row_mismatch checks
-ROW_TOLERANCE = {"float32": (0.1, 1e-3), "float64": (0.01, 1e-6)}      # of row_mismatch: rtol, atol / largest quotient
+ROWS, COLUMNS = 8, 16       # largest numbers of rows and columns that row_mismatch checks
+ROW_TOLERANCE = {"float32": (0.1, 1e-3), "float64": (0.01, 1e-6)}      # of row_mismatch: rtol, atol / largest entry
 
 
 def quotients(values, base, noise, x, given, rtol):
@@ -44,7 +45,8 @@ def quotients(values, base, noise, x, given, rtol):
     x, given : array (k,)
         The variables, and the gradients to check there.
     rtol : float
-        If all given agree to this with the quotient of the first step, no smaller steps are tried.
+        If every given gradient agrees to this with the quotient of the first step, no smaller steps
+        are tried.
 
     Returns
     -------
@@ -85,8 +87,8 @@ def _best(quotient, doubt, jump, forward, backward, bend, rounding, given):
     relative[np.isnan(relative)] = 0
     sure = relative.min(axis=0) < 0.1
     best = np.where(sure, relative.argmin(axis=0), error.argmin(axis=0)), np.arange(len(given))
-    # Where no step is good, the quotients of smaller steps might be right; if they grow beyond
-    # rounding, anything might be.
+    # Where no step is sure, the quotients of smaller steps might be right, so the doubt includes
+    # them; if they grow by more than rounding, the doubt is infinite.
     smaller = (np.arange(len(quotient))[:, None] > best[0]) & np.isfinite(quotient)
     later = np.where(smaller, np.abs(quotient), 0)
     grows = kink | (later > 2 * np.abs(quotient[best]) + 2 * rounding).any(axis=0)
@@ -99,9 +101,9 @@ def _best(quotient, doubt, jump, forward, backward, bend, rounding, given):
 
 
 def _is_kink(jump, rounding, finite):
-    """Whether x is a kink: two neighbouring steps show the same jump, and later steps one, too.
+    """Whether x is a kink: two neighbouring steps show a similar jump, and all later steps a jump.
 
-    A later step that is too inexact to show this jump is not counted.
+    Later steps whose rounding is too large to show the jump are left out.
     """
     similar = (jump[:-1] > 0) & (jump[1:] < 2 * jump[:-1]) & (jump[:-1] < 2 * jump[1:])
     kink = np.zeros(jump.shape[1], bool)
@@ -146,13 +148,16 @@ def _level(values, base, x, h):
 
 
 def measure_noise(value, point, base, given):
-    """The noise of values: how far they are from exact ones.
+    """The noise of values: how far they are from the exact ones.
 
     It is measured with steps of a few units in the last place, over which f is a straight line.
-    The noise is the largest of: 4 eps of the value; its distance from that line; and its lowest
-    bit that is ever set, because large terms that cancelled leave zeros at the end of a value.  The
-    last is limited to 4 eps of the largest element of `point`, times the largest gradient if that
-    is more than 1.
+    The noise is the largest of these three:
+
+    - 4 eps of the value;
+    - the distance of the values from a straight line;
+    - the lowest bit that is set in any of the values, because large terms that cancel leave zeros
+      at the end of a value.  It is limited to 4 eps of the largest element of `point`, times the
+      largest gradient if that is more than 1.
     """
     rng = np.random.default_rng(0)
     eps = 4 * np.finfo(point.dtype).eps

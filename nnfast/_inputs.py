@@ -1,7 +1,7 @@
 """The data that users give: which objects are read, and how frames become arrays.
 
-NumPy reads any object with `__len__` and `__getitem__` element by element, so it would never finish
-a data set that yields batches for ever. So only these objects reach NumPy:
+NumPy reads any object with `__len__` and `__getitem__` element by element.  With a data set that
+yields batches for ever it would never finish, so only these objects reach NumPy:
 
     arrays          ndarray, and objects with an array protocol: tensors, Series, h5py data sets
     frames          of pandas, polars and Arrow, column by column: their own conversion makes an
@@ -22,8 +22,8 @@ HARMLESS = (list, tuple, range, str, bytes, np.generic, np.ndarray)         # se
 DEEPEST = 32                # largest number of axes of an array, as in NumPy 1
 SHOWN = 5                   # largest number of columns that an error names
 ENCODE = ("Encode strings and categories, for instance with pandas.get_dummies or "
-          "sklearn.preprocessing.OneHotEncoder(sparse_output=False). To make numbers of dates, subtract a date and "
-          "divide by np.timedelta64(1, 'D').")
+          "sklearn.preprocessing.OneHotEncoder(sparse_output=False).")
+DATES = "To make numbers of dates, subtract a date and divide by np.timedelta64(1, 'D')."
 
 
 class Table:
@@ -47,7 +47,7 @@ def table(given, name):
 
 
 def read(given, name):
-    """The data of a user as an array of real numbers."""
+    """The user's data as an array of real numbers."""
     if isinstance(given, Table):
         return given.array
     columns = _columns(given)
@@ -74,7 +74,7 @@ def read(given, name):
 def gate(given, name):
     """Raises a TypeError unless `given` is an array, frame, number or nested list of them.
 
-    Masked elements raise a ValueError. Other elements of an array are not checked.
+    Masked elements raise a ValueError.  Other elements of an array are not checked.
     """
     _unmasked(given, name)
     if isinstance(given, (list, tuple)):
@@ -131,7 +131,7 @@ def _gate_list(given, name):
         if not any(issubclass(kind, (list, tuple)) for kind in kinds):
             return
         inner = (item for item in chain.from_iterable(lists) if isinstance(item, (list, tuple)))
-        lists = list({id(item): item for item in inner}.values())           # each list once, also one that holds itself
+        lists = list({id(item): item for item in inner}.values())           # each list once; it may hold itself
     raise ValueError(f"{name} must be an array of at most {DEEPEST} axes; got lists that are nested deeper.")
 
 
@@ -193,8 +193,7 @@ def _remedy(name, array):
         if name.startswith("y"):
             return (f"Number the classes, for instance with np.unique({name}, return_inverse=True)[1]; MLPClassifier "
                     f"takes labels of any kind.")
-        return ("Encode strings and categories, for instance with "
-                "sklearn.preprocessing.OneHotEncoder(sparse_output=False).")
+        return ENCODE
     return f"Convert it first with np.asarray({name}, dtype='float64')."
 
 
@@ -229,7 +228,7 @@ def _frame(given, columns, name):
     if others:
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
         raise ValueError(f"{name} must hold real numbers in every column; {', '.join(others[:SHOWN])}{more} "
-                         f"{'do' if len(others) > 1 else 'does'} not. {ENCODE}")
+                         f"{'do' if len(others) > 1 else 'does'} not. {ENCODE} {DATES}")
     out = np.empty((len(arrays[0]) if arrays else 0, len(arrays)), np.result_type(*arrays) if arrays else np.float64)
     for i, array in enumerate(arrays):
         out[:, i] = array

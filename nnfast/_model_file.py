@@ -27,7 +27,7 @@ FORMAT_VERSION = 1
 LARGEST_DOCUMENT = 2**20        # bytes; a layer takes about 200
 LARGEST_HEADER = 2**21          # bytes of names and sizes beside it: as Python objects they take twenty times that
 MOST_OBJECTS = 4096             # layers; also metrics, and weighted metrics
-MOST_SLICES = 10**6             # of num_classes and num_thresholds, which alone decide the size of a metric's tables
+MOST_ENTRIES = 10**6            # of num_classes and num_thresholds, which alone decide the size of a metric's tables
 CHECKSUM = 8                    # bytes
 PIECE = 2**19                   # bytes read at a time: the checksum is computed while they are in the cache
 END_RECORD = 22                 # bytes of the record that ends a zip archive, before its comment
@@ -72,7 +72,7 @@ def described(value):
 
 
 def made(value, custom_objects):
-    """The value that `described` was given."""
+    """The inverse of `described`: makes an object from its class and arguments."""
     if isinstance(value, list):
         return [made(each, custom_objects) for each in value]
     if not isinstance(value, dict):
@@ -91,15 +91,15 @@ def made(value, custom_objects):
 
 
 def _bounded(options):
-    """The options; ValueError for one that would make a table beyond reason."""
+    """The options; ValueError for one that would make the tables of a metric too large."""
     for name in ("num_classes", "num_thresholds"):
-        if isinstance(options.get(name), int) and options[name] > MOST_SLICES:
-            raise ValueError(f"{name} of a model in a file must be at most {MOST_SLICES}; got {options[name]}.")
+        if isinstance(options.get(name), int) and options[name] > MOST_ENTRIES:
+            raise ValueError(f"{name} of a model in a file must be at most {MOST_ENTRIES}; got {options[name]}.")
     return options
 
 
 def _document(saved):
-    """Everything that a file holds of a model except its arrays."""
+    """The document of a model, a dict for JSON: everything in its file except the arrays."""
     rng = saved["random_generator"].bit_generator.state
     if rng["bit_generator"] != "PCG64":
         raise ValueError(f"the random numbers of a model that is saved must come from PCG64, NumPy's default; got "
@@ -364,7 +364,7 @@ def _take_safetensors(file, data):
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, stop = (8 + length + offset for offset in entry["data_offsets"])
         if begin != place or not place <= stop <= len(data):
-            raise ValueError(f"the bytes of {name!r} must follow on those before.")
+            raise ValueError(f"the bytes of {name!r} must begin where those of the tensor before end.")
         arrays[name], place = _array(data[begin:stop], SAFETENSORS_TYPES[entry["dtype"]], entry["shape"]), stop
     if place != len(data) or arrays.pop("checksum").nbytes != CHECKSUM:
         raise ValueError("its tensors must end with the checksum, and the file with them.")

@@ -1,4 +1,4 @@
-"""A model as an ONNX graph: the only file that imports onnx.
+"""A model as an ONNX graph.  This file imports onnx, so only `export_onnx` imports it.
 
 Operators and the order of their inputs are those of opset 13
 (https://onnx.ai/onnx/operators/, onnx.defs):
@@ -8,7 +8,7 @@ Operators and the order of their inputs are those of opset 13
     Softmax(axis=-1)     over a row
     ReduceMean(axes)     axes is an attribute; keepdims = 1
 
-Activations are in `_peers.py`.  Normalisations are composed: opset 13 has no LayerNormalization,
+Activations are in `_peers.py`.  Normalizations are composed: opset 13 has no LayerNormalization,
 and the epsilon of BatchNormalization is a float32.
 """
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Graph:
         """Contents of the file."""
         if self.model.params.nbytes > LARGEST:
             raise ValueError(f"an ONNX file holds up to 2 GB of weights; "
-                             f"the model has {self.model.params.nbytes:,} bytes.")
+                             f"the model has {self.model.params.nbytes:,} bytes. Use float32 or fewer units.")
         if self.last == "x":
             self.node("Identity", "x")
         self.nodes[-1].output[0] = "y"

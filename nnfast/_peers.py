@@ -1,7 +1,8 @@
-"""What other tools know of nnfast's activations and layers: ONNX, C, Keras and PyTorch.
+"""Names and forms of nnfast's activations and layers in ONNX, C, Keras and PyTorch.
 
-`ACTIVATIONS` has one row per activation.  A field that is left out means "not known there": nnfast
-then refuses to read or write the activation, and says so.  This file imports none of those tools.
+`ACTIVATIONS` has one row per activation.  Where a field is left out, nnfast refuses to read or
+write the activation for that tool, with an error that says so.  This file imports none of these
+tools.
 """
 from __future__ import annotations
 
@@ -124,8 +125,8 @@ ACTIVATIONS = {
 
 
 def unknown_activation(name: str, who: str, known: list[str]) -> ValueError:
-    """The error for an activation that is not known there."""
-    return ValueError(f"{who} has no form for the activation {name!r}; it has one for {', '.join(sorted(known))}. "
+    """The error for an activation that the function `who` cannot write."""
+    return ValueError(f"{who} cannot write the activation {name!r}; it writes {', '.join(sorted(known))}. "
                       f"Use one of these, or add the form to ACTIVATIONS in nnfast/_peers.py.")
 
 
@@ -136,13 +137,13 @@ IDENTITIES: list[type[Any]] = [layers.Input, layers.Flatten, layers.Dropout, lay
 
 
 def gamma_and_beta(layer: Any, arrays: tuple[_Array, ...]) -> tuple[_Array | None, _Array | None, list[_Array]]:
-    """gamma and beta of a normalisation, None where it has none, and the arrays behind them."""
+    """gamma and beta of a normalization, None where it has none, and the arrays after them."""
     left = list(arrays)
     return left.pop(0) if layer.scale else None, left.pop(0) if layer.center else None, left
 
 
 def shift_factor_offset(layer: Any, arrays: tuple[_Array, ...]) -> tuple[_Array, ...]:
-    """Three vectors: (x - shift) factor + offset is what the layer computes at inference.
+    """Three vectors: at inference the layer computes (x - shift) factor + offset.
 
     The layer is a BatchNormalization, Normalization or Rescaling.
     """
@@ -152,7 +153,7 @@ def shift_factor_offset(layer: Any, arrays: tuple[_Array, ...]) -> tuple[_Array,
             factor = (1 if gamma is None else gamma) / np.sqrt(variance.astype(np.float64) + layer.epsilon)
         arrays = mean, factor.astype(mean.dtype), np.zeros_like(mean) if beta is None else beta
     if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError(f"{layer!r} must have finite factors to be passed on; "
+        raise ValueError(f"{layer!r} must have finite factors to be written; "
                          f"in {arrays[0].dtype} some are NaN or infinite. "
                          f"Variance + epsilon must be positive, and no number beyond the largest of the dtype.")
     return arrays

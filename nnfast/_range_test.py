@@ -1,10 +1,11 @@
 """The learning rate range test: train with rates that grow at each step; see where the loss falls.
 
-Batches differ in their losses by more than small rates change them.  So each loss is compared with
-the loss of the untrained model on the same batch, with the same random numbers.  The difference is
-0 at the first step and shows the effect of the steps without the noise of batches.  A running mean
-smooths it.  The mean lags, so its steepest place says little.  The rate at 60 % of its fall hardly
-depends on noise, on the range of rates, or on the shape of the curve.
+The loss differs more between two batches than between two steps with small rates.  So each loss is
+compared with the loss of the untrained model on the same batch, with the same random numbers.  The
+difference is 0 at the first step and shows the effect of the steps without the noise of batches.  A
+running mean smooths it.  This mean lags behind, so the rate where it falls fastest says little.
+The rate at 60 % of its fall hardly depends on noise, on the range of rates, or on the shape of the
+curve.
 """
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ __all__ = ["LearningRateCurve", "find_learning_rate"]
 
 DIVERGED = 4            # the test ends where the smoothed loss exceeds this multiple of its lowest value
 MEMORY = 0.9            # weight of the past in the running mean
-FALL = 0.6              # share of the fall that is done at the suggested rate
-RISE = 0.25             # the first fall ends where this share of it is lost again
+FALL = 0.6              # share of the fall that is reached at the suggested rate
+RISE = 0.25             # the fall ends where the loss has risen again by this share of it
 LEAST_FALL = 0.05       # a smaller fall, relative to the loss of the untrained model, gives no suggestion
 LEAST_STEPS = 20        # twice 1 / (1 - MEMORY), the steps that the running mean remembers
 
@@ -45,10 +46,11 @@ class LearningRateCurve:
         The losses without the noise of batches: the mean loss of the untrained model on these
         batches, plus the running mean of what the steps have changed.
     suggestion : float
-        The first rate at which the smoothed loss has done 60 % of its fall.  The fall goes from the
-        first value to the lowest one before a quarter of the fall is lost again: a second fall does
-        not count, e.g. after units of relu have died.  NaN where the loss falls by less than 5 %:
-        the rates are too small or too large, or the model learns nothing from the data.
+        The first rate at which the smoothed loss has reached 60 % of its fall.  The fall goes from
+        the first value to the lowest value before the loss rises again by a quarter of the fall: a
+        second fall does not count, e.g. after units of relu have died.  NaN if the loss falls by
+        less than 5 %: the rates are too small or too large, or the model learns nothing from the
+        data.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The loop over ranges of batches.
 
-Each range is one native call of about 0.1 s. Between two of them Python handles Ctrl-C, the
+Each range is one native call of about 0.1 s.  Between two of them Python handles Ctrl-C, the
 progress bar and callbacks.
 """
 import time
@@ -16,17 +16,18 @@ def train_in_ranges(network, batches, team, rates, sums, before_batch=None, **op
     network : Network
     batches : Batches
     team : Team
-    rates : function (first step, number of steps) -> float, or array with a rate for each step
+    rates : function
+        (first step, number of steps) -> learning rate of all of them, or an array of their rates.
     sums : float64 array
         Loss and metrics of the rows are added to it.
-    before_batch : function of the number of a batch, optional
-        Called before each batch; each range is then one batch.
+    before_batch : function, optional
+        Called with the number of each batch before it; each range is then one batch.
     options : of `Network.train_batches`
 
     Yields
     ------
     done, status, place : int
-        After each range, as `train_batches` returns them. The loop ends after a status other than
+        After each range, as `train_batches` returns them.  The loop ends after a status other than
         DONE; the caller may stop earlier.
     """
     batch, status = 0, core.DONE

@@ -1,6 +1,7 @@
 """Metrics of a fit or an evaluation, added up over its rows.
 
-The core adds up the metrics that have a native kernel. NumPy computes the others from the outputs.
+The core adds up the native metrics, those that have a native kernel.  NumPy computes the others
+from the outputs of the network: `others` in the names below.
 """
 import warnings
 
@@ -19,20 +20,19 @@ class Tally:
         `weighted`: whether rows count with their weights.
     units : int
     penalized : bool
-        Whether penalties on weights or outputs belong to the loss. Their sum comes after the
-        metrics.
+        Whether penalties on weights or outputs belong to the loss.  In `sums` they come last.
     logits : bool
-        Whether outputs are logits: the threshold of "accuracy" of one output is then 0.
+        Whether outputs are logits: then "accuracy" of one output has the threshold 0.
 
     Attributes
     ----------
     metrics : list of (name, metric, weighted, place)
         `place`: index in `natives`, or None for a metric that NumPy computes.
     natives : list of int
-        Codes of the metrics that the core adds up: those that have a kernel and ignore weights.
+        Codes of the native metrics; a weighted metric is never one of them.
     at_once : bool
-        Whether a metric is a function. It may reduce all rows to one number, so it must get all of
-        them in one call.
+        Whether one of the metrics is a function.  It may reduce all rows to one number, so it must
+        get all of them in one call.
     """
 
     def __init__(self, loss, chosen, units, penalized=False, logits=False):
@@ -45,7 +45,7 @@ class Tally:
                 resolved = BinaryAccuracy(name=resolved.name, threshold=0)
             if type(resolved)._sums is Metric._sums:
                 raise ValueError(f"metric {name!r} must be one of nnfast.metrics or a function of y_true and y_pred; "
-                                 f"a subclass of Metric needs _sums and _result. Give a function instead.")
+                                 f"it is a subclass of Metric without _sums and _result. Give a function instead.")
             code = resolved._code() if loss._native_metrics and not weighted else None
             self.metrics.append((name, resolved, weighted, None if code is None else len(self.natives)))
             if code is not None:
@@ -57,7 +57,7 @@ class Tally:
         self.metrics, self.at_once = [chosen for chosen in self.metrics if chosen[3] is not None], False
 
     def sums(self):
-        """Zeros for the loss, the native metrics and the penalties."""
+        """Zeros to add up in: the loss, each native metric, and the penalties if there are any."""
         return np.zeros(1 + len(self.natives) + self.penalized)
 
     def mean_loss(self, sums, rows):
@@ -65,7 +65,7 @@ class Tally:
         return (sums[0] + sums[-1] if self.penalized else sums[0]) / rows
 
     def others(self):
-        """Zeros for the sums of the metrics that NumPy computes, by name."""
+        """Zeros to add up the metrics that NumPy computes, by name."""
         return {name: 0. for name, _, _, native in self.metrics if native is None}
 
     def outputs(self, rows, units, dtype):
@@ -73,7 +73,7 @@ class Tally:
         return np.empty((rows, units), dtype) if len(self.natives) < len(self.metrics) else None
 
     def add(self, others, data, rows, outputs):
-        """Adds rows of the data, given as a slice or an array of row numbers, to `others`."""
+        """Adds rows of the data, a slice or an array of row numbers, to the sums in `others`."""
         if not others:
             return
         y, outputs = data.truth[rows], self.loss._shown(outputs)
@@ -92,7 +92,7 @@ class Tally:
         return self.results(self.mean_loss(sums, rows), sums, self.counted(data, rows, order), others)
 
     def running(self, sums, rows):
-        """Loss and native metrics of the first rows; only the loss where it may ignore labels."""
+        """Loss and native metrics of the first rows; only the loss if it may ignore rows."""
         logs = {"loss": float(self.mean_loss(sums, rows))}
         for name, metric, _, native in self.metrics:
             if native is not None and not self.loss._ignores:
@@ -130,7 +130,7 @@ class Tally:
                               f"nothing about the model. Give more rows, or another metric.", stacklevel=4)
 
     def results(self, loss, sums, rows, others):
-        """{name: value}, the loss first."""
+        """{name: value} from all sums, the loss first."""
         logs = {"loss": float(loss)}
         for name, metric, _, native in self.metrics:
             logs[name] = metric._result(others[name] if native is None else np.array([sums[1 + native], rows]))

@@ -1,17 +1,17 @@
 """The number of threads, and the threads of a fit, which end when `fit` returns.
 
-A number of threads that the user sets is kept, unless a step has too little work to be shared at
-all. The default is an upper bound, for two reasons: a step must have enough work to pay for its
-barriers, and threads that wait for each other in every step are slow if another process takes one
-of their cores. So ranges of batches are timed, with the full team and now and then with one thread,
-and the faster of the two continues.
+A number of threads that the user sets is used, unless a step has too little work to be shared at
+all.  The default number is only an upper bound, for two reasons: a step must have enough work to
+pay for its barriers, and threads that wait for each other in every step are slow if another process
+takes one of their cores.  So ranges of batches are timed with the full team, and now and then with
+one thread, and the faster of the two continues.
 
-Fits that run at the same time, in threads of the user, joblib or Dask, share the CPUs. Helpers are
-started only when a range needs them, so that a fit that begins beside others starts none. A process
-learns its share from OMP_NUM_THREADS: loky of joblib sets it to CPUs / jobs, or to
+Fits that run at the same time, in threads of the user, joblib or Dask, share the CPUs.  Helpers are
+started only when a range needs them, so that a fit that begins beside others starts none.  A
+process learns its share from OMP_NUM_THREADS: loky of joblib sets it to CPUs / jobs, or to
 inner_max_num_threads; Dask sets it to 1.
 
-The number of threads does not change a bit of the results.
+The results are the same bits for every number of threads.
 """
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ from nnfast import _validation as check
 from nnfast._core import network as core
 
 MOST = core.MOST_THREADS
-# Least floating-point operations of a step for each thread. Less work takes under 1 microsecond,
+# Least floating-point operations of a step for each thread.  Less work takes under 1 microsecond,
 # the time of a barrier.
 LEAST_WORK = 1e5
-WORK_PER_THREAD = 2.5e6         # the same for the default: so much that another thread is a gain
-ROWS_WORK_PER_THREAD = 5e8      # the same for predict and evaluate, which start threads for each call
+WORK_PER_THREAD = 2.5e6         # the same for the default number: enough that another thread makes a step faster
+ROWS_WORK_PER_THREAD = 5e8      # the same for a call of predict or evaluate, which starts its own threads
+SLICE_WORK = 1e10               # operations of one native call of predict or evaluate: about 0.1 s, as below
 RANGE_SECONDS = 0.1             # duration of a range of batches, so that Ctrl-C is noticed in time
 FIRST_SECONDS = 0.01            # duration of the first ranges and of trials
 FIRST_SPEED = 2e10              # operations per second that are assumed for the first range
 # Time between two trials of the other team size, in durations of a trial: trials cost at most 2 %.
 TRIAL_EVERY = 40
 # The same after the size has changed, because one of the two measured times may have been
-# disturbed. It doubles with each trial.
+# disturbed.  It doubles with each trial.
 TRIAL_SOON = 5
 
 
@@ -69,8 +70,8 @@ def most_threads(n_threads: int | None) -> tuple[int, bool]:
     wanted = os.environ.get("NNFAST_NUM_THREADS", "")
     if wanted:
         if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
-            raise ValueError(f"NNFAST_NUM_THREADS must be an integer in [1, {MOST}], got {wanted!r}. Unset it or set "
-                             f"it to one.")
+            raise ValueError(f"NNFAST_NUM_THREADS must be an integer in [1, {MOST}], got {wanted!r}. Correct or unset "
+                             f"it.")
         return min(int(wanted), cpus()), False
     return min(cpus(), MOST), False
 
@@ -95,8 +96,8 @@ class Pace:
     def forget(self, work):
         """Forgets what was measured; `work` is the operations of the steps to come."""
         self.work = work
-        self.warm = False       # True after the first range, not counted: it starts threads and touches memory
-        self.seconds = {}       # size of the team: seconds per batch in its last range
+        self.warm = False       # True after the first range, which is not counted: it starts threads, touches memory
+        self.seconds = {}       # {size of the team: seconds per batch in its last range}
         self.wait = TRIAL_SOON  # time to the next trial of the other size, in durations of a trial
         self.trial_due = 0.0    # when that trial is due
 
@@ -127,12 +128,12 @@ class Team:
     ----------
     network : Network
     n_threads : int or None
-        Number of threads; fewer are used when a step has too little work. None: it depends on the
-        work of a step and on measured times.
+        Number of threads; fewer are used when a step has too little work.  With None it depends on
+        the work of a step and on measured times.
     work : float
         Floating-point operations of one step.
     pace : Pace
-        The pace of the model. It is forgotten when the work of a step has changed.
+        The pace of the model.  It is forgotten when the work of a step has changed.
     """
 
     def __init__(self, network, n_threads, work, pace):
@@ -166,7 +167,7 @@ class Team:
         return min(size, self.most)
 
     def __exit__(self, *_):
-        """Ends the helpers. A Ctrl-C is raised only after that: the next fit relies on it."""
+        """Ends the helpers.  A Ctrl-C is raised only after that: the next fit relies on it."""
         _teams.discard(self)
         self.network.dismiss()
         interrupt = None
@@ -222,9 +223,9 @@ def _blas_pools():
 def one_blas_thread():
     """Limits BLAS to one thread, if threadpoolctl is installed; scikit-learn requires it.
 
-    SciPy's L-BFGS-B calls BLAS for vectors of some thousand elements. Its threads wait for each
-    other there, and take the CPUs from our threads between the calls. The limit holds for the
-    process: the first thread sets and resets it; meanwhile other threads do nothing.
+    SciPy's L-BFGS-B calls BLAS for vectors of some thousand elements.  Its threads wait for each
+    other there, and take the CPUs from our threads between the calls.  The limit holds for the
+    whole process: the first thread to come here sets and resets it, others leave it as it is.
     """
     first = _blas_limited.acquire(blocking=False)
     try:

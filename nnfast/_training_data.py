@@ -20,17 +20,17 @@ class TrainingData:
         Whether rows of x may have several axes.
     x, y, sample_weight : as in `Sequential.fit`
     of : str
-        Origin of the data, for messages: "" or " of validation_data".
+        Where the data come from, for messages: "" or " of validation_data".
 
     Attributes
     ----------
     x : array (rows, ...)
-    truth : array (rows, columns)
-        Targets as metrics see them, except that ignored labels are still in it.
-    y : array (rows, columns)
+    truth : array (rows, columns), or labels (rows,)
+        Targets for metrics; rows that the loss ignores are still in it.
+    y : array of the shape of `truth`
         Targets as the core reads them.
     weights, sample_weights : float64 array (rows,) or None
-        Weights with and without class weights.
+        Weights of rows, with and without class weights.
     """
 
     def __init__(self, loss, n_inputs, units, flatten, x, y, sample_weight=None, of=""):
@@ -50,7 +50,7 @@ class TrainingData:
         self.sample_weights = self.weights = check.weights(sample_weight, len(self.x), f"sample_weight{of}")
 
     def _check_loss_per_row(self):
-        """ValueError for a loss that reduces rows: weights need a value for each row."""
+        """ValueError for a loss whose values are not by row: weights of rows do not fit them."""
         if self.loss._whole and self.loss.axis is not None:
             raise ValueError(f"weights of rows need a loss that keeps rows apart; {self.loss!r} reduces them. "
                              f"Use axis=-1 or axis=None.")
@@ -71,7 +71,7 @@ class TrainingData:
         return core.Batches(self.x_rows, self.y_rows, batch_size, count, order, self.weights, self.loss._ignores)
 
     def rest(self, first):
-        """The rows from `first` on, for validation: without class weights, as in Keras."""
+        """The rows from `first` on, as validation data: without class weights, as in Keras."""
         part = copy.copy(self)
         part.x, part.y, part.truth, part.first = self.x[first:], self.y[first:], self.truth[first:], first
         part.weights = None if self.sample_weights is None else self.sample_weights[first:]

@@ -20,7 +20,7 @@ LARGEST = 2**62             # largest size: a product of larger ones overflows P
 INT64 = np.dtype(np.int64)
 CHARS = core.SOURCE_OF_CHAR     # characters of the dtypes that the core reads
 
-# Names that other tools use, letters and digits only: the names to suggest for them here.
+# Names of other tools, as letters and digits only, and the names of nnfast to suggest for them.
 OTHER_NAMES = {
     "cce": ("categorical_crossentropy",), "scce": ("sparse_categorical_crossentropy",),
     "sparsecce": ("sparse_categorical_crossentropy",),
@@ -48,7 +48,7 @@ def unknown(what: str, name: object, valid: Collection[str]) -> ValueError:
 
 
 def _near(name, valid):
-    """At most three known names.
+    """At most three known names that `name` may mean.
 
     First the same name with other separators, then its meaning in other tools, then names that
     contain it or that it contains, then names of similar spelling.
@@ -144,7 +144,7 @@ def dtype(value: Any) -> np.dtype[Any]:
 
 
 def numeric(array, name):
-    """The data of a user as an array that the core can read, copied only where necessary."""
+    """The user's data as an array that the core can read, copied only where necessary."""
     if type(array) is not np.ndarray or array.dtype.char not in CHARS or not array.dtype.isnative:
         array = _inputs.read(array, name)
         if array.dtype.str[1:] not in core.SOURCES or not array.dtype.isnative:
@@ -177,7 +177,7 @@ def floats(array, name, dtype=None):
 
 
 def result(out, shape, dtype, name="out"):
-    """`out` if it fits, or a new array."""
+    """The array for a result: `out`, which must fit, or a new one."""
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous \
@@ -209,6 +209,14 @@ def matrix(x, name, columns=None, flatten=False):
         raise ValueError(f"{name} must have {columns} columns, the width of the first layer; got shape {shape}.")
     if x.shape[1] == 0:
         raise ValueError(f"{name} must have at least one column; got shape {shape}.")
+    return x
+
+
+def at_least_2d(x, name):
+    """The array x, which must have an axis of rows and at least one more."""
+    if x.ndim < 2:
+        raise ValueError(f"{name} must be at least 2-D, (rows, columns); got shape {x.shape}. "
+                         f"A single column is {name}.reshape(-1, 1).")
     return x
 
 
@@ -293,15 +301,8 @@ def rows(given, count, name="rows"):
     return np.ascontiguousarray(array, np.int64)
 
 
-def taken(array, rows):
-    """These rows of an array, a sparse matrix, a frame or a list."""
-    if hasattr(array, "iloc"):
-        return array.iloc[rows]
-    return array[rows] if hasattr(array, "shape") else [array[row] for row in rows]
-
-
 def weights(values, rows, name="sample_weight"):
-    """Finite weights of rows as float64 (rows,); None remains None."""
+    """Finite weights of rows as float64 (rows,); None for None."""
     if values is None:
         return None
     values = numeric(values, name)
@@ -354,7 +355,7 @@ def broadcast_weights(values, shape):
 
 
 def class_weights(weight, classes, sparse, y, sample_weight=None):
-    """Weights of rows from a dict class -> weight, or from "balanced"; a missing class counts 1."""
+    """Weights of rows from a dict class -> weight or "balanced"; a class not in the dict has 1."""
     if isinstance(weight, str) and weight == "balanced":
         return balanced(_classes(y, classes, sparse), sample_weight)
     if not hasattr(weight, "items"):
@@ -385,7 +386,7 @@ def _classes(y, classes, sparse):
                              f"Give a weight for each row as sample_weight.")
         return y.argmax(axis=1)
     column = y[:, 0]
-    if classes > 1:         # labels for a loss of the user's own
+    if classes > 1:         # labels for the user's own loss
         whole = np.isfinite(column).all() and (column == np.floor(column)).all()
         if not (whole and column.min() >= 0 and column.max() < classes):
             raise ValueError(f"class_weight needs classes: with one column and {classes} outputs, every y must be a "
@@ -397,9 +398,9 @@ def _classes(y, classes, sparse):
 
 
 def balanced(classes, sample_weight):
-    """rows / (classes present * rows of the class), each row counted with its weight.
+    """The balanced class weight of each row: rows / (classes present * rows of its class).
 
-    Rows of a negative class get weight 1.
+    Rows are counted with their `sample_weight`.  Rows of a negative class get weight 1.
     """
     counted = classes >= 0
     _, place, rows = np.unique(classes[counted], return_inverse=True, return_counts=True)
@@ -415,7 +416,7 @@ def balanced(classes, sample_weight):
 
 
 def generator(seed: Any) -> np.random.Generator:
-    """A new random generator from a seed, or seeded by a draw from the generator given."""
+    """A new random generator from a seed; from a generator a seed is drawn."""
     if isinstance(seed, np.random.BitGenerator):
         seed = np.random.Generator(seed)
     if isinstance(seed, np.random.RandomState):
@@ -426,7 +427,7 @@ def generator(seed: Any) -> np.random.Generator:
 
 
 def c_signature(signature):
-    """float64 or float32: the dtype of the C function of a loss, from its signature in SciPy."""
+    """The dtype, float64 or float32, of the C function of a loss, from its signature in SciPy."""
     sizes = "ptrdiff_t|Py_ssize_t|ssize_t|npy_intp|intptr_t|int64_t|long|longlong"
     plain = "".join(re.sub(r"\bconst\b", "", signature).split())
     match = re.fullmatch(rf"(double|float)\((\1\*\w*,){{3}}({sizes})\w*,void\*\w*\)", plain)

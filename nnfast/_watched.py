@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class _Score:
-    """The metric "score" (accuracy or R^2): callbacks ask metrics whether they should rise."""
+    """The metric "score", accuracy or R^2.  Callbacks read whether it should rise."""
 
     _rises = True
 
 
 class _Optimizer:
-    """The optimizer for callbacks: a learning rate, which they may set if it is a number."""
+    """The optimizer as callbacks see it: a learning rate, which can be set if it is a number."""
 
     def __init__(self, estimator, optimizer):
         self._estimator, self._optimizer = estimator, optimizer

@@ -48,7 +48,7 @@ def _rows(array):
 
 
 def _functions(name: str, low: float, high: float, along: str = "") -> tuple[_Activation, _Gradient]:
-    """The activation of that name, whose values lie in [low, high], and its gradient."""
+    """Two functions: the activation called `name`, with values in [low, high], and its gradient."""
     code = core.ACTIVATIONS[name]
     RANGES[name] = low, high
 
@@ -72,7 +72,7 @@ def _functions(name: str, low: float, high: float, along: str = "") -> tuple[_Ac
 
     activation.__name__ = activation.__qualname__ = name
     gradient.__name__ = gradient.__qualname__ = f"{name}_gradient"
-    activation.__doc__ = f"""{name} of z{along}; z an array of any shape, out one like it.
+    activation.__doc__ = f"""{name} of z{along}; z has any shape, out has the same shape and dtype.
 
     The formula is in _core/activations.pxd.
 
@@ -85,7 +85,7 @@ def _functions(name: str, low: float, high: float, along: str = "") -> tuple[_Ac
     >>> np.array_equal(nnfast.functional.{name}(z), model.predict(z))
     True
     """
-    gradient.__doc__ = f"""delta times the derivative of {name} at z{along}; z, delta and out of one shape.
+    gradient.__doc__ = f"""delta times the derivative of {name} at z{along}; z, delta and out have one shape.
 
     Examples
     --------
@@ -118,7 +118,7 @@ exponential, exponential_gradient = _functions("exponential", 0, INF)
 
 
 def get(identifier: _ActivationLike) -> str:
-    """Name of an activation.
+    """Returns the name of an activation, in nnfast's spelling.
 
     Parameters
     ----------

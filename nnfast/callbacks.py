@@ -49,7 +49,6 @@ __all__ = ["CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback"
 
 HOOKS = ("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin",
          "on_train_batch_end", "on_test_begin", "on_test_end")
-BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 
 class Callback:
@@ -101,39 +100,39 @@ class Callback:
         return type(self)(*args, **kwargs)
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Called first: sets `params`."""
+        """Sets `params`; called before all other methods."""
         self.params = params
 
     def set_model(self, model: Any) -> None:
-        """Called second: sets `model`."""
+        """Sets `model`; called after `set_params`."""
         self.model = model
 
     def on_train_begin(self, logs: _Logs | None = None) -> None:
-        """Before the first epoch."""
+        """Called before the first epoch."""
 
     def on_train_end(self, logs: _Logs | None = None) -> None:
-        """After the last epoch, with its logs; it is not called after an exception."""
+        """Called after the last epoch, with its logs; not called after an exception."""
 
     def on_epoch_begin(self, epoch: int, logs: _Logs | None = None) -> None:
-        """Before an epoch, counted from 0."""
+        """Called before an epoch, counted from 0."""
 
     def on_epoch_end(self, epoch: int, logs: _Logs | None = None) -> None:
-        """After an epoch and its validation, with "loss", the metrics, and "val_..." of each."""
+        """Called after an epoch and its validation; logs: loss, metrics, and "val_..." of each."""
 
     def on_train_batch_begin(self, batch: int, logs: _Logs | None = None) -> None:
-        """Before a batch, counted from 0 in each epoch."""
+        """Called before a batch, counted from 0 in each epoch."""
 
     def on_train_batch_end(self, batch: int, logs: _Logs | None = None) -> None:
-        """After a batch, with the mean loss and metrics of the epoch so far.
+        """Called after a batch, with the mean loss and the metrics of the epoch so far.
 
-        The metrics are those that the core sums.
+        Only the metrics that have a native kernel are in these logs.
         """
 
     def on_test_begin(self, logs: _Logs | None = None) -> None:
-        """Before an evaluation, e.g. of the validation data."""
+        """Called before an evaluation, e.g. of the validation data."""
 
     def on_test_end(self, logs: _Logs | None = None) -> None:
-        """After an evaluation, with loss and metrics."""
+        """Called after an evaluation, with loss and metrics."""
 
     def __repr__(self) -> str:
         """Shows the arguments that differ from their defaults, if they are kept as attributes."""
@@ -149,7 +148,7 @@ class Callback:
 
 
 class CallbackList:
-    """The callbacks of a fit as one.
+    """The callbacks of a fit: calls a hook of all of them at once.
 
     Parameters
     ----------
@@ -158,7 +157,7 @@ class CallbackList:
     params : dict
         The argument of `Callback.set_params`.
     opened : function, optional
-        Makes a context manager in which hooks run.
+        Returns the context manager in which hooks run, `Claims.opened` of the model.
     """
 
     def __init__(self, callbacks: Any, model: Any, params: dict[str, Any],
@@ -179,9 +178,9 @@ class CallbackList:
 
     @staticmethod
     def _hook(callback: Any, name: str) -> Callable[..., object] | None:
-        """The hook of a callback, or None where it is the empty one of Callback.
+        """The hook of a callback, or None if the callback does not override it.
 
-        on_batch_... is Keras' short name of on_train_batch_...
+        Keras' short name of on_train_batch_... is on_batch_...
         """
         for known in (name, name.replace("_train_batch_", "_batch_")):
             hook = getattr(callback, known, None)
@@ -236,7 +235,7 @@ class History(Callback):
 class _Monitor(Callback):
     """Base class of callbacks that compare a value of the logs with the best one."""
 
-    _finite: bool | None = None         # whether any value of this fit was finite; None before the first
+    _finite: bool | None = None         # whether a value of this fit was finite; None before the first value
 
     def __init__(self, monitor: str, mode: _Mode, min_delta: float) -> None:
         self.monitor = monitor
@@ -306,18 +305,18 @@ class EarlyStopping(_Monitor):
         Number of epochs without improvement after which training ends; the first epoch never ends
         it.
     verbose : {0, 1}
-        1 prints a line when training ends early.
+        1 prints a line if the fit ended early.
     mode : {"auto", "min", "max"}
         Whether smaller or larger values are better; "auto" knows it for losses and nnfast's
         metrics.
     baseline : float, optional
-        Only values that improve on it reset the count of epochs without improvement.
+        Only values better than this reset the count of epochs without improvement.
     restore_best_weights : bool
         Set the weights of the best epoch at the end of the fit, even if it did not end early.
         Where no value was finite there is no best epoch: the weights stay as they are, with a
         warning.
     start_from_epoch : int
-        Earlier epochs do not count.
+        The first epoch that counts, numbered from 0.
 
     Attributes
     ----------

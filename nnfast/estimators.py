@@ -3,7 +3,7 @@
 Both are subclasses of scikit-learn's own classes (1.7 or newer): parameters, checks, labels,
 initial weights and messages are inherited.  So a program only changes its import to
 `from nnfast import MLPClassifier`, and code that recognises scikit-learn's classes recognises
-these.  Replaced are the methods that take the time:
+these.  Only the methods that take the time are replaced:
 
     _initialize         the weights that scikit-learn draws move into the one vector of a `Network`;
                         `coefs_` and `intercepts_` are views of it from then on
@@ -13,10 +13,10 @@ these.  Replaced are the methods that take the time:
     _forward_pass_fast  native prediction
 
 Formulas are scikit-learn's (1.9): half squared errors, log-losses clipped at the machine epsilon,
-Poisson deviances.  Weighted means, and the penalty alpha |W|^2 / 2, are divided by the sum of the
-weights of the batch.  In float64 the same `random_state` gives the loss curves of scikit-learn.
-float32 data are trained in float32 throughout (in scikit-learn Adam and the targets are partly
-float64).
+Poisson deviances.  With sample weights, the sums of losses and the penalty alpha |W|^2 / 2 are
+divided by the sum of the sample weights of the batch.  In float64 the same `random_state` gives the
+loss curves of scikit-learn.  float32 data are trained in float32 throughout (in scikit-learn Adam
+and the targets are partly float64).
 
 This is the only module that imports scikit-learn.
 """
@@ -82,7 +82,6 @@ SKLEARN_NAME_OF = {name: theirs for theirs, name in NAMES.items()}
 SKLEARN_LOSSES = {"classifier": ("log_loss",), "regressor": ("squared_error", "poisson")}   # scikit-learn's formulas
 LOG_LINK = ("poisson_log", "gamma", "tweedie")                  # kernels that take log predictions
 SLOT_OF = {"velocities": 0, "ms": 0, "vs": 1}   # state of a scikit-learn optimizer -> slot of the network
-SLICE_WORK = 1e10               # floating-point operations of one native call of predict: about 0.1 s
 VERSIONS = {"_nnfast_version": __version__, "_sklearn_version": sklearn.__version__}        # in pickles
 
 
@@ -92,9 +91,9 @@ def _available_if(condition: Callable[[Any], bool]) -> Callable[[_Method], _Meth
 
 
 def _check_arrays(**given):
-    """TypeError, before scikit-learn reads them, for arguments that are not arrays.
+    """TypeError for arguments that are not arrays, before scikit-learn reads them.
 
-    scikit-learn decides about None.
+    None passes: scikit-learn has its own message for it.
     """
     for name, array in given.items():
         if array is not None and not isinstance(array, many.Part):
@@ -122,8 +121,8 @@ class _FitData:
 
     Attributes
     ----------
-    X, y : as validated
-    x_rows, y_rows : the same, opened
+    X, y : as scikit-learn has validated them
+    x_rows, y_rows : the same, opened for the core
     weights : float64 array (n,) or None
     rows : int64 array or None
         Indices of the rows to train on; None for all.
@@ -172,7 +171,7 @@ class _AttachedNetwork:
 
 
 class _Run:
-    """A running fit of solver "sgd" or "adam": its callbacks, and what they asked for.
+    """A running fit of solver "sgd" or "adam": its callbacks, and how they end it.
 
     Attributes
     ----------
@@ -182,6 +181,7 @@ class _Run:
     logs : dict
         Logs of the last epoch.
     nan_callback : TerminateOnNaN or None
+        The first one among the callbacks.
     failed : bool
         Whether `nan_callback` has ended the fit.
     """
@@ -194,8 +194,8 @@ class _Run:
 
     def end_not_finite(self, what, epoch, batch):
         """Ends the fit for TerminateOnNaN: raises, or warns and sets `failed`."""
-        message = (f"the {what} became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}; the weights of shortly "
-                   f"before are put back. Lower learning_rate_init or scale X.")
+        message = (f"the {what} became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}; the weights from "
+                   f"shortly before are restored. Lower learning_rate_init or scale X.")
         if self.nan_callback.raise_error:
             raise FloatingPointError(message)
         warnings.warn(message, RuntimeWarning, stacklevel=6)
@@ -323,10 +323,10 @@ class _NativeMLP(_Versioned):
         outputs = self.n_outputs_ if loss is None else self._n_outputs_for(loss, self.n_outputs_)
         wanted = [*layer_units[:-1], outputs]
         if (there, self.out_activation_) != (wanted, last):
-            raise ValueError(f"hidden_layer_sizes, loss and the columns of y must stay as they were where warm_start "
-                             f"or partial_fit goes on: the weights are those of layers of the widths {there} with the "
-                             f"output {self.out_activation_!r}; asked for are {wanted} with {last!r}. Set them back, "
-                             f"or begin anew with sklearn.base.clone(estimator).")
+            raise ValueError(f"hidden_layer_sizes, loss and the columns of y must not change where warm_start or "
+                             f"partial_fit continues: the weights belong to layers of the widths {there} with the "
+                             f"output {self.out_activation_!r}; the parameters ask for {wanted} with {last!r}. Set "
+                             f"them back, or begin anew with sklearn.base.clone(estimator).")
 
     def _check_task(self, loss):
         """ValueError for a loss of nnfast that does not fit the kind of y."""
@@ -343,7 +343,7 @@ class _NativeMLP(_Versioned):
     def _warn_of_outputs(self, loss):
         """Warns if the outputs do not fit a loss of nnfast, as `Sequential.compile` does."""
         last = NAMES.get(self.out_activation_, self.out_activation_)
-        # A loss of the other kinds takes the values before the output.
+        # Only these losses read the outputs; the others read the values before the last activation.
         if not self._takes_logs(loss) and last != loss._matching_activation:
             message = loss._advice(self.n_outputs_, *activations.RANGES[last], last, False)
             if message is not None:
@@ -374,8 +374,8 @@ class _NativeMLP(_Versioned):
     def _attach(self):
         """The network that holds coefs_ and intercepts_.
 
-        It takes over arrays that the user put there, and is made again where the parameters ask for
-        other activations or dropout.
+        If the user has replaced these arrays, it copies their values.  It is made again if the
+        parameters now name other activations or rates of dropout.
         """
         attached, hidden = self._attached, len(self.coefs_) - 1
         made_of = [*self._names_of_activations(hidden), self.out_activation_], self._rates_of_dropout(hidden)
@@ -387,7 +387,7 @@ class _NativeMLP(_Versioned):
         return attached
 
     def _take_over(self, attached):
-        """Moves coefs_ and intercepts_ into a network: they become its views, if they are not."""
+        """Copies coefs_ and intercepts_ into a network and makes them its views, if needed."""
         given, views = [*self.coefs_, *self.intercepts_], [*attached.coefs, *attached.intercepts]
         if any(array is not view for array, view in zip(given, views, strict=True)):
             wanted, got = [view.shape for view in views], [np.shape(array) for array in given]
@@ -434,7 +434,7 @@ class _NativeMLP(_Versioned):
     # -- many at once: see nnfast/many.py ----------------------------------------------------------
 
     def _kind_of_data(self):
-        """Estimators of one kind share their data."""
+        """A key for `fit_many`: classifiers share checked data, and so do regressors."""
         return is_classifier(self)
 
     def _unfitted(self):
@@ -472,7 +472,7 @@ class _NativeMLP(_Versioned):
         return X, y
 
     def _validate_part(self, part, y, incremental, reset):
-        """X and targets of shared data, which `_share` has validated: only y is looked at here."""
+        """X and targets of shared data.  `_share` has validated X, so only y is validated here."""
         known = None if reset else vars(self).pop("feature_names_in_", None)    # the stand-in has no names
         rows = np.arange(y.shape[0]) if part.rows is None else part.rows
         stand_in = csr_matrix((len(rows), part.x.shape[1]), dtype=part.x.dtype)     # an empty X of the right shape
@@ -517,7 +517,7 @@ class _NativeMLP(_Versioned):
         network.set_penalties([(0, self.alpha / 2 if arrays else 0) for arrays in network.arrays], True)
 
     def _data(self, X, y, sample_weight, rows=None):
-        """The `_FitData` of validated X, y and weights; `rows` are trained on, or all for None."""
+        """The `_FitData` of validated X, y and weights, to train on `rows`, or on all for None."""
         loss, constants = self._nnfast_loss(), None
         if sample_weight is not None and not (sample_weight if rows is None else sample_weight[rows]).any():
             raise ValueError("Sample weights must contain at least one non-zero number, among the rows to train on.")
@@ -938,7 +938,7 @@ class _NativeMLP(_Versioned):
         attached = self._attach()
         x = _open(X, attached.network.sparse)
         out = np.empty((len(x), attached.network.shapes[-1][1]), attached.network.dtype)
-        step = max(1, int(SLICE_WORK / attached.work))
+        step = max(1, int(_threads.SLICE_WORK / attached.work))
         for first in range(0, len(out), step):
             def predict(start, stop, first=first):
                 return attached.network.predict_rows(x, first + start, first + stop, out)
@@ -961,7 +961,7 @@ class _NativeMLP(_Versioned):
         return outputs if loss is None else loss._shown(outputs)
 
     def _scored_by_loss(self, loss):
-        """Whether predictions have other columns than y, as several quantiles do, so no R^2."""
+        """Whether the score is minus the loss: R^2 cannot compare several quantiles with one y."""
         if is_classifier(self) or loss is None:
             return False
         return loss._shown(np.empty((0, len(self.intercepts_[-1])))).shape[1] != self.n_outputs_
@@ -990,15 +990,15 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
         each hidden layer.
     solver : {"lbfgs", "sgd", "adam"}, default "adam"
     alpha : float, default 1e-4
-        The loss of a batch has alpha |W|^2 / 2 / (rows, or sum of their weights) added; biases are
-        left out.
+        alpha |W|^2 / 2 is added to the loss of a batch, divided by its number of rows or the sum of
+        their sample weights.  W are the kernels, without the biases.
     batch_size : int or "auto", default "auto": min(200, n_samples)
     learning_rate : {"constant", "invscaling", "adaptive"}, schedule or callable, default "constant"
-        The names are for solver "sgd": `learning_rate_init`; that divided by
-        (rows seen + 1)^power_t; or that divided by 5 whenever training stalls.  "sgd" and "adam"
-        also take one of nnfast.schedules, or a function from the step to the rate, in place of
-        `learning_rate_init`.  Steps are batches, counted from 0: `fit` begins anew, `partial_fit`
-        continues.
+        The names are for solver "sgd": "constant" is `learning_rate_init`, "invscaling" divides it
+        by (rows seen + 1)^power_t, and "adaptive" divides it by 5 whenever training stalls.  "sgd"
+        and "adam" also take one of nnfast.schedules, or a function from the step to the rate, in
+        place of `learning_rate_init`.  Steps are batches, counted from 0: `fit` begins anew,
+        `partial_fit` continues.
     learning_rate_init : float, default 1e-3
     power_t : float, default 0.5
     max_iter : int, default 200
@@ -1022,10 +1022,10 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
         For solver "adam".
     n_iter_no_change : int or inf, default 10
     max_fun : int, default 15000
-        Most calls of the loss function by L-BFGS.
+        Largest number of calls of the loss function by L-BFGS.
 {own}    dropout : float in [0, 1), or one for each hidden layer, default 0
-        Share of the outputs of each hidden layer that is dropped in training, as
-        `nnfast.layers.Dropout` does.
+        Probability with which an output of a hidden layer is set to 0 in training, as in
+        `nnfast.layers.Dropout`.
     callbacks : list of nnfast.callbacks, optional
         Called by `fit` with solver "sgd" or "adam", not by `partial_fit`.  Logs hold "loss", and
         with `early_stopping` or `validation_data` also "val_score", the score of these rows.  Their
@@ -1033,22 +1033,11 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
         estimator as `estimator`.  An exception in a callback ends the fit and is raised to the
         caller; the estimator keeps the weights of the last step.
     n_threads : int, optional
-        Most threads of a fit and of predictions; None uses as many as make it faster.  The results
-        are the same bits for every number.
+        Largest number of threads of a fit and of predictions; None uses as many as make it faster.
+        The results are the same bits for every number.
     max_seconds : float, optional
         Training ends after the epoch, or the iteration of L-BFGS, in which this time has passed,
         with a ConvergenceWarning.
-
-    Notes
-    -----
-    Weighted means of nnfast's losses are divided by the sum of the weights, like those of
-    scikit-learn's losses, unless their `reduction` says otherwise.
-
-    After `set_params` without a fit, predictions use the new `activation` at once, as in
-    scikit-learn, but the new `loss` only after the next fit.  `partial_fit` and warm starts use all
-    new parameters, except that those which would change the shapes of the weights or the output are
-    refused.  Unlike in scikit-learn, `partial_fit` also uses a new solver or learning rate; the state
-    of the optimizer is kept if the solver is the same.
 
     Attributes
     ----------
@@ -1063,6 +1052,17 @@ PARAMETERS = """    hidden_layer_sizes : int or sequence of int, default (100,)
     n_iter_, t_ : int
         Number of epochs, and of rows, trained on.
     n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_ : as scikit-learn's
+"""
+NOTES = """    Notes
+    -----
+    With sample weights, the loss of a batch is divided by the sum of its weights, as in
+    scikit-learn, unless the loss is one of nnfast's whose `reduction` is not the default.
+
+    After `set_params` without a fit, predictions use the new `activation` at once, as in
+    scikit-learn, but the new `loss` only after the next fit.  `partial_fit` and warm starts use all
+    new parameters; those that would change the shapes of the weights or the output are refused.
+    Unlike in scikit-learn, `partial_fit` also uses a new solver or learning rate; the state of the
+    optimizer is kept if the solver is the same.
 """
 CLASSIFIER_PARAMETERS = """    loss : "log_loss", or name, class or instance of nnfast.losses, default "log_loss"
         "log_loss" is the cross-entropy of the outputs, summed over them where rows have several
@@ -1085,6 +1085,7 @@ class MLPClassifier(_NativeMLP, neural_network.MLPClassifier):
     ----------
 {PARAMETERS.replace("{own}", CLASSIFIER_PARAMETERS)}    classes_ : array (n_classes,)
 
+{NOTES}
     Examples
     --------
     >>> import nnfast
@@ -1169,6 +1170,7 @@ class MLPRegressor(_NativeMLP, neural_network.MLPRegressor):
         a column for each quantile; R^2 cannot compare these with one y, so `score`, early stopping
         and `validation_data` use minus the loss.
 {PARAMETERS.replace("{own}", "")}
+{NOTES}
     Examples
     --------
     >>> import nnfast
@@ -1248,7 +1250,7 @@ class MLPRegressor(_NativeMLP, neural_network.MLPRegressor):
 
 
 class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
-    """Members that differ by their seeds, or by the rows they train on, and predict together.
+    """Estimators that differ in their seeds or training rows, and the mean of their predictions.
 
     They are trained at the same time, each by one thread (`nnfast.fit_many`), and share X and y
     without a copy.
@@ -1364,9 +1366,9 @@ class Ensemble(_Versioned, MetaEstimatorMixin, BaseEstimator):
         return self._member_probabilities(X).mean(axis=0)
 
     def predict_std(self, X: _Matrix) -> NDArray[Any]:
-        """The standard deviation over members of their predictions, (n,) or (n, outputs).
+        """The standard deviation of the members' predictions, (n,) or (n, outputs).
 
-        For a classifier it is that of their probabilities, (n, classes).
+        For a classifier it is the standard deviation of their probabilities, (n, classes).
         """
         if is_classifier(self):
             return self._member_probabilities(X).std(axis=0)

@@ -1,15 +1,16 @@
-"""The low-level face: dense layers, activations, losses and optimizer steps on plain NumPy arrays.
+"""Low-level functions of NumPy arrays: dense layers, activations, losses and optimizer steps.
 
 Every function takes float32 or float64 (integers become float64, float16 becomes float32), works
-on rows along the last axis and returns NumPy arrays. `out=` names the array to write to, which
-must be C-contiguous and have the shape and dtype of the result. For each activation `f(z)` there
-is `f_gradient(z, delta)` = delta * f'(z). For each loss `l(y_true, y_pred)`, a value per sample,
+on rows along the last axis and returns NumPy arrays.  `out` is the array to write to; it must be
+C-contiguous and have the shape and dtype of the result.  For each activation `f(z)` there is
+`f_gradient(z, delta)` = delta * f'(z).  For each loss `l(y_true, y_pred)`, a value per sample,
 there is `l_gradient(y_true, y_pred)`, the gradient of each sample's value.
 
-An optimizer step writes params and its state in place, on arrays of any one shape: a kernel, or all
-weights of a network in one vector.  Formulas and defaults are those of `nnfast.optimizers`.  Where
-`weight_decay` is not 0, params first lose learning_rate weight_decay params (Loshchilov and Hutter
-2019); the gradient does not change.
+An optimizer step changes params and the state of the optimizer in place.  These arrays have one
+shape, which may be any: e.g. the shape of a kernel, or one vector for all weights of a network.
+Formulas and defaults are those of `nnfast.optimizers`.  If `weight_decay` is not 0, params are
+first multiplied by 1 - learning_rate weight_decay, which does not change the gradient (Loshchilov
+and Hutter 2019).
 
 Where the loss acts in training, in four lines:
 
@@ -92,7 +93,7 @@ def _checked_kernel(kernel: ArrayLike, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _item_strides(array):
-    """The array, with strides of whole items."""
+    """The array, or a copy if a stride is no multiple of the size of an element."""
     return array if all(stride % array.itemsize == 0 for stride in array.strides) else array.copy()
 
 
@@ -105,7 +106,7 @@ def _matmul(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None, o
 
 def dense_forward(x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, activation: str | None = None,
                   out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """f(x @ kernel + bias).
+    """Output of a dense layer: f(x @ kernel + bias).
 
     Parameters
     ----------
@@ -180,8 +181,8 @@ def dense_backward(x: ArrayLike, kernel: ArrayLike, delta: ArrayLike,
     d_x, d_kernel, d_bias = out if out is not None else (None, None, None)
     given = [array for array in (d_x, d_kernel, d_bias) if array is not None]
     if any(np.may_share_memory(array, read) for array in given for read in (x, kernel, errors)):
-        raise ValueError("out must hold arrays of their own: "
-                         "x, kernel and delta are read after the first of them is written.")
+        raise ValueError("out must not share memory with x, kernel and delta: they are read after the first array of "
+                         "out is written. Give new arrays.")
     sums: NDArray[Any] = check.result(d_bias, (kernel.shape[1],), x.dtype)
     ones = np.ones((1, len(x)), x.dtype)
     _matmul(ones, errors, sums.reshape(1, -1), over_rows=True)
@@ -189,10 +190,10 @@ def dense_backward(x: ArrayLike, kernel: ArrayLike, delta: ArrayLike,
 
 
 def _step(kernel, params, grads, slots, step, learning_rate, weight_decay, **settings):
-    """One step by the kernel of that name.
+    """Checks the arguments of a step, and takes it with an entry of `core.OPTIMIZERS`.
 
-    `settings` come in the order of the kernel's arguments; `slots` are the arrays of the state by
-    name.
+    `slots` is {name: array} of the state of the optimizer; `settings` are in the order in which the
+    native kernel takes them.
     """
     settings = {name: optimizers._CHECKS[name](value, name) for name, value in settings.items()}
     if "epsilon_form" in settings:
@@ -215,8 +216,8 @@ def _step(kernel, params, grads, slots, step, learning_rate, weight_decay, **set
     apart = [params, grads]
     for name, array in slots.items():
         if any(np.may_share_memory(array, other) for other in apart):
-            raise ValueError(f"{name} must be an array of its own: "
-                             f"it is written while params, grads and the other state are read.")
+            raise ValueError(f"{name} must not share memory with params, grads or another array of the state: they "
+                             f"are read while it is written. Give a separate array.")
         apart.append(array)
     core.apply_optimizer(core.OPTIMIZERS[kernel][0], params.reshape(-1), grads.reshape(-1),
                          [slot.reshape(-1) for slot in slots.values()], settings.values(), learning_rate, step,
@@ -224,7 +225,7 @@ def _step(kernel, params, grads, slots, step, learning_rate, weight_decay, **set
 
 
 def _moving(momentum, velocity):
-    """Whether a step has momentum, and its velocity."""
+    """(whether a step has momentum, {"velocity": velocity} if it has, else {})."""
     if optimizers._CHECKS["momentum"](momentum, "momentum") == 0:
         return False, {}
     if velocity is None:
@@ -235,7 +236,7 @@ def _moving(momentum, velocity):
 def sgd_step(params: NDArray[Any], grads: ArrayLike, velocity: NDArray[Any] | None = None, *,
              learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False,
              weight_decay: float = 0.0) -> None:
-    """One step of gradient descent, in place: params, and velocity where there is momentum.
+    """One step of gradient descent, in place: params, and velocity if there is momentum.
 
     velocity <- momentum velocity - learning_rate grads; params <- params + velocity, or with
     `nesterov` params + momentum velocity - learning_rate grads (Keras' form).
@@ -269,7 +270,7 @@ def sgd_step(params: NDArray[Any], grads: ArrayLike, velocity: NDArray[Any] | No
 def rmsprop_step(params: NDArray[Any], grads: ArrayLike, v: NDArray[Any], mean: NDArray[Any] | None = None,
                  velocity: NDArray[Any] | None = None, *, learning_rate: float = 0.001, rho: float = 0.9,
                  momentum: float = 0.0, epsilon: float = 1e-7, weight_decay: float = 0.0) -> None:
-    """One step over the running root mean square of the gradient, in place: params and the state.
+    """One step of RMSprop, in place: params, v, mean and velocity (zeros before the first step).
 
     v <- rho v + (1 - rho) grads^2;
     velocity <- momentum velocity + learning_rate grads / sqrt(v + epsilon);
@@ -282,7 +283,6 @@ def rmsprop_step(params: NDArray[Any], grads: ArrayLike, v: NDArray[Any], mean: 
         Centers the step: mean <- rho mean + (1 - rho) grads, and v - mean^2 in place of v under the
         root.
     velocity : array of that shape, needed if momentum is not 0
-        All of the state is zeros before the first step.
     learning_rate, rho, momentum, epsilon, weight_decay : float
 
     Examples
@@ -339,7 +339,7 @@ def adam_step(params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], v: NDArra
 
 def adagrad_step(params: NDArray[Any], grads: ArrayLike, total: NDArray[Any], *, learning_rate: float = 0.001,
                  epsilon: float = 1e-7, weight_decay: float = 0.0) -> None:
-    """One step over the root of the sum of all squared gradients, in place: params and total.
+    """One step of Adagrad, in place: params and total, the sum of all squared gradients.
 
     total <- total + grads^2; params <- params - learning_rate grads / sqrt(total + epsilon)
     (Duchi, Hazan and Singer 2011, in the form of Keras).
@@ -347,7 +347,7 @@ def adagrad_step(params: NDArray[Any], grads: ArrayLike, total: NDArray[Any], *,
     Parameters
     ----------
     params, grads, total : arrays of one shape
-        Before the first step each number of total is 0.1 in Keras, 0 in PyTorch.
+        Before the first step each element of total is 0.1 in Keras, 0 in PyTorch.
     learning_rate, epsilon, weight_decay : float
 
     Examples
@@ -420,12 +420,12 @@ def adamax_step(params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], u: NDAr
 def nadam_step(params: NDArray[Any], grads: ArrayLike, m: NDArray[Any], v: NDArray[Any], step: int, *,
                learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
                weight_decay: float = 0.0) -> None:
-    """One step of Adam with Nesterov's momentum, in place: params, m and v (zeros at first).
+    """One step of Nadam, in place: params, m and v (zeros before the first step).
 
-    m and v as in Adam; with u_t = beta_1 (1 - 0.96^t / 2) and t = step,
-    params <- params - learning_rate (u_(t+1) m / (1 - u_1 ... u_(t+1))
-    + (1 - u_t) grads / (1 - u_1 ... u_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
-    (Dozat 2016; Keras').
+    It is Adam with Nesterov momentum (Dozat 2016; Keras').  m and v as in Adam;
+    u_t = beta_1 (1 - 0.96^t / 2), with t = step;
+    mean = u_(t+1) m / (1 - u_1 ... u_(t+1)) + (1 - u_t) grads / (1 - u_1 ... u_t);
+    params <- params - learning_rate mean / (sqrt(v / (1 - beta_2^t)) + epsilon).
 
     Parameters
     ----------

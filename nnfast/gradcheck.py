@@ -30,23 +30,23 @@ __all__ = ["GradientReport", "gradcheck"]
 
 WORST = 10                  # entries in a report
 ATOL_SHARE = 1e-3           # the default of atol is this times rtol times the largest quotient
-MOST_DOUBT = 1e-3           # tolerance for differences between steps, at most this times the entry
+MOST_DOUBT = 1e-3           # largest doubt that is added to the tolerance, relative to the entry
 
 
 def gradcheck(subject: _Subject, *arrays: ArrayLike, sample_weight: ArrayLike | None = None, rtol: float = 1e-6,
               atol: float | None = None, max_entries: int | None = 1000, seed: int = 0,
               verbose: bool = True) -> GradientReport:
-    """Compares a gradient with central differences in float64; prints where it is off, and how far.
+    """Compares a gradient with central differences in float64, and prints where it is wrong.
 
     ``gradcheck(loss, y_true, y_pred, sample_weight=None)``
-        Compares `loss.gradient` with differences of `loss(...)`, summed if that is an array.
+        Compares `loss.gradient` with differences of `loss(...)`; an array of losses is summed.
     ``gradcheck(function, y_true, y_pred, sample_weight=None)``
         Checks a custom loss `function(y_true, y_pred) -> (value of each row, gradient of each row's
         value)`.
     ``gradcheck(model, x, y, sample_weight=None)``
-        Checks the gradient of the loss with respect to all weights, on a float64 copy, also of a
-        float32 model; the model, built or not, and its optimizer do not change.  A few rows of x
-        are enough.
+        Checks the gradient of the loss with respect to all weights.  It works on a copy in
+        float64: the model, built or not, and its optimizer do not change.  A few rows of x are
+        enough.
     ``gradcheck((value, gradient), point)``
         Checks two functions of one array.  The gradient has the shape of the array; a value that is
         an array is summed.
@@ -91,7 +91,7 @@ def gradcheck(subject: _Subject, *arrays: ArrayLike, sample_weight: ArrayLike | 
     >>> def without_factor_2(y_true, y_pred):
     ...     return ((y_pred - y_true)**2).sum(axis=1), y_pred - y_true
     >>> right = gradcheck(without_factor_2, [[1., 0.], [2., 2.]], [[2., 3.], [2., 4.]])
-    the gradient is wrong at 3 of 4 numbers checked (of 4)
+    the gradient is wrong at 3 of 4 entries checked (of 4)
       place    gradient given   difference quotient   off by
       (0, 1)                3                     6        3
       (1, 1)                2                     4        2
@@ -104,8 +104,7 @@ def gradcheck(subject: _Subject, *arrays: ArrayLike, sample_weight: ArrayLike | 
         value, given, point, groups = _problem(subject, arrays, sample_weight)
         given = np.asarray(given, np.float64)
         if given.shape != point.shape:
-            raise ValueError(f"the gradient must have the shape of what it is taken by, {point.shape}; got "
-                             f"{given.shape}.")
+            raise ValueError(f"the gradient must have the shape of its variables, {point.shape}; got {given.shape}.")
         sizes = [math.prod(shape) for _, shape in groups]
         entries = _sample(sizes, max_entries or point.size, np.random.default_rng(seed))
         given, quotient, rounding, doubt, kinks = _differences_at(entries, value, given.ravel(), point, rtol / 10)
@@ -117,7 +116,7 @@ def gradcheck(subject: _Subject, *arrays: ArrayLike, sample_weight: ArrayLike | 
 
 
 class GradientReport:
-    """What `gradcheck` found.  It is true if the gradient is right, and prints the worst entries.
+    """The result of `gradcheck`: true if the gradient is right; it prints the worst entries.
 
     Attributes
     ----------
@@ -173,7 +172,7 @@ class GradientReport:
         return self.n_wrong == 0
 
     def __repr__(self):
-        counted = f"{self.n_checked} number{'s' * (self.n_checked != 1)} checked (of {self._size})"
+        counted = f"{self.n_checked} entr{'y' if self.n_checked == 1 else 'ies'} checked (of {self._size})"
         counted += f", {self.n_kinks} at kinks" if self.n_kinks else ""
         if self:
             worst = f"; off by {self.worst_absolute:.1e} at most, relatively {self.worst_relative:.1e}"
@@ -191,7 +190,7 @@ class GradientReport:
 # -- what is checked -------------------------------------------------------------------------------
 
 def _problem(subject, arrays, sample_weight):
-    """What a call of `gradcheck` asks for, in one form.
+    """The arguments of `gradcheck` in one form, whatever the subject.
 
     Returns
     -------

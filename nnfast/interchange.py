@@ -1,6 +1,6 @@
 """Networks to and from other tools: ONNX and C out; scikit-learn, Keras and PyTorch in and out.
 
-`layers_and_arrays` reads a model and `_assembled` rebuilds one.  Each format is a table from the
+`layers_and_arrays` takes a model apart and `_assembled` makes one.  Each format is a table from the
 class of a layer to a short function, so a new layer is one entry in each.  A layer without an
 entry is refused by its name:
 
@@ -13,9 +13,9 @@ What the tools call an activation is in `_peers.py`.  Readers know the layers of
 name of their class and by their public attributes: no tool is imported here.  `_check_options`
 compares every option that changes predictions with what nnfast computes.
 
-Architecture and weights are carried, also of the layers that act only in training, Dropout and
-GaussianNoise; other layers of this kind, e.g. AlphaDropout, are left out.  Not carried are
-optimizers, losses, initializers, regularizers, constraints and random states.
+Layers and weights are carried, Dropout and GaussianNoise included.  Layers of other tools that act
+only in training, e.g. AlphaDropout, are left out.  Optimizers, losses, initializers, regularizers,
+constraints and random states are not carried.
 """
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def layers_and_arrays(model):
     weights = model.get_weights()
     for i, array in enumerate(weights):
         if not np.isfinite(array).all():
-            raise ValueError(f"weights must be finite to be passed on; get_weights()[{i}] holds NaN or infinity. "
+            raise ValueError(f"weights must be finite to be written; get_weights()[{i}] holds NaN or infinity. "
                              f"Train again or use set_weights.")
     left, width, pairs = iter(weights), math.prod(model.input_shape[1:]), []
     for layer in model.layers:
@@ -77,12 +77,12 @@ def _look_up(table, layer, who):
     """The entry of the layer's class."""
     if type(layer) not in table:
         known = ", ".join(sorted(cls.__name__ for cls in table))
-        raise ValueError(f"{who} has no form for the layer {layer!r}; it has one for {known}.")
+        raise ValueError(f"{who} cannot write the layer {layer!r}; it writes {known}. Replace that layer first.")
     return table[type(layer)]
 
 
 def _written(model, target, writers, who):
-    """target(model), completed by the writer of each layer: writer(made, layer, *its arrays)."""
+    """target(model), to which the writer of each layer adds: writer(made, layer, *its arrays)."""
     pairs = layers_and_arrays(model)
     made = target(model)
     for layer, arrays in pairs:
@@ -124,7 +124,7 @@ def export_onnx(model: Sequential, path: str | PathLike[str]) -> None:
     RuntimeError
         If the model is not built.
     ValueError
-        For a layer or an activation without a form in ONNX, weights that are not finite, or more
+        For a layer or an activation that it cannot write, weights that are not finite, or more
         weights than the 2 GB that a file can hold.
     OSError
         If the file cannot be written.
@@ -180,7 +180,7 @@ def export_c(model: Sequential, path: str | PathLike[str], name: str = "model") 
     RuntimeError
         If the model is not built.
     ValueError
-        For a layer or an activation without a form in C, weights that are not finite, or a name
+        For a layer or an activation that it cannot write, weights that are not finite, or a name
         that C does not allow.
     OSError
         If the file cannot be written.
@@ -298,7 +298,7 @@ def torch_weights(model: Sequential) -> dict[str, _Array]:
     RuntimeError
         If the model is not built.
     ValueError
-        For a layer without a form there: Rescaling and Normalization.
+        For a layer that PyTorch does not have: Rescaling and Normalization.
 
     Examples
     --------
@@ -348,12 +348,12 @@ def _assembled(shape, parts, who):
         if isinstance(layer, layers.Flatten) and flat:
             continue                                        # after a layer with weights rows are flat
         if isinstance(layer, layers.PReLU) and own[0].shape == (1,):
-            own = [np.repeat(own[0], width)]                # PyTorch: one number for all columns
+            own = [np.repeat(own[0], width)]                # PyTorch may have one alpha for all columns
         else:
             flat = flat or bool(own)
         if [array.shape for array in own] != layer._shapes(width):
             raise ValueError(f"rows must be flat between layers: {type(layer).__name__} has weights of the shapes "
-                             f"{[array.shape for array in own]}, and rows of {width} numbers come to it. "
+                             f"{[array.shape for array in own]}, but its input has {width} columns. "
                              f"Flatten before the first of these layers.")
         kept.append(layer)
         arrays += own
@@ -368,12 +368,12 @@ def _assembled(shape, parts, who):
 
 
 def from_sklearn(mlp: Any) -> Sequential:
-    """Network of a fitted estimator of scikit-learn or of nnfast.
+    """Makes a Sequential from a fitted estimator of scikit-learn or of nnfast.
 
     Parameters
     ----------
     mlp : MLPClassifier or MLPRegressor
-        Fitted; of a pipeline, its last step.
+        Fitted.  Of a pipeline, give the last step.
 
     Returns
     -------
@@ -448,7 +448,10 @@ def _check_options(layer, **options):
 
 
 def _read_activation(choices, layer):
-    """The activation, among {name: options with their values}, that a layer is by its options."""
+    """Reads a layer of another tool that is an activation.
+
+    `choices` is {nnfast's name: {option: its values}}: the options of the layer tell which it is.
+    """
     for option in {option: None for options in choices.values() for option in options}:
         _check_options(layer, **{option: [value for options in choices.values() for value in options[option]]})
     name = next(name for name, options in choices.items()
@@ -457,7 +460,7 @@ def _read_activation(choices, layer):
 
 
 def _activation_readers(tool):
-    """{class: reader} for the layers of another tool that are activations; a field of `_peers`."""
+    """{class: reader} of a tool's layers that are activations; `tool` is a field of `Forms`."""
     choices = {}
     for name, row in ACTIVATIONS.items():
         if getattr(row, tool) is not None:
@@ -467,12 +470,12 @@ def _activation_readers(tool):
 
 
 def _nothing(layer):
-    """A reader of a layer that does not change predictions and that nnfast does not have."""
+    """Reads a layer that nnfast does not have and does not need: it does not change predictions."""
     return None, []
 
 
 def from_keras(model: Any) -> Sequential:
-    """Network of a model of Keras 3, with any of its backends.
+    """Makes a Sequential from a model of Keras 3, with any of its backends.
 
     Parameters
     ----------
@@ -497,7 +500,7 @@ def from_keras(model: Any) -> Sequential:
     ValueError
         For a model that is not built, branches or has several inputs.  For a layer, activation or
         option that changes predictions and that nnfast does not have: a slope of LeakyReLU other
-        than 0.2 (Keras' default is 0.3; its function leaky_relu has 0.2), a normalisation over
+        than 0.2 (Keras' default is 0.3; its function leaky_relu has 0.2), a normalization over
         another axis than the last, mixed precision, and on rows of several axes every layer except
         Dropout, GaussianNoise and a Rescaling by one number.
 
@@ -565,7 +568,7 @@ def _keras_chain(model):
 
 
 def _keras_activation(layer):
-    """Our name of the activation of Dense or Activation, a function of keras.activations."""
+    """nnfast's name of the activation of a Dense or Activation of Keras."""
     function = layer.activation
     name = getattr(function, "__name__", None)
     known = {row.keras: ours for ours, row in ACTIVATIONS.items() if row.keras is not None}
@@ -578,9 +581,9 @@ def _keras_activation(layer):
 
 
 def _keras_arrays(layer, *axes):
-    """The weights of a layer: arrays of these numbers of axes.
+    """The weights of a layer, checked to have these numbers of axes.
 
-    Other weights, such as those of quantization, LoRA or renorm, are refused.
+    So layers with other weights, e.g. of quantization, LoRA or renorm, are refused.
     """
     arrays = [np.asarray(array) for array in layer.get_weights()]
     if [array.ndim for array in arrays] != list(axes):
@@ -635,7 +638,7 @@ def _keras_rescaling(layer):
 
 
 def _number_or_vector(array):
-    """An array of one number as that number."""
+    """The array in float64; as a float if it has one element."""
     array = np.asarray(array, np.float64)
     return array.item() if array.size == 1 else array
 
@@ -663,7 +666,7 @@ KERAS_READERS: dict[str, Callable[[Any], tuple[Any, list[_Array]]]] = {
 
 
 def from_torch(sequential: Any) -> Sequential:
-    """Network of a stack of PyTorch's layers.
+    """Makes a Sequential from a torch.nn.Sequential.
 
     Parameters
     ----------
@@ -675,11 +678,11 @@ def from_torch(sequential: Any) -> Sequential:
     Returns
     -------
     Sequential
-        Built, in the dtype of the weights, not compiled; kernels are transposed, `y = x W + b`.  It
-        predicts what `sequential.eval()` does.  A PReLU of one number has it in each column.  The
-        momentum of BatchNormalization is 1 - momentum of PyTorch.  In further training nnfast moves
-        its variance by the biased variance of a batch, PyTorch by the unbiased.  `torch_weights` is
-        the inverse.
+        Built, in the dtype of the weights, not compiled.  It predicts what `sequential.eval()`
+        does.  Kernels are transposed: `y = x W + b`.  One alpha of a PReLU goes to each column.
+        The momentum of BatchNormalization is 1 - momentum of PyTorch.  In further training nnfast
+        moves its variance by the biased variance of a batch, PyTorch by the unbiased one.
+        `torch_weights` is the inverse.
 
     Raises
     ------
@@ -743,7 +746,7 @@ def _torch_linear(module):
 
 
 def _torch_affine(module):
-    """Options and arrays of gamma and beta."""
+    """Options, and arrays of gamma and beta, of a normalization."""
     options = {"epsilon": module.eps, "scale": module.weight is not None, "center": module.bias is not None}
     return options, [_torch_array(each) for each in (module.weight, module.bias) if each is not None]
 

@@ -39,7 +39,8 @@ class Layer:
     """Base of all layers; not used on its own.
 
     A layer says how the core makes it (`_plan_entry`), with which initial values (`_first_weights`,
-    `_first_state`), and what its weights must obey (`_penalties`, `_constraints`, `_multiplier`).
+    `_first_state`), and how training treats its weights (`_penalties`, `_constraints`,
+    `_multiplier`).
     """
 
     _activation: str | None = "linear"
@@ -57,27 +58,27 @@ class Layer:
         return None
 
     def _first_weights(self):
-        """Its trained arrays: {name: initializer}."""
+        """The trained arrays of the layer: {name: initializer}."""
         return {}
 
     def _first_state(self, n):
-        """Initial arrays of its state, for n columns."""
+        """Initial arrays of the state, which has no gradient, for n columns."""
         return []
 
     def _penalty(self, arrays):
-        """The penalty on its trained arrays."""
+        """The penalty on the trained arrays, which are given."""
         return 0.0
 
     def _width(self, n):
-        """Number of columns of its output for n columns."""
+        """Number of columns of the output for n columns of input."""
         return n
 
     def _range(self, low, high):
-        """The interval of its outputs, for inputs in [low, high]."""
+        """The interval of the outputs, for inputs in [low, high]."""
         return -np.inf, np.inf
 
     def _shapes(self, n):
-        """Shapes of its arrays in `get_weights`, for n columns."""
+        """Shapes of the arrays of the layer in `get_weights`, for n columns of input."""
         return [(n,)] * (len(self._first_weights()) + (len(self._first_state(1)) if self._moves_state else 0))
 
     def __repr__(self):
@@ -103,7 +104,7 @@ class Input(Layer):
     Parameters
     ----------
     shape : tuple of int, or int
-        Without the axis of rows, such as (784,) or (28, 28).
+        Shape of one row, such as (784,) or (28, 28).
 
     Examples
     --------
@@ -426,7 +427,7 @@ def _columns(value, name):
     """A float, or a tuple with a float for each column."""
     array = check.floats(value, name, np.float64)
     if array.ndim > 1 or not np.isfinite(array).all():
-        raise ValueError(f"{name} must be a finite number, or a vector of one for each column; got {value!r}.")
+        raise ValueError(f"{name} must be a finite number, or a vector with one for each column; got {value!r}.")
     return float(array) if array.ndim == 0 else tuple(array.tolist())
 
 
@@ -437,8 +438,8 @@ def _range_after(shift, factor, offset, *ends):
     return float(min(map(np.min, values))), float(max(map(np.max, values)))
 
 
-def _over(value, n, what):
-    """`value` for each of n columns."""
+def _for_each_column(value, n, what):
+    """`value`, a number or a vector of n, as an array (n,)."""
     array = np.asarray(value)
     if array.ndim == 1 and len(array) != n:
         raise ValueError(f"{what} must have a number for each of the {n} columns, got {len(array)}.")
@@ -474,7 +475,8 @@ class Rescaling(Layer):
         return ("scale",)
 
     def _first_state(self, n):
-        scale, offset = _over(self.scale, n, "scale of Rescaling"), _over(self.offset, n, "offset of Rescaling")
+        scale = _for_each_column(self.scale, n, "scale of Rescaling")
+        offset = _for_each_column(self.offset, n, "offset of Rescaling")
         return [np.zeros(n), scale, offset]
 
     def _range(self, low, high):
@@ -488,9 +490,9 @@ class Normalization(Layer):
     Parameters
     ----------
     mean, variance : float, or array (columns,); optional
-        Given instead of a call of `adapt`.
+        Give both to do without `adapt`.
     invert : bool
-        Computes the inverse, x max(sqrt(variance), 1e-7) + mean.
+        True computes the inverse, x max(sqrt(variance), 1e-7) + mean.
 
     Examples
     --------
@@ -536,10 +538,7 @@ class Normalization(Layer):
         if self._model is not None:
             raise ValueError("adapt must come before a model with this layer is built: the model keeps the earlier "
                              "mean and variance. Make a new layer and a new model.")
-        data = check.numeric(x, "x")
-        if data.ndim < 2:
-            raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {data.shape}. "
-                             f"A single column is x.reshape(-1, 1).")
+        data = check.at_least_2d(check.numeric(x, "x"), "x")
         check.at_least_one_row(data, "x")
         n = len(data)
         parts = [slice(first, first + BLOCK_ROWS) for first in range(0, n, BLOCK_ROWS)]
@@ -558,8 +557,9 @@ class Normalization(Layer):
         return ("scale",)
 
     def _first_state(self, n):
-        mean = _over(self.mean, n, "mean of Normalization")
-        deviation = _over(np.maximum(np.sqrt(self.variance), EPSILON), n, "variance of Normalization")
+        mean = _for_each_column(self.mean, n, "mean of Normalization")
+        deviation = np.maximum(np.sqrt(self.variance), EPSILON)
+        deviation = _for_each_column(deviation, n, "variance of Normalization")
         return [np.zeros(n), deviation, mean] if self.invert else [mean, 1 / deviation, np.zeros(n)]
 
 

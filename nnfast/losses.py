@@ -7,8 +7,8 @@
 
 The loss acts at one place of a training step.  The forward pass computes predictions; the loss
 computes its gradient from them and the targets; backpropagation turns it into the gradient of every
-weight; the optimizer changes the weights.  The value of the loss is only reported: its gradient
-trains, so another loss gives other weights after every step.
+weight; the optimizer changes the weights.  Training uses only the gradient of the loss; its value
+is reported.  So another loss gives other weights after every step.
 
 A hand-written loop that starts backpropagation from `error * a * (1 - a)` has a loss, too: half the
 sum of squares over outputs.  `MeanSquaredError` is the one of Keras: the mean over outputs, without
@@ -87,7 +87,7 @@ class _AllowedTargets(NamedTuple):
     high: float
     must: str               # completes "y must ..."
     advice: str = ""
-    above: bool = False     # whether `low` itself is excluded
+    above: bool = False     # whether targets must be above `low`, not equal to it
 
 
 REAL = _AllowedTargets(*LINE, "be finite")
@@ -118,15 +118,15 @@ class Loss:
         - "sum_over_batch_size" (the default), "mean": sum(weight value) / number of samples
         - "sum": sum(weight value)
         - "mean_with_sample_weight": sum(weight value) / sum(weight)
-        - "none", None: the array of weight value; training needs one number and refuses it
+        - "none", None: the array of these products; training refuses it, since it needs one number
     check_gradient : bool, default True
         Whether the gradient of your own loss is compared with finite differences at its first use.
 
     Notes
     -----
     A subclass defines `call(y_true, y_pred) -> (values, gradient)` on whole batches: y_true and
-    y_pred are arrays (rows, n), values (rows,), gradient (rows, n).  Row i of the gradient is that
-    of values[i], before weights and reduction.
+    y_pred are arrays (rows, n), values (rows,), gradient (rows, n).  Row i of the gradient is the
+    gradient of values[i], before weights and reduction.
 
     The first line of each loss below is its value for one sample: sums, means and maxima run over
     the outputs of the sample.  In long formulas y is y_true and p the predicted probability.
@@ -135,10 +135,10 @@ class Loss:
 
     - `axis`, default -1: the axis of y_pred with the outputs of one sample.  Training needs the
       columns, -1 or 1.
-    - `from_logits`, default False: y_pred holds logits z, and p = sigmoid(z) or softmax(z).  Else
-      y_pred holds the probabilities; cross-entropies clip them to [1e-7, 1 - 1e-7], and where the
-      clip acts, the gradient is 0.  After the matching activation (sigmoid for
-      `BinaryCrossentropy`, softmax for `CategoricalCrossentropy` and
+    - `from_logits`, default False: True means that y_pred holds logits z, and p = sigmoid(z) or
+      softmax(z).  Otherwise y_pred holds the probabilities; cross-entropies clip them to
+      [1e-7, 1 - 1e-7], and where the clip acts, the gradient is 0.  After the matching activation
+      (sigmoid for `BinaryCrossentropy`, softmax for `CategoricalCrossentropy` and
       `SparseCategoricalCrossentropy`) training works on the logits whatever `from_logits` says, as
       Keras on TensorFlow does: no clip, no overflow, and the gradient of the logits is p - y.
     - `label_smoothing` in [0, 1], default 0: s moves y to y (1 - s) + s / 2, or to
@@ -168,7 +168,7 @@ class Loss:
     reduction: _Reduction = DEFAULT
     check_gradient: bool = True
 
-    # What a subclass may declare: a value here, or a property where it depends on options.
+    # What a subclass may declare, as a value, or as a property where it depends on options.
     _fixed: tuple[str, ...] = ("reduction",)    # options that cannot be set again
     _allowed: _AllowedTargets = REAL            # the targets that are allowed
     _sparse = False                             # whether targets are integer labels
@@ -207,17 +207,17 @@ class Loss:
 
         Parameters
         ----------
-        y_true : array in the shape of y_pred, or integer labels of that shape without the classes
+        y_true : array in the shape of y_pred, or integer labels (samples) for a sparse loss
             A last axis of length 1 may be left out.
         y_pred : array of any rank
             `axis` is reduced, the last one by default; the other axes are samples.  float32 stays
             float32; integers become float64.
         sample_weight : array that broadcasts to the samples, or a number, optional
         class_weight : dict from class to weight, or "balanced", optional
-            Multiplied with `sample_weight`; a class that is missing counts 1.  "balanced" is
-            samples / (classes present * samples of the class), each sample counted with its
-            `sample_weight`, as in scikit-learn.  y_true must name classes: labels, one-hot rows, or
-            rows of shares that sum to 1.
+            Multiplied with `sample_weight`; a class that is not in the dict has weight 1.
+            "balanced" is samples / (classes present * samples of the class), each sample counted
+            with its `sample_weight`, as in scikit-learn.  y_true must name classes: labels, one-hot
+            rows, or rows of shares that sum to 1.
 
         Returns
         -------
@@ -244,7 +244,7 @@ class Loss:
 
     def gradient(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
                  class_weight: _ClassWeight | None = None) -> NDArray[Any]:
-        """d loss / d y_pred, in the shape and dtype of y_pred.
+        """Gradient of the loss, d loss / d y_pred, in the shape and dtype of y_pred.
 
         With reduction None it is the gradient of the sum of the values.  Parameters are those of
         the call.
@@ -253,7 +253,7 @@ class Loss:
 
     def value_and_gradient(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *,
                            class_weight: _ClassWeight | None = None) -> tuple[Any, NDArray[Any]]:
-        """The value and `gradient` in one pass: (loss, array in the shape of y_pred)."""
+        """The value and the gradient in one pass: (loss, array in the shape of y_pred)."""
         return self._evaluate(y_true, y_pred, sample_weight, class_weight, True)
 
     def _evaluate(self, y_true, y_pred, sample_weight, class_weight, want_gradient, by_sample=False):
@@ -280,9 +280,9 @@ class Loss:
         return loss, delta.reshape(given.shape) if back is None else back(delta)
 
     def _fill(self, y, p, delta, values, scale):
-        """Writes each row's value to `values` and scale * gradient to `delta`, unless that is None.
+        """Writes the values of the rows to `values`; returns their sum.
 
-        Returns the sum of the values.
+        Writes scale * gradient to `delta`, unless it is None.
         """
         if p.size == 0:
             values[...] = 0
@@ -297,7 +297,7 @@ class Loss:
         return float(values.sum())
 
     def _reduced(self, values, reduction, y, p, sample_weight, class_weight):
-        """(reduction of the weighted values, factors of the values' gradients)."""
+        """(the reduced loss, the factor of the gradient of each value)."""
         weights = np.ones(values.shape)
         if sample_weight is not None:
             weights = weights * check.broadcast_weights(sample_weight, values.shape)
@@ -358,7 +358,7 @@ class Loss:
         return y[..., None] if y.shape == shape[:-1] else y
 
     def _columns_fit(self, n_true, n_pred):
-        """Whether y_true may have n_true columns; your own loss allows fewer."""
+        """Whether y_true with n_true columns fits n_pred outputs; your own loss may read fewer."""
         return 1 <= n_true <= n_pred or n_true == n_pred
 
     def _axis_last(self, y, p):
@@ -386,8 +386,8 @@ class Loss:
     def _targets(self, y, units, name):
         """Checked y for a network of `units` outputs: (rows, columns), or labels (rows,).
 
-        Not copied where possible.  Your own loss may read fewer columns than outputs: e.g. labels,
-        or one target for a mean and a variance.
+        It is copied only where necessary.  Your own loss may read fewer columns than outputs: e.g.
+        labels, or one target for a mean and a variance.
         """
         y = check.numeric(y, name)
         y = y.reshape(-1, 1) if y.ndim == 1 else y
@@ -524,7 +524,7 @@ class Loss:
         if self._needs_check:
             mismatch = row_mismatch(self._results, np.asarray(y, self._dtype_of_check), p, dtype=self._dtype_of_check)
             if mismatch is not None:
-                raise ValueError(f"the gradient of {self!r} must be that of its values: {mismatch}. "
+                raise ValueError(f"the gradient of {self!r} must be the gradient of its values: {mismatch}. "
                                  f"Correct it, or construct the loss with check_gradient=False.")
             self._checked = True
         return self._results(y, p)
@@ -916,7 +916,8 @@ class Quantile(_KernelLoss):
 class Expectile(_KernelLoss):
     """mean(q e^2 where e >= 0, else (1 - q) e^2), e = y_true - y_pred.
 
-    A squared error that costs more on one side: it is smallest at the q-expectile of y_true.
+    A squared error with factor q for predictions below the truth, and 1 - q above it: it is
+    smallest at the q-expectile of y_true.
 
     Parameters
     ----------
@@ -1113,8 +1114,8 @@ class Tweedie(_KernelLoss):
     ----------
     power : float, default 1.5
         0 is half the squared error of exp(y_pred), 1 is Poisson(log_input=True), 2 is Gamma.
-        Between 1 and 2 the distribution has many zeros and a continuous rest.  y_true must not be
-        negative for a power above 0, and must be positive from 2 on.
+        Between 1 and 2 the distribution is continuous above 0 and has many zeros.  y_true must not
+        be negative for a power above 0, and must be positive from 2 on.
     reduction : as in `Loss`
 
     Examples
@@ -1258,9 +1259,10 @@ class BinaryCrossentropy(_KernelLoss):
 
 
 class BinaryFocalCrossentropy(_KernelLoss):
-    """BinaryCrossentropy with each term times (1 - t)^gamma, t the probability given to the truth.
+    """BinaryCrossentropy with each term times (1 - t)^gamma, t the predicted probability of y_true.
 
-    Outputs that are already right count less.  y_true must lie in [0, 1].
+    t is p where y_true is 1, and 1 - p where it is 0.  Outputs that are already right count less.
+    y_true must lie in [0, 1].
 
     Parameters
     ----------
@@ -1490,12 +1492,13 @@ class Dice(_KernelLoss):
 class Tversky(_KernelLoss):
     """1 - I / (I + alpha sum(y (1 - p)) + beta sum((1 - y) p) + 1e-7), I = sum(y p).
 
-    Dice with separate prices for the two kinds of error; y and p lie in [0, 1].
+    `Dice` with separate prices for the two kinds of error; y and p lie in [0, 1].
 
     Parameters
     ----------
     alpha, beta : float, at least 0, default 0.5
-        Price of what was missed, and of what was found too much.  0.5 each gives Dice.
+        Price of missed elements, y (1 - p), and of falsely found ones, (1 - y) p.  0.5 each gives
+        Dice.
     axis : int, tuple of int or None, default None
         As in `Dice`.
     reduction : as in `Loss`
@@ -1545,8 +1548,8 @@ class Custom(Loss):
         gradient of its value and returns the value.  It trains at native speed, without the GIL,
         and several threads may call it at once.
     check_gradient : bool, default True
-        Compare the gradient with finite differences at the first use, and refuse a wrong one.  For
-        this a Python function is called in float64, whatever the dtype of the model.
+        Compare the gradient with finite differences at the first use, and refuse a wrong one.  This
+        check calls a Python function in float64, whatever the dtype of the model.
     reduction : as in `Loss`
 
     Examples
@@ -1713,12 +1716,12 @@ NAMES = (*_CLASSES, *_ALIASES)
 
 
 def get(identifier: _LossLike) -> Loss:
-    """The loss that an identifier means.
+    """Returns the loss of a name, class or function.
 
     Parameters
     ----------
     identifier : Loss, its class, its name, a function of this module, or your own function
-        A `Loss` is returned as it is; your own function becomes `Custom(function)`.
+        A `Loss` is returned unchanged; your own function becomes `Custom(function)`.
 
     Returns
     -------

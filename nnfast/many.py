@@ -36,7 +36,7 @@ __all__ = ["FitErrors", "cross_validate", "fit_many"]
 
 
 class FitErrors(RuntimeError):
-    """Some of many fits failed; the others are done.
+    """Raised if some of many fits failed; the others are done.
 
     Attributes
     ----------
@@ -71,9 +71,9 @@ def _fit_errors(errors, message):
 
 
 class Part:
-    """x, y and sample weights, checked once for all models of a kind, and the rows to train on.
+    """Data of a fit: x, y and sample weights, checked once for many models, and rows to train on.
 
-    `rows` is None where these are all rows.
+    `rows` is None for all rows; `names` are the names of the columns, for estimators.
     """
 
     def __init__(self, x: Any, y: Any, weights: Any, rows: Any = None, names: Any = None) -> None:
@@ -98,14 +98,14 @@ def fit_many(
     x, y : as in their `fit`
         All models share them without a copy.
     folds : sequence of arrays of int, optional
-        The rows that each model is trained on; None stands for all rows.
+        The numbers of the rows that each model is trained on; None stands for all rows.
     sample_weight : array (n,), optional
     fit_options : dict, or sequence of one for each model, optional
         Further arguments of `fit`, e.g. {"epochs": 20, "batch_size": 64}.  A `sample_weight` in it
         replaces the one above.
     n_jobs : int, optional
-        Number of models that train at the same time.  None and -1 are the CPUs of this process, -2
-        all but one, as in joblib.  The results do not depend on it, bit for bit.
+        Number of models that train at the same time.  None and -1 mean all CPUs of this process,
+        -2 all but one, as in joblib.  The results are the same bits for every number.
     verbose : {"auto", 0, 1, 2}
         1 and 2 show a progress bar over all fits; "auto" shows it on a terminal.
 
@@ -153,7 +153,7 @@ def fit_many(
     for index, (model, option) in enumerate(zip(models, options)):
         _check_options(model, option, f"fit_options of models[{index}]")
     n_jobs = _jobs(n_jobs)
-    _apart([_callbacks(model, option) for model, option in zip(models, options)])
+    _check_callbacks([_callbacks(model, option) for model, option in zip(models, options)])
     shared = {}
     for model in models:
         if _kind(model) not in shared:
@@ -197,7 +197,7 @@ def _check_options(model: Any, option: _Options, name: str) -> None:
 
 
 def _kind(model: Any) -> Any:
-    """A key that is equal for models whose data are checked in the same way."""
+    """A key that is equal for models that check data in the same way, and so can share them."""
     return "Sequential" if isinstance(model, Sequential) else model._kind_of_data()
 
 
@@ -215,7 +215,7 @@ def _share(model: Any, x: Any, y: Any, sample_weight: Any) -> Part:
 
 
 def _jobs(n_jobs: int | None) -> int:
-    """The number of models to train at the same time: as in joblib, but None is all CPUs."""
+    """Number of models to train at the same time: as in joblib, but None means all CPUs."""
     n_jobs = -1 if n_jobs is None else n_jobs
     if isinstance(n_jobs, (int, np.integer)) and n_jobs < 0:
         return max(1, _threads.cpus() + 1 + n_jobs)
@@ -233,13 +233,13 @@ def _one_for_each(given: Any, count: int, name: str) -> list[Any]:
 
 
 def _callbacks(model: Any, options: _Options) -> Sequence[Any]:
-    """The callbacks of a fit."""
+    """The callbacks that a model is fitted with."""
     given = options.get("callbacks") if isinstance(model, Sequential) else model.callbacks
     return given if isinstance(given, (list, tuple)) else [] if given is None else [given]
 
 
-def _apart(given: list[Sequence[Any]]) -> None:
-    """Checks that no callback watches two fits."""
+def _check_callbacks(given: list[Sequence[Any]]) -> None:
+    """Raises a ValueError if a callback is in two fits; `given` has the callbacks of each model."""
     seen: dict[int, int] = {}
     for index, callbacks in enumerate(given):
         for callback in callbacks:

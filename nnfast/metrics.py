@@ -1,9 +1,9 @@
 """Metrics: reported, never differentiated, so that adding one changes no bit of training.
 
-A metric is a few sums over rows, and a formula of these sums. The sums of two disjoint sets of rows
-add up to the sums of both. So the state of a metric is its sums, it keeps no rows, and a model adds
-up the sums of its slices of rows. A function of your own is called once, with all rows of an
-evaluation or an epoch. So no metric of a model depends on batches, slices or threads.
+A metric is a formula of a few sums over rows.  The state of a metric is these sums; it keeps no
+rows.  The sums of two sets of rows are added to get the sums of both, so a model adds up the sums
+of slices of rows.  A function of your own is called once, with all rows of an evaluation or an
+epoch.  So no metric of a model depends on batches, slices or threads.
 
     kind               sums                                               result
     mean over rows     of weight * value, of weights                      their quotient
@@ -17,7 +17,7 @@ evaluation or an epoch. So no metric of a model depends on batches, slices or th
                        _sums; then _result
 
 Formulas, names, defaults and the order of the arguments are Keras'; where a quotient is 0/0 the
-result is 0. `Metric` describes the arguments that many classes share.
+result is 0.  `Metric` describes the arguments that many classes share.
 
 >>> import nnfast
 >>> accuracy = nnfast.metrics.BinaryAccuracy()
@@ -94,8 +94,8 @@ class Metric:
     far, `reset_state` forgets them, and a call updates and returns the result.
     `compile(metrics=...)` neither reads nor writes the state.
 
-    Two metrics are equal if their classes and arguments are; the state does not count. An argument
-    out of its range raises a ValueError. `axis`, where a class has it, must be the last axis of
+    Two metrics are equal if their classes and arguments are; the state does not count.  An argument
+    out of its range raises a ValueError.  `axis`, where a class has it, must be the last axis of
     y_pred, as -1 or as its number.
 
     Where Keras needs one-hot columns (precision, AUC, F-score, ...), integer labels are also
@@ -104,7 +104,7 @@ class Metric:
     Parameters
     ----------
     name : str, optional
-        Key of the metric in the history. Each class has its own default.
+        Key of the metric in the history.  Each class has its own default.
     dtype : optional
         Accepted as in Keras, without effect: sums are float64.
 
@@ -140,10 +140,10 @@ class Metric:
         ----------
         y_true : array of the shape of y_pred, or integer labels of its shape without the last axis
         y_pred : array (..., outputs)
-            All axes but the last are rows. A last axis of length 1 may be missing in y_true or
-            y_pred. Two vectors are one row of n outputs if the metric has a value for each row,
-            such as an error. They are n rows of one output if it has a value for each element, such
-            as an accuracy or a count. This is as in Keras.
+            All axes but the last are rows.  A last axis of length 1 may be missing in y_true or
+            y_pred.  As in Keras, two vectors are one row of n outputs if the metric has a value for
+            each row, such as an error, and n rows of one output if it has a value for each element,
+            such as an accuracy or a count.
         sample_weight : number or array, optional
             It is broadcast to the rows from the first axis on.
 
@@ -223,7 +223,7 @@ class Metric:
         return self
 
     def _reads_probabilities(self) -> bool:
-        """Whether y_pred must hold probabilities, so that logits would give a wrong number."""
+        """Whether y_pred must hold probabilities, so that logits would give a wrong result."""
         return False
 
     def _code(self) -> int | None:
@@ -298,23 +298,23 @@ class _Mean(Metric):
 
 
 class MeanMetricWrapper(_Mean):
-    """A function as a metric: the mean of the values of rows, or the one number, that it returns.
+    """A function as a metric: its values of rows are averaged; a single number is taken as it is.
 
-    `compile(metrics=[function])` wraps the function in this class. A model calls the function once,
-    with all rows of an evaluation or an epoch, whatever the batches. (Keras calls it for each batch
-    and averages.) If the function returns a value for each row, the metric is their mean; if it
-    returns one number, e.g. a score of scikit-learn, this is the metric. The model keeps the
+    `compile(metrics=[function])` wraps the function in this class.  A model calls the function
+    once, with all rows of an evaluation or an epoch, whatever the batches (Keras calls it for each
+    batch and averages).  If the function returns a value for each row, the metric is their mean; if
+    it returns one number, e.g. a score of scikit-learn, this is the metric.  The model keeps the
     outputs of all rows for it, and tries the function with a few rows before it first trains.
 
-    Standalone, each `update_state` calls the function once. Values of rows do not depend on how
-    rows are split between updates. Single numbers do, since the result is their mean weighted by
+    Standalone, each `update_state` calls the function once.  Values of rows do not depend on how
+    rows are split between updates.  Single numbers do, since the result is their mean weighted by
     rows: give such a function all rows in one update.
 
     Parameters
     ----------
     fn : function (y_true, y_pred) -> value of each row, or one number
-        It gets arrays (n, outputs); with a sparse loss y_true is integer labels (n,). Further axes
-        of the value are averaged. As a weighted metric, values of rows are weighted; one number is
+        It gets arrays (n, outputs); with a sparse loss y_true is integer labels (n,).  Further axes
+        of the value are averaged.  As a weighted metric, values of rows are weighted; one number is
         not.
     name : str, optional
         Default: the name of the function.
@@ -358,10 +358,10 @@ class MeanMetricWrapper(_Mean):
 class Accuracy(_Mean):
     """Share of correct predictions, resolved by shapes as Keras does for the word "accuracy".
 
-    One output is `BinaryAccuracy` at 0.5, integer labels are `SparseCategoricalAccuracy`, anything
-    else is `CategoricalAccuracy`. In a model whose outputs are logits (a loss with from_logits=True
-    on a linear last layer) the threshold of one output is 0, where the probability is 0.5; in Keras
-    it stays 0.5.
+    For one output it is `BinaryAccuracy` at 0.5, for integer labels `SparseCategoricalAccuracy`,
+    otherwise `CategoricalAccuracy`.  In a model whose outputs are logits (a loss with
+    from_logits=True on a linear last layer) the threshold of one output is 0, where the probability
+    is 0.5; in Keras it stays 0.5.
 
     Examples
     --------
@@ -627,7 +627,7 @@ class LogCoshError(_LossMean):
 class CosineSimilarity(_LossMean):
     """mean over rows of y_true . y_pred / (|y_true| |y_pred|).
 
-    1 means the same direction. The loss of this name is the negative.
+    1 means the same direction.  The loss of this name is the negative.
 
     Parameters
     ----------
@@ -795,7 +795,7 @@ class SparseCategoricalCrossentropy(_LossMean):
     from_logits : bool
         y_pred holds z, and p = softmax(z).
     ignore_class : int, optional
-        Rows of this label are not counted. (In Keras, without weights, they count as rows of value
+        Rows of this label are not counted.  (In Keras, without weights, they count as rows of value
         0.)
     axis : int
         See `Metric`.
@@ -836,12 +836,13 @@ class SparseCategoricalCrossentropy(_LossMean):
 # -- confusion counts over thresholds --------------------------------------------------------------
 
 class _Confusion(Metric):
-    """Sums (labels, 2, thresholds + 1): weights of positives and of negatives, by score.
+    """Base of metrics that count positives and negatives whose score is above thresholds.
 
-    Entry i holds the weights of the elements whose score is above exactly i thresholds. These give
-    at each threshold tp and fp, the scores above it, and fn and tn, the other scores. y_true, in
-    [0, 1], is positive where it is not 0. A score is above a threshold if it is greater, in the
-    dtype of y_pred.
+    The sums have shape (curves, 2, thresholds + 1): for positives, then for negatives, entry i is
+    the weight of the elements whose score is above exactly i thresholds.  They give tp and fp of a
+    threshold, the weights of scores above it, and fn and tn, the weights of the others.  An element
+    is positive where y_true, in [0, 1], is not 0.  A score is above a threshold if it is greater,
+    in the dtype of y_pred.
     """
 
     _flat = True
@@ -903,7 +904,7 @@ class _Confusion(Metric):
     def _result(self, sums):
         above = sums[..., ::-1].cumsum(axis=2)[..., -2::-1]                 # the score is greater than bound i
         below = sums.cumsum(axis=2)[..., :-1]
-        # tp, fp, tn, fn: (labels, thresholds in rising order)
+        # tp, fp, tn, fn: (curves, thresholds in rising order)
         return self._value(above[:, 0], above[:, 1], below[:, 1], below[:, 0])
 
 
@@ -932,7 +933,7 @@ class TruePositives(_AtThresholds):
     Parameters
     ----------
     thresholds : float or list of floats in [0, 1], optional
-        0.5 by default. For a list the result is an array.
+        0.5 by default.  For a list the result is an array.
 
     Examples
     --------
@@ -1017,10 +1018,10 @@ class Precision(_AtThresholds):
     Parameters
     ----------
     thresholds : float or list of floats in [0, 1], optional
-        0.5 by default, and none with top_k. For a list the result is an array.
+        0.5 by default, and none with top_k.  For a list the result is an array.
     top_k : int, optional
         Only the k largest outputs of a row can be predicted positive; the first of equal ones
-        counts as larger. With top_k a vector is one row.
+        counts as larger.  With top_k a vector is one row.
     class_id : int, optional
         Only this column is counted.
 
@@ -1085,8 +1086,8 @@ class Recall(Precision):
 class _Best(_Confusion):
     """The largest value of one rate over the thresholds at which another rate is large enough.
 
-    `_rates(tp, fp, tn, fn)` gives the demanded value of the other rate, this rate, and the one
-    rate.
+    `_rates(tp, fp, tn, fn)` returns the least value of the other rate, the other rate at each
+    threshold, and the rate to maximise at each threshold.
     """
 
     _rises = True
@@ -1115,7 +1116,7 @@ class SensitivityAtSpecificity(_Best):
     ----------
     specificity : float in [0, 1]
     num_thresholds : int
-        Number of thresholds, evenly spaced from 0 to 1; 200 by default. A single one is 0.5.
+        Number of thresholds, evenly spaced from 0 to 1; 200 by default.  A single one is 0.5.
     class_id : int, optional
         Only this column is counted.
 
@@ -1221,11 +1222,11 @@ class RecallAtPrecision(_Best):
 class AUC(_Confusion):
     """Area under the ROC or the PR curve.
 
-    ROC is tp / (tp + fn) over fp / (fp + tn); PR is precision over recall. Each threshold gives a
-    point of the curve. Between two points ROC is a line. In PR, tp and fp are linear there, so that
-    precision is (tp_b + s (P - P_b)) / P with P = tp + fp and s = dtp / dP (Davis & Goadrich 2006,
-    section 4). Without a positive, and for ROC without a negative, the area is 0; a fit warns of
-    such validation data.
+    ROC is tp / (tp + fn) over fp / (fp + tn); PR is precision over recall.  Each threshold gives a
+    point of the curve.  Between two points ROC is a line.  In PR, tp and fp are linear there, so
+    that precision is (tp_b + s (P - P_b)) / P with P = tp + fp and s = dtp / dP, where b is the
+    point at the higher threshold (Davis & Goadrich 2006, section 4).  Without a positive, and for
+    ROC without a negative, the area is 0; a fit warns of such validation data.
 
     Parameters
     ----------
@@ -1235,7 +1236,7 @@ class AUC(_Confusion):
     summation_method : {"interpolation", "minoring", "majoring"}
         As described above, or the sum of rectangles below the points, or above them.
     thresholds : list of floats in [0, 1], optional
-        Replaces the inner thresholds. The two ends are always -1e-7 and 1 + 1e-7.
+        Replaces the inner thresholds.  The two ends are always -1e-7 and 1 + 1e-7.
     multi_label : bool
         The mean of the areas of the columns; otherwise all elements make one curve.
     num_labels : int, optional
@@ -1325,7 +1326,8 @@ class AUC(_Confusion):
         a, b = predicted[:, :-1], predicted[:, 1:]          # b is at the higher threshold
         gain = tp[:, :-1] - tp[:, 1:]
         slope = _ratio(gain, a - b)
-        # int (tp_b + slope (P - b)) / P dP = gain + (tp_b - slope b) log(a / b), only gain if b = 0
+        # The integral of (tp_b + slope (P - b)) / P dP is gain + (tp_b - slope b) log(a / b), and
+        # gain alone if b = 0.
         logarithm = np.log(np.divide(a, b, out=np.ones_like(a), where=b > 0))
         return _ratio(slope * (gain + (tp[:, 1:] - slope * b) * logarithm), tp[:, 1:] + fn[:, 1:]).sum(axis=1)
 
@@ -1345,7 +1347,7 @@ class FBetaScore(Metric):
     beta : float above 0
         How much more recall counts than precision; 1 by default.
     threshold : float in (0, 1], optional
-        An output is positive if y_pred > threshold. By default the largest output of a row is
+        An output is positive if y_pred > threshold.  By default the largest output of a row is
         positive, unless it is 0.
 
     Examples
@@ -1422,7 +1424,7 @@ class _Moments(np.ndarray):
     """Sums of R2Score, one row each, a column for each output.
 
     The rows: number of elements, weights, a shift, mean of y_true minus the shift, squared
-    deviations, squared residuals. They are added as moments (Chan, Golub and LeVeque 1979): the
+    deviations, squared residuals.  They are added as moments (Chan, Golub and LeVeque 1979): the
     squared deviations of two sets of rows are the sum of both plus (distance of the means)^2 a b /
     (a + b), where a and b are the weights of the sets.
     """
@@ -1434,16 +1436,16 @@ class _Moments(np.ndarray):
         return np.stack([elements + more[0], a + more[1], shift, mean, squares + more[4] + distance**2 * a * share,
                          residual + more[5]]).view(_Moments)
 
-    def __radd__(self, nothing):
+    def __radd__(self, zero):           # a sum over slices starts with 0
         return self
 
 
 class R2Score(Metric):
     """Coefficient of determination: 1 - sum (y_true - y_pred)^2 / sum (y_true - mean y_true)^2.
 
-    It is computed for each column. A column that is constant in y_true scores 1 if all its
-    predictions are exact, otherwise 0; a single row scores NaN. Both are as in scikit-learn. A fit
-    warns of such validation data.
+    It is computed for each column.  A column that is constant in y_true scores 1 if all its
+    predictions are exact, otherwise 0; a single row scores NaN.  Both are as in scikit-learn.  A
+    fit warns of such validation data.
 
     Parameters
     ----------
@@ -1514,8 +1516,8 @@ class R2Score(Metric):
 class IoU(Metric):
     """Intersection over union, tp / (tp + fp + fn), of chosen classes from their confusion matrix.
 
-    It is the mean over those of the chosen classes that occur. In a model, and wherever there are
-    columns, the class is the column of the largest value.
+    It is the mean over the chosen classes that occur in y_true or y_pred.  In a model, and wherever
+    there are columns, the class is the column of the largest value.
 
     Parameters
     ----------
@@ -1564,8 +1566,8 @@ class IoU(Metric):
 
     def _resolve(self, n_outputs, sparse):
         if n_outputs not in (1, self.num_classes):
-            raise ValueError(f"metric {self.name!r} must be of as many classes as there are outputs, {n_outputs}; "
-                             f"got num_classes={self.num_classes}.")
+            raise ValueError(f"num_classes of metric {self.name!r} must be the number of outputs, {n_outputs}; "
+                             f"got {self.num_classes}.")
         return super()._resolve(n_outputs, sparse)
 
     def _rows(self, y_true, y_pred, sample_weight):
@@ -1579,8 +1581,9 @@ class IoU(Metric):
         y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(axis=-1)
         samples = y_pred.shape
         if y_true.shape not in (samples, (*samples, 1)) and (*y_true.shape, 1) != samples:
-            raise ValueError(f"y_true and y_pred must hold as many classes; got shapes {y_true.shape} and {samples}. "
-                             f"Columns of classes need sparse_y_true=False or sparse_y_pred=False.")
+            raise ValueError(f"y_true and y_pred must hold the classes of the same elements; got classes of the shapes "
+                             f"{y_true.shape} and {samples}. Columns of classes need sparse_y_true=False or "
+                             f"sparse_y_pred=False.")
         return y_true.reshape(-1, 1), y_pred.reshape(-1, 1), self._row_weights(sample_weight, samples)
 
     def _sums(self, y_true, y_pred, weights):
@@ -1607,7 +1610,7 @@ class BinaryIoU(IoU):
     Parameters
     ----------
     target_class_ids : list of ints
-        (0, 1) by default: the mean of both classes. (0,) or (1,) is one of them.
+        (0, 1) by default: the mean of both classes.  (0,) or (1,) is one of them.
     threshold : float
         0.5 by default.
 
@@ -1720,7 +1723,7 @@ _NAMES = {cls._name: cls for cls in _CLASSES.values()} | {
 def get(identifier: _MetricLike) -> Metric:
     """Returns a metric from its name, its class, or a function of y_true and y_pred.
 
-    The name given becomes the name of the metric in the history. A metric is returned unchanged.
+    The name given becomes the name of the metric in the history.  A metric is returned unchanged.
 
     Examples
     --------

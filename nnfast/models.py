@@ -1,9 +1,10 @@
-"""Sequential: the native network with the names of Keras.
+"""Sequential: a network with Keras' names, trained natively.
 
-Names, shapes, defaults and checks are here; arithmetic is in `_core`.
+Names, shapes and defaults are here; `_training_data.py` checks and holds the data of a call,
+`_tally.py` adds up metrics, and the arithmetic is in `_core`.
 
     fit            checks the data once, builds the Network once
-      per epoch    order = shuffle                          depends on the seed alone
+      per epoch    a new order of the rows                  depends on the seed alone
         ranges     network.train_batches(...)               about 0.1 s each, without the GIL
         validation network.evaluate_rows(...)
         callbacks, History
@@ -50,7 +51,6 @@ __all__ = ["Sequential"]
 
 TRIED_ROWS = 8                  # rows on which the user's losses and metrics are tried before the first step
 EVALUATE_ROWS = 65536           # rows whose losses are in memory at once
-SLICE_WORK = 1e10               # floating-point operations of a native call of evaluate and predict, 0.1 s
 NOT_COPIED = ("_network", "_claims", "_pace", "_layout", "_tally", "_owners")       # a copy makes its own
 BEFORE_FLATTEN = (layers.Input, layers.Flatten, layers.Rescaling, layers.Dropout, layers.GaussianNoise)
 
@@ -157,7 +157,7 @@ class Sequential:
         self._advised = False
 
     def _check_unused(self, layer):
-        """Refuses a layer whose weights are in another model."""
+        """Raises a ValueError for a layer whose weights are in another model."""
         if layer._model is not None and layer._model() is not self and layer._first_weights():
             raise ValueError(f"a layer with weights belongs to one model, which holds the weights; {layer!r} belongs "
                              f"to another model. Make a new layer, for instance with copy.copy(layer), and copy the "
@@ -280,6 +280,8 @@ class Sequential:
         if self._loss is not None and not self._advised:
             self._advise()
 
+    # -- compiling ---------------------------------------------------------------------------------
+
     def compile(self, optimizer: _OptimizerLike = "adam", loss: _LossLike | None = None, metrics: _Metrics = None,
                 weighted_metrics: _Metrics = None) -> None:
         """Sets optimizer, loss and metrics; the state of a previous optimizer is dropped.
@@ -337,6 +339,7 @@ class Sequential:
                 self._advise()
 
     def _own(self, optimizer):
+        """Notes on the optimizer that it belongs to this model."""
         object.__setattr__(optimizer, "_model", weakref.ref(self))
 
     def _advise(self):
@@ -370,6 +373,8 @@ class Sequential:
                          *loss._bounds(self.dtype))
         network.set_optimizer(*core.OPTIMIZERS[kind], settings, start=optimizer._start(), **optimizer._common())
         self._layout, self._tally, self._tried = optimizer._layout(), tally, False
+
+    # -- properties --------------------------------------------------------------------------------
 
     @property
     def loss(self) -> _LossLike | None:
@@ -440,6 +445,8 @@ class Sequential:
         """
         return ["loss", *(name for name, _, _ in self._metrics)] if self._loss is not None else []
 
+    # -- data --------------------------------------------------------------------------------------
+
     def _training_data(self, x, y, sample_weight=None, of=""):
         """The data, checked; builds the model for x if it is not built."""
         x = check.table(x, f"x{of}")        # a frame becomes an array once
@@ -458,16 +465,15 @@ class Sequential:
     def _data_of_fit(self, x, y, sample_weight, class_weight, chosen, split, validation_data):
         """The data of a fit, checked.
 
-        Weights of balanced classes, like everything that is learned from the data, come from the
-        rows trained on.
+        Balanced class weights are computed from the rows to train on, without validation rows.
 
         Returns
         -------
         data : TrainingData
         chosen : int64 array or None
-            The rows to train on, if they are given by number.
+            The numbers of the rows to train on, if `fit` got them; else these are the first rows.
         count : int
-            How many rows to train on.
+            Number of rows to train on.
         validation : TrainingData or None
         """
         with self._unbuilt_on_error():
@@ -518,10 +524,7 @@ class Sequential:
         if self._network is None:
             self._build_from_input()
         if self._network is None:
-            x = check.numeric(x, "x")
-            if x.ndim < 2:
-                raise ValueError(f"x must be at least 2-D, (rows, columns); got shape {x.shape}. "
-                                 f"A single column is x.reshape(-1, 1).")
+            x = check.at_least_2d(check.numeric(x, "x"), "x")
             self._build(tuple(check.size(n, "each axis of x after the rows") for n in x.shape[1:]))
 
     # -- training ----------------------------------------------------------------------------------
@@ -545,7 +548,7 @@ class Sequential:
         batch_size : int, optional
             32 by default; the last batch may be smaller.
         epochs : int
-            Number of the epoch to stop at, counted with `initial_epoch`, as in Keras.
+            Number of epochs, including the `initial_epoch` earlier ones, as in Keras.
         verbose : {"auto", 0, 1, 2}
             0 is silent, 1 shows a bar and a line per epoch, 2 a line per epoch; "auto" is 1 on a
             terminal, else 2.
@@ -564,10 +567,10 @@ class Sequential:
             y must name classes: labels, 0 and 1 of one output, or rows that are one-hot or sum to 1
             (Keras takes the largest column of any y).
         sample_weight : array (n,), optional
-            The loss of a batch is sum(weight * loss) / rows, as in Keras, unless the `reduction` of
-            the loss says other.
+            The loss of a batch is sum(weight * loss) / rows, as in Keras, unless the loss has
+            another `reduction`.
         initial_epoch : int
-            Number of the first epoch.
+            Number of the first epoch, counted from 0.
         n_threads : int, optional
             Number of threads; fewer are used when a step has too little work.  By default as many
             as make this network faster on this machine now, at most its CPUs and
@@ -592,10 +595,10 @@ class Sequential:
             `.history` is a dict of lists with an entry per epoch; also kept as `model.history`.
 
             "loss" is the mean over the batches, weighted by their rows, as in Keras.  "val_loss" is
-            the mean over all rows, weighted as the `reduction` says, whatever the batches; but for
+            the mean over all rows, weighted as the `reduction` says, whatever the batches.  For
             losses that are no mean over rows (reduction="sum", `Dice()`) it is the mean over
-            batches of the same size, and for `LBFGS` one batch of all rows.  Metrics cover all rows
-            of the epoch, each measured before the step on its batch.
+            batches of `batch_size` rows, with `LBFGS` the loss of one batch of all rows.  Metrics
+            cover all rows of the epoch, each measured before the step on its batch.
 
         Raises
         ------
@@ -644,7 +647,7 @@ class Sequential:
             hooks = CallbackList(callbacks, self, params, self._claims.opened)
             names = self.metrics_names
             self.log_names = (*names, *(f"val_{name}" for name in names if validation is not None))
-            run = _Fit(self, hooks, _console.Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads,
+            run = _Run(self, hooks, _console.Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads,
                        _nonfinite(nonfinite, hooks), None if max_seconds is None else begun + max_seconds)
             self.history = run.history
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
@@ -727,7 +730,7 @@ class Sequential:
             raise data.error_at(status, place)
         what = "loss" if status == core.BAD_LOSS else "gradient"
         where = f"in epoch {epoch + 1}, batch {batch + 1}" if epoch is not None else "in this batch"
-        message = (f"the {what} became NaN or infinite {where}; the weights of shortly before are put back. "
+        message = (f"the {what} became NaN or infinite {where}; the weights from shortly before are restored. "
                    f"Lower the learning rate or scale the inputs; nonfinite='ignore' continues regardless.")
         if nonfinite == "raise":
             raise FloatingPointError(message)
@@ -806,6 +809,7 @@ class Sequential:
             return self._result(self._step(data, True), return_dict)
 
     def _step(self, data, update):
+        """Logs of one batch; with `update` it also takes a step."""
         rows = len(data)
         sums, outputs = self._tally.sums(), self._tally.outputs(rows, self._units, self.dtype)
         _, status, place = self._network.train_batches(
@@ -885,7 +889,7 @@ class Sequential:
 
     def _slices(self, rows):
         """Slices of rows of about 0.1 s each: Ctrl-C is handled between them."""
-        count = max(1, min(EVALUATE_ROWS, int(SLICE_WORK / max(self._work, 1))))
+        count = max(1, min(EVALUATE_ROWS, int(_threads.SLICE_WORK / max(self._work, 1))))
         return [slice(first, min(first + count, rows)) for first in range(0, rows, count)]
 
     def _row_scores(self, data, part, n_threads):
@@ -1035,10 +1039,7 @@ class Sequential:
         network = self._network
         if network is None:
             with self._claims.take("predict"):
-                self._build_from_input()
-            network = self._network
-            if network is None:
-                raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
+                network = self._built_network()
         given = check.table(x, "x")
         matrix = check.matrix(given, "x", self._n_inputs, self._flatten)
         rows = len(matrix)
@@ -1061,6 +1062,7 @@ class Sequential:
     # -- weights -----------------------------------------------------------------------------------
 
     def _built_network(self):
+        """The network; RuntimeError if the model is not built."""
         self._build_from_input()
         if self._network is None:
             raise RuntimeError("the model must be built first: begin it with Input, or call build or fit.")
@@ -1192,17 +1194,17 @@ class Sequential:
     def save(self, path: str | PathLike[str]) -> None:
         """Saves the model as it is, to be read by `nnfast.load`.
 
-        Saved are layers, weights, loss, metrics, the optimizer with its state, epoch and random
-        state.
+        The file holds layers, weights, loss, metrics, the optimizer with its state, the epoch and
+        the random state.
 
         A fit of the loaded model gives the same bits as a fit of this one: fit(epochs=20) equals
         fit(epochs=10), save, load in another process and fit(epochs=20, initial_epoch=model.epoch).
-        What exists only during a fit is not saved: the gradients of `LBFGS`, the counters of
-        callbacks, and with use_ema the weights behind their mean, since a fit ends by setting the
-        mean; a `ModelCheckpoint` saves them before that.
+        What exists only during a fit is not saved: the gradients of `LBFGS`, and the counters of
+        callbacks.  With use_ema a fit ends by setting the weights to their running mean, so only a
+        `ModelCheckpoint`, which saves during the fit, saves the weights before that.
 
-        The new file is written under another name and then renamed: at every moment the old or the
-        new file is complete.
+        The new file is written under another name and then renamed: at every moment there is a
+        complete file, the old or the new one.
 
         Parameters
         ----------
@@ -1318,7 +1320,7 @@ class Sequential:
                 "random_generator": self._rng, **{name: state.get(name) for name in ("weights", "slots", "steps")}}
 
     def _restore(self, saved):
-        """Takes over what `_saved` gave, in a model that has these layers and is not built."""
+        """Sets what `_saved` returned, in a model with the same layers that is not built."""
         state = {**self.__getstate__(), "_n_inputs": saved["n_inputs"], "epoch": saved["epoch"],
                  "_rng": saved["random_generator"]}
         if saved["loss"] is not None:
@@ -1397,8 +1399,8 @@ def _view(vector, start, shape):
     return vector[start:start + math.prod(shape)].reshape(shape)
 
 
-class _Fit:
-    """What a fit keeps from epoch to epoch."""
+class _Run:
+    """A running fit of a Sequential: what it keeps from epoch to epoch, and what ends it."""
 
     def __init__(self, model, hooks, reporter, validation, batch_size, n_threads, nonfinite, deadline):
         self.model, self.hooks, self.reporter, self.batch_size = model, hooks, reporter, batch_size
@@ -1428,7 +1430,7 @@ class _Fit:
 
 
 def _nonfinite(nonfinite, hooks):
-    """What a fit does about a loss that is not finite: its option, or what TerminateOnNaN says."""
+    """What `fit` does if a loss is not finite: its argument, or what TerminateOnNaN says."""
     for callback in hooks.callbacks:
         if isinstance(callback, TerminateOnNaN):
             if nonfinite == "ignore":
@@ -1438,7 +1440,7 @@ def _nonfinite(nonfinite, hooks):
 
 
 def _metrics(*groups):
-    """[(name, metric, whether it is weighted)]; a second "mae" is called "weighted_mae"."""
+    """[(name, metric, whether it is weighted)]; a weighted "mae" after "mae" is "weighted_mae"."""
     chosen = []
     for weighted, group in enumerate(groups):
         group = [] if group is None else list(group) if isinstance(group, (list, tuple)) else [group]

@@ -85,8 +85,8 @@ class _Options:
 class Optimizer(_Options):
     """Base of all first-order optimizers, with the options that all of them take.
 
-    A step takes the mean over batches (of accumulated gradients), clips it, applies the weight
-    decay, then the optimizer, then the running mean of the weights.
+    A step takes the gradient, or the mean of accumulated gradients; clips it; applies the weight
+    decay; applies the formula of the optimizer; and updates the running mean of the weights.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Optimizer(_Options):
         A float, one of nnfast.schedules, or a function from the step (batches trained so far, from
         0) to a float.  It is the first parameter of every optimizer.
     weight_decay : float, optional
-        Before its step every weight, biases too, is multiplied by
+        Before each step every weight, biases too, is multiplied by
         1 - learning_rate * weight_decay, independently of its gradient (Loshchilov and Hutter
         2019), as in Keras.
     clipnorm : float, optional
@@ -164,9 +164,9 @@ class Optimizer(_Options):
 class SGD(Optimizer):
     """Gradient descent, optionally with momentum or Nesterov momentum.
 
-    velocity <- momentum velocity - learning_rate g; w <- w + velocity, or with `nesterov` w +
-    momentum velocity - learning_rate g.  As in Keras, and unlike PyTorch, the velocity contains the
-    learning rate.
+    velocity <- momentum velocity - learning_rate g;
+    w <- w + velocity, or with `nesterov` w + momentum velocity - learning_rate g.
+    As in Keras, and unlike PyTorch, the velocity contains the learning rate.
 
     Parameters
     ----------
@@ -197,7 +197,8 @@ class SGD(Optimizer):
 class RMSprop(Optimizer):
     """Divides the gradient by its running root mean square (Hinton 2012), in the form of Keras.
 
-    v <- rho v + (1 - rho) g^2; velocity <- momentum velocity + learning_rate g / sqrt(v + epsilon);
+    v <- rho v + (1 - rho) g^2;
+    velocity <- momentum velocity + learning_rate g / sqrt(v + epsilon);
     w <- w - velocity.  Epsilon is under the root; in PyTorch and scikit-learn it is not.
 
     Parameters
@@ -207,8 +208,8 @@ class RMSprop(Optimizer):
     momentum : float in [0, 1]
     epsilon : float
     centered : bool
-        Divides by the running standard deviation: v minus the square of the running mean, at least
-        0 (in Keras rounding may give NaN).
+        Divides by the running standard deviation: under the root, v minus the square of the running
+        mean replaces v; it is at least 0 (in Keras rounding may give NaN).
     weight_decay, clipnorm, use_ema and more : as in `Optimizer`
 
     Examples
@@ -240,7 +241,8 @@ class Adam(Optimizer):
 
     Epsilon is added to sqrt(v) before its bias correction:
 
-    m <- m + (g - m)(1 - beta_1); v <- v + (g^2 - v)(1 - beta_2);
+    m <- m + (g - m)(1 - beta_1);
+    v <- v + (g^2 - v)(1 - beta_2);
     w <- w - learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon).
 
     Parameters
@@ -338,8 +340,11 @@ class Adagrad(Optimizer):
 class Adadelta(Optimizer):
     """Scales the gradient by the ratio of the running sizes of steps and gradients (Zeiler 2012).
 
-    v <- rho v + (1 - rho) g^2; step = sqrt((d + epsilon) / (v + epsilon)) g; d <- rho d + (1 - rho)
-    step^2; w <- w - learning_rate step.  The paper has a learning rate of 1; the default is Keras'.
+    v <- rho v + (1 - rho) g^2;
+    step = sqrt((d + epsilon) / (v + epsilon)) g;
+    d <- rho d + (1 - rho) step^2;
+    w <- w - learning_rate step.
+    The paper has a learning rate of 1; the default is Keras'.
 
     Parameters
     ----------
@@ -374,8 +379,9 @@ class Adamax(Optimizer):
 
     Kingma and Ba 2015, section 7.1:
 
-    m <- m + (g - m)(1 - beta_1); u <- max(beta_2 u, |g|); w <- w - learning_rate / (1 - beta_1^t) m
-    / (u + epsilon).
+    m <- m + (g - m)(1 - beta_1);
+    u <- max(beta_2 u, |g|);
+    w <- w - learning_rate / (1 - beta_1^t) m / (u + epsilon).
 
     Parameters
     ----------
@@ -409,8 +415,9 @@ class Adamax(Optimizer):
 class Nadam(Optimizer):
     """Adam with Nesterov momentum (Dozat 2016), which warms up as u_t = beta_1 (1 - 0.96^t / 2).
 
-    m and v as in Adam; w <- w - learning_rate (u_(t+1) m / (1 - u_1 ... u_(t+1)) + (1 - u_t) g / (1
-    - u_1 ... u_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon).
+    m and v as in Adam;
+    mean = u_(t+1) m / (1 - u_1 ... u_(t+1)) + (1 - u_t) g / (1 - u_1 ... u_t);
+    w <- w - learning_rate mean / (sqrt(v / (1 - beta_2^t)) + epsilon).
 
     Parameters
     ----------
@@ -478,12 +485,14 @@ class Lion(Optimizer):
 class RAdam(Optimizer):
     """Adam with a rectified learning rate (Liu et al. 2020), in the form of PyTorch.
 
-    It begins with plain momentum, until v is known well enough:
+    It begins with plain momentum, until v is known well enough.  m and v as in Adam;
 
-    rho = 2 / (1 - beta_2) - 1; rho_t = rho - 2 t beta_2^t / (1 - beta_2^t); where rho_t > 5 w <- w
-    - learning_rate r_t sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon) with r_t^2 =
-    (rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t), else w <- w - learning_rate / (1 -
-    beta_1^t) m.
+    rho = 2 / (1 - beta_2) - 1;
+    rho_t = rho - 2 t beta_2^t / (1 - beta_2^t);
+    r_t^2 = (rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t);
+    where rho_t > 5, w <- w - learning_rate r_t sqrt(1 - beta_2^t) / (1 - beta_1^t) m
+    / (sqrt(v) + epsilon);
+    before that, w <- w - learning_rate / (1 - beta_1^t) m.
 
     Parameters
     ----------
@@ -570,7 +579,7 @@ _NAMES: dict[str, type[_AnyOptimizer]] = {
 
 
 def get(identifier: _OptimizerLike) -> _AnyOptimizer:
-    """Returns the optimizer of a name or class; an optimizer is returned as it is.
+    """Returns the optimizer of a name or class; an optimizer is returned unchanged.
 
     Examples
     --------

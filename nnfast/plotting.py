@@ -63,7 +63,7 @@ def _pyplot() -> Any:
 
 
 def _panels(axes: Any, count: int, width: float, height: float) -> _Array:
-    """`count` axes: the given ones, or new ones side by side."""
+    """An array of `count` axes: the given ones, or new ones side by side."""
     if axes is None:
         axes = _pyplot().subplots(1, count, figsize=(width * count, height), layout="constrained", squeeze=False)[1]
     axes = np.asarray(axes, dtype=object).ravel()
@@ -81,9 +81,9 @@ class _Curve:
     """
 
     truth: float | None                 # where the truth is on the axis of predictions
-    label: str                          # of that axis
-    symbol: str                         # of the prediction, in notes
-    range: _Array                       # the predictions to draw
+    label: str                          # the label of that axis
+    symbol: str                         # the symbol of the prediction in notes
+    range: _Array                       # the values of t to draw
     y_true: _Array
     base: _Array
     direction: _Array
@@ -153,11 +153,11 @@ class _Curve:
         return np.array([self._row(row)[0] for row in self._rows(t)])
 
     def slopes(self, t: _Array) -> _Array:
-        """d loss / dt at each t."""
+        """The slope of the loss at each t, d loss / dt."""
         return np.array([self._row(row)[1] @ self.direction for row in self._rows(t)])
 
     def _rows(self, t: _Array) -> _Array:
-        """The prediction at each t, as batches of one row."""
+        """The prediction at each t as a batch of one row, (len(t), 1, outputs)."""
         return (self.base + np.multiply.outer(t, self.direction))[:, None]
 
     def _row(self, y_pred: _Array) -> tuple[float, _Array]:
@@ -242,8 +242,9 @@ def _draw(ax: Any, line: _Line, label: str, style: tuple[str, Any]) -> None:
 def _limit(ax: Any, lines: list[_Line], symbol: str) -> None:
     """Sets limits of y that keep lines readable near a singularity, and notes how far the lines go.
 
-    The middle four fifths of the values of a line make its height.  A line is cut where it leaves
-    this range by more than three heights; its end value is noted from one and a half heights on.
+    The height of a line is the range of its middle 80 % of values.  If an end goes beyond this
+    range by more than three heights, the axis is cut at the range; beyond one and a half heights, a
+    note says the value of the end.
     """
     limits, notes = [], []
     for x, y, _ in lines:
@@ -435,8 +436,8 @@ def plot_history(history: History | Mapping[str, Sequence[float]], axes: Any = N
 def plot_learning_rates(curve: LearningRateCurve, axes: Any = None) -> _Array:
     """Draws the result of `nnfast.find_learning_rate`: the loss over the rate, and the suggestion.
 
-    With a suggestion, the axis of the loss shows twice the fall; the losses of divergence are cut
-    off.
+    If there is a suggestion, the losses of divergence are cut off, because beside them the fall
+    would look flat.
 
     Parameters
     ----------
@@ -470,7 +471,7 @@ def plot_learning_rates(curve: LearningRateCurve, axes: Any = None) -> _Array:
     if not np.isnan(curve.suggestion):
         lowest = curve.smoothed.min()
         fall = curve.smoothed[0] - lowest
-        ax.set_ylim(lowest - 0.5 * fall, lowest + 2 * fall)         # up to divergence the fall would look flat
+        ax.set_ylim(lowest - 0.5 * fall, lowest + 2 * fall)
         color, dashes = _STYLES[1]
         ax.axvline(curve.suggestion, color=color, linestyle=dashes,
                    label=f"60 % of the fall at {curve.suggestion:.2g}")

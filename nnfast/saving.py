@@ -12,8 +12,8 @@
 
 An object in the document is `{"class": "optimizers.Adam", "learning_rate": 0.001, ...}`: the name
 of a class of nnfast and the arguments of its constructor, which checks them like any caller's.  A
-function of the user is `{"custom": its name}`; the user gives the function to `load`.  So nothing
-that a file names is run.
+function of the user is `{"custom": its name}`; the user gives the function to `load`.  So a file
+cannot make `load` run other code.
 
 A file is read whole and checked before any object is made from it.  The checksum finds files that
 are cut off or damaged.  Against forged files, sizes are compared with the size of the file, and
@@ -35,7 +35,7 @@ __all__ = ["load"]
 if TYPE_CHECKING:
     from typing import Any
 
-MOST_COLUMNS = 2**20            # of a Normalization or Rescaling, which keeps arrays of that size
+MOST_COLUMNS = 2**20            # of a Normalization or Rescaling: it makes arrays of that size
 
 
 def load(path: str | os.PathLike[str], custom_objects: dict[str, Any] | None = None) -> Sequential:
@@ -93,7 +93,7 @@ def load(path: str | os.PathLike[str], custom_objects: dict[str, Any] | None = N
 
 
 def _restored(document, arrays, custom_objects):
-    """The model of a document and its arrays."""
+    """Makes the model from the document and the arrays of its file."""
     def made(name):
         return _model_file.made(document[name], custom_objects)
 

@@ -801,11 +801,11 @@ def test_a_warm_start_with_other_layers_is_refused_and_changes_nothing(change, s
     x, y = standardized(*DIABETES)
     net = MLPRegressor(hidden_layer_sizes=(9,), max_iter=3, random_state=0, warm_start=True, solver=solver).fit(x, y)
     before, predicted = net.get_params(), net.predict(x)
-    with pytest.raises(ValueError, match="hidden_layer_sizes, loss and the columns of y must stay as they were"):
+    with pytest.raises(ValueError, match="hidden_layer_sizes, loss and the columns of y must not change"):
         net.set_params(**change).fit(x, np.abs(y))
     net.set_params(**before)
     np.testing.assert_array_equal(net.predict(x), predicted)
-    with pytest.raises(ValueError, match="columns of y must stay"):
+    with pytest.raises(ValueError, match="columns of y must not change"):
         net.fit(x, np.column_stack([y, y]))
     assert net.n_outputs_ == 1
     np.testing.assert_array_equal(net.predict(x), predicted)

@@ -375,7 +375,7 @@ def test_a_large_model_is_sampled_over_all_its_arrays():
     model = model_of([Input(50), Dense(40, "relu"), Dense(20, "tanh"), Dense(5)])
     x, y = np.random.default_rng(0).standard_normal((4, 50)), np.zeros((4, 5))
     report = gradcheck(model, x, y, max_entries=300, verbose=False)
-    assert report and report.n_checked == 300 and "300 numbers checked (of 2965)" in str(report)
+    assert report and report.n_checked == 300 and "300 entries checked (of 2965)" in str(report)
     assert repr(report) == repr(gradcheck(model, x, y, max_entries=300, verbose=False))
     assert gradcheck(model, x, y, max_entries=1, verbose=False).n_checked == 1
 
@@ -398,13 +398,13 @@ def test_the_report_is_printed(capsys):
     report = gradcheck(changed(np.negative), np.zeros((4, 4)), np.ones((4, 4)))
     lines = capsys.readouterr().out.splitlines()
     assert "\n".join(lines) == str(report) == repr(report)
-    assert lines[0] == "the gradient is wrong at 16 of 16 numbers checked (of 16)"
+    assert lines[0] == "the gradient is wrong at 16 of 16 entries checked (of 16)"
     assert lines[1].split("   ")[-1].strip() == "off by" and len(lines) == 13 and lines[-1] == "  and 6 more"
     assert lines[2].split() == ["(0,", "0)", "-2", "2", "4"]
     assert gradcheck(squared, np.zeros((2, 2)), np.ones((2, 2)))
-    assert capsys.readouterr().out.startswith("the gradient is right: 4 numbers checked (of 4); off by ")
+    assert capsys.readouterr().out.startswith("the gradient is right: 4 entries checked (of 4); off by ")
     gradcheck("mae", [[1.]], [[1.]])
-    assert "1 number checked (of 1), 1 at kinks" in capsys.readouterr().out
+    assert "1 entry checked (of 1), 1 at kinks" in capsys.readouterr().out
     gradcheck(squared, np.zeros((2, 2)), np.ones((2, 2)), verbose=False)
     assert capsys.readouterr().out == ""
 
@@ -417,7 +417,7 @@ def test_the_report_is_printed(capsys):
     (TypeError, "gradcheck takes point after the subject; got 2 arrays", ((np.sin, np.cos), 0., 1.), {}),
     (TypeError, "gradcheck takes point after the subject", ((np.sin, np.cos), 0.), {"sample_weight": 1}),
     (ValueError, "Did you mean", ("mean_squared_eror", [1.], [1.]), {}),
-    (ValueError, r"must have the shape of what it is taken by, \(2, 3\); got \(3, 2\)",
+    (ValueError, r"must have the shape of its variables, \(2, 3\); got \(3, 2\)",
      ((np.sum, np.transpose), np.ones((2, 3))), {}),
     (ValueError, r"the values must have shape \(2,\)", (lambda y, p: (1., p), np.ones((2, 3)), np.ones((2, 3))), {}),
     (ValueError, r"sample_weight must have shape \(2,\)", (squared, np.ones((2, 3)), np.ones((2, 3)), np.ones(3)), {}),

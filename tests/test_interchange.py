@@ -288,7 +288,7 @@ def test_a_model_that_cannot_be_exported_is_refused(write, tmp_path):
     class Maxout(Dense):
         pass
 
-    message = rf"{write} has no form for the layer Maxout\(3\); it has one for Activation, "
+    message = rf"{write} cannot write the layer Maxout\(3\); it writes Activation, "
     with pytest.raises(ValueError, match=message):
         written(write, nnfast.Sequential([Input(2), Maxout(3)]), path)
     assert not list(tmp_path.iterdir())
@@ -318,7 +318,7 @@ def test_a_layer_missing_in_a_format_is_refused_by_name(write, tmp_path, monkeyp
     else:
         table = getattr(interchange, f"{write.split('_')[0].upper()}_WRITERS")
     monkeypatch.delitem(table, layers.Flatten)
-    with pytest.raises(ValueError, match=rf"{write} has no form for the layer Flatten\(\)"):
+    with pytest.raises(ValueError, match=rf"{write} cannot write the layer Flatten\(\)"):
         written(write, network("images"), tmp_path / "net")
     assert not list(tmp_path.iterdir())
 
@@ -465,8 +465,8 @@ def test_dropout_of_our_estimators_is_read_but_not_written_for_scikit_learn():
     ([Dense(3, "relu"), Dense(1, "elu")], "end with .* got 'elu'"),
     ([Activation("relu"), Dense(1)], r"after each Dense.*Activation\('relu'\)"),
     ([Dense(3, "relu"), Activation("tanh"), Dense(1)], r"after each Dense.*Activation\('tanh'\)"),
-    ([BatchNormalization(), Dense(1)], r"sklearn_weights has no form for the layer BatchNormalization"),
-    ([Rescaling(2), Dense(1)], r"sklearn_weights has no form for the layer Rescaling"),
+    ([BatchNormalization(), Dense(1)], r"sklearn_weights cannot write the layer BatchNormalization"),
+    ([Rescaling(2), Dense(1)], r"sklearn_weights cannot write the layer Rescaling"),
 ])
 def test_a_model_that_scikit_learn_cannot_express_is_refused(stack, what):
     with pytest.raises(ValueError, match=what):
@@ -619,7 +619,7 @@ def test_a_single_alpha_of_torch_is_used_for_all_columns(torch):
 
 @pytest.mark.parametrize("layer", [Rescaling(2), Normalization(0, 1)])
 def test_a_layer_missing_in_torch_is_refused(layer):
-    with pytest.raises(ValueError, match=f"torch_weights has no form for the layer {type(layer).__name__}"):
+    with pytest.raises(ValueError, match=f"torch_weights cannot write the layer {type(layer).__name__}"):
         interchange.torch_weights(nnfast.Sequential([Input(2), layer, Dense(1)]))
 
 
@@ -648,8 +648,8 @@ def torch_refusals():
         "mean of batches": (nn.BatchNorm1d(4, momentum=None), "must have a momentum"),
         "axes": (nn.LayerNorm((2, 4)), r"LayerNorm must be over one axis; got normalized_shape \(2, 4\)"),
         "channels": (nn.BatchNorm1d(2),
-                     r"BatchNormalization has weights of the shapes \[\(2,\), .* and rows of 4 numbers"),
-        "prelu of channels": (nn.PReLU(2), r"PReLU has weights of the shapes \[\(2,\)\], and rows of 4 numbers"),
+                     r"BatchNormalization has weights of the shapes \[\(2,\), .* but its input has 4 columns"),
+        "prelu of channels": (nn.PReLU(2), r"PReLU has weights of the shapes \[\(2,\)\], but its input has 4 columns"),
         "all dropped": (nn.Dropout(1.0), r"rate must be in \[0, 1\), got 1.0"),
         "half norm": (nn.LayerNorm(4).half(), "float32 or float64; got torch.float16"),
         "own": (ReLU(), "cannot read the layer ReLU of"),
@@ -662,7 +662,7 @@ def torch_refusals():
         "half": (nn.Linear(4, 4).half(), "float32 or float64; got torch.float16"),
         "double": (nn.Linear(4, 4).double(), "weights of one dtype.*float32, float64"),
         "last axis": (nn.Linear(12, 4),
-                      r"Dense has weights of the shapes \[\(12, 4\), \(4,\)\], and rows of 4 numbers"),
+                      r"Dense has weights of the shapes \[\(12, 4\), \(4,\)\], but its input has 4 columns"),
     }
 
 

@@ -166,7 +166,7 @@ def test_a_new_activation_and_optimizer_need_only_the_listed_lines(tmp_path):
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     refused = done.stdout.splitlines()
-    assert "export_c has no form for the activation 'cubic'" in refused[0]
+    assert "export_c cannot write the activation 'cubic'" in refused[0]
     assert "'cubic' of keras.layers, which from_keras does not know" in refused[1]
-    assert all("export_onnx has no form for the activation 'cubic'" in line for line in refused[2:])
+    assert all("export_onnx cannot write the activation 'cubic'" in line for line in refused[2:])
     assert all("nnfast/_peers.py" in line for line in refused)

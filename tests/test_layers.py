@@ -548,7 +548,7 @@ def test_normalization_adapts_to_columns_and_pixels():
     (lambda: LayerNormalization(epsilon=-1), "epsilon"),
     (lambda: Normalization(mean=1.0), "mean and variance"),
     (lambda: Normalization(0.0, -1.0), "variance must be at least 0"),
-    (lambda: Rescaling([[1.0]]), "vector of one for each column"),
+    (lambda: Rescaling([[1.0]]), "vector with one for each column"),
     (lambda: Rescaling(np.inf), "finite"),
     (lambda: Normalization().adapt(np.zeros(3)), "2-D"),
     (lambda: Normalization().adapt(np.zeros((0, 3))), "row"),

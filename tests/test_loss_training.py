@@ -284,7 +284,7 @@ def test_a_wrong_gradient_is_refused_before_anything_is_trained(dtype):
     model = model_of(wrong, dtype=dtype)
     before = model.params.copy()
     for call in (model.fit, model.train_on_batch, model.loss_and_gradients):
-        with pytest.raises(ValueError, match=r"the gradient of Custom\(wrong\) must be that of its values: "
+        with pytest.raises(ValueError, match=r"the gradient of Custom\(wrong\) must be the gradient of its values: "
                                              r"the gradient of row \d, column \d is"):
             call(x, y)
         np.testing.assert_array_equal(model.params, before)

@@ -993,7 +993,7 @@ def test_get_refuses_unknown_identifiers(identifier):
      "top_k of metric 'precision' must be at most 3 for 3 outputs; got 4"),
     (lambda: AUC(multi_label=True, num_labels=2)(np.eye(3), np.eye(3)), "num_labels"),
     (lambda: AUC(label_weights=[1, 2])(np.eye(3), np.eye(3)), "label_weights"),
-    (lambda: OneHotIoU(4, [0])._resolve(3, False), "as many classes as there are outputs, 3; got num_classes=4"),
+    (lambda: OneHotIoU(4, [0])._resolve(3, False), "num_classes of metric .* must be the number of outputs, 3; got 4"),
     (lambda: MeanIoU(3)([0, 1], np.eye(3)[:2]), "sparse_y_pred=False"),
     (lambda: OneHotMeanIoU(3, axis=1)(np.ones((2, 3, 4)), np.ones((2, 3, 4))), "last axis"),
     (lambda: MeanMetricWrapper(lambda y, p: y[:1])(np.eye(3), np.eye(3)), "a value for each of the 3 rows"),

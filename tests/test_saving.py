@@ -764,7 +764,7 @@ def test_forged_safetensors_headers_are_refused(tmp_path):
                   {"dtype": "U8", "shape": [8.0], "data_offsets": [0, 8]}, {}, [], None, "U8"):
         refused(file({**meta, "checksum": entry}), "cannot be loaded")
     whole = {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}
-    refused(file({**meta, "checksum": whole, "twice": whole}), "must follow on those before")
+    refused(file({**meta, "checksum": whole, "twice": whole}), "must begin where those of the tensor before end")
     refused(file({**meta, "checksum": whole}, b"rest"), "must end with the checksum|bytes of an array|must follow")
     for header in ({"checksum": whole}, {"__metadata__": None, "checksum": whole},
                    {"__metadata__": {"nnfast": 3}, "checksum": whole}, b"{" * 100_000, b"{" + b" " * 2**21 + b"}",
