@@ -112,10 +112,12 @@ def peak_of(threads, seconds):
 def bench(seconds=10.0):
     """Prints the peak and a line for each network, in about `seconds`, with the default threads."""
     from nnfast import __version__, _core, _threads
+    from nnfast._config import cpu_model
 
     most, _ = _threads.most_threads(None)
     peaks = {threads: peak_of(threads, seconds / 12) for threads in sorted({1, most})}
-    print(f"nnfast {__version__}, CPU level {_core.LEVEL}, up to {most} thread{'s' * (most > 1)}; float32, Adam\n")
+    print(f"nnfast {__version__} on {cpu_model()}")
+    print(f"CPU level {_core.LEVEL}, up to {most} thread{'s' * (most > 1)}; float32, Adam\n")
     rates = [f"{rate:,.0f} GFLOP/s on {threads} thread{'s' * (threads > 1)}" for threads, rate in peaks.items()]
     print(f"Peak, NumPy's 2048 x 2048 x 2048 product:  {',  '.join(rates)}\n")
     print(f"{'network':<26}{'batch':>6}{'rows':>8}{'ms/epoch':>10}{'us/step':>9}{'rows/s':>13}{'GFLOP/s':>9}"

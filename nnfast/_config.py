@@ -27,8 +27,23 @@ def get_include() -> str:
     return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+def cpu_model() -> str:
+    """Name, family and model number of the CPU, as far as the system tells them."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            first, _, _ = file.read().partition("\n\n")
+    except OSError:
+        return platform.processor() or platform.machine()
+    pairs = (line.partition(":") for line in first.splitlines())
+    known = {name.strip(): value.strip() for name, _, value in pairs}
+    labels = {"family": "cpu family", "model": "model"}
+    numbers = [f"{label} {known[name]}" for label, name in labels.items() if name in known]
+    name = known.get("model name") or platform.machine()
+    return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
 def show_config() -> None:
-    """Prints versions, compiler, CPU levels, threads, and environment variables that override them.
+    """Prints versions, compiler, CPU, threads, and environment variables that override them.
 
     Examples
     --------
@@ -45,6 +60,7 @@ def show_config() -> None:
         ("nnfast", __version__),
         ("python", f"{platform.python_version()}, numpy {numpy.__version__}, {platform.platform()}"),
         ("compiler", _core.COMPILER),
+        ("CPU", cpu_model()),
         ("CPU level", f"{_core.LEVEL} (available: {', '.join(_core.LEVELS)})"),
         ("threads", f"up to {most} by default"),
         ("overrides", ", ".join(overrides) or f"none ({', '.join(variables)})"),

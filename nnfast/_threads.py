@@ -3,8 +3,9 @@
 A number of threads that the user sets is used, unless a step has too little work to be shared at
 all.  The default number is only an upper bound, for two reasons: a step must have enough work to
 pay for its barriers, and threads that wait for each other in every step are slow if another process
-takes one of their cores.  So ranges of batches are timed with the full team, and now and then with
-one thread, and the faster of the two continues.
+takes one of their cores.  So ranges of batches are timed: first with the full team, then with half
+as many threads each time, as long as that is faster.  Now and then the next larger or smaller team
+is tried, and the fastest continues.
 
 Fits that run at the same time, in threads of the user, joblib or Dask, share the CPUs.  Helpers are
 started only when a range needs them, so that a fit that begins beside others starts none.  A
@@ -34,7 +35,7 @@ SLICE_WORK = 1e10               # operations of one native call of predict or ev
 RANGE_SECONDS = 0.1             # duration of a range of batches, so that Ctrl-C is noticed in time
 FIRST_SECONDS = 0.01            # duration of the first ranges and of trials
 FIRST_SPEED = 2e10              # operations per second that are assumed for the first range
-# Time between two trials of the other team size, in durations of a trial: trials cost at most 2 %.
+# Time between two trials of another team size, in durations of a trial: trials cost at most 2 %.
 TRIAL_EVERY = 40
 # The same after the size has changed, because one of the two measured times may have been
 # disturbed.  It doubles with each trial.
@@ -87,6 +88,11 @@ def _share(most):
     return max(1, most // len({team.owner for team in tuple(_teams)} | {threading.get_ident()}))
 
 
+def sizes_to_try(most):
+    """Sizes of a team, from large to small: `most`, and the powers of two below it."""
+    return [most, *(2**power for power in reversed(range((most - 1).bit_length())))]
+
+
 class Pace:
     """The measured speed of a model, kept between its fits."""
 
@@ -98,12 +104,29 @@ class Pace:
         self.work = work
         self.warm = False       # True after the first range, which is not counted: it starts threads, touches memory
         self.seconds = {}       # {size of the team: seconds per batch in its last range}
-        self.wait = TRIAL_SOON  # time to the next trial of the other size, in durations of a trial
+        self.wait = TRIAL_SOON  # time to the next trial of another size, in durations of a trial
         self.trial_due = 0.0    # when that trial is due
+        self.turn = 0           # trials so far: the larger and the smaller team take turns
 
     def best(self):
         """The size of the team whose last range was fastest; None before the first range."""
         return min(self.seconds, key=self.seconds.get, default=None)
+
+    def choose(self, sizes):
+        """Size of the next team, one of `sizes` from large to small, and whether it is a trial."""
+        known = {size: self.seconds[size] for size in sizes if size in self.seconds}
+        if not known:
+            return sizes[0], True
+        best = min(known, key=known.get)
+        place = sizes.index(best)
+        beside = [*sizes[place + 1:place + 2], *sizes[max(place - 1, 0):place]]
+        untried = [size for size in beside if size not in known]
+        if untried:
+            return untried[0], True
+        if beside and time.perf_counter() > self.trial_due:
+            self.turn += 1
+            return beside[self.turn % len(beside)], True
+        return best, False
 
     def record(self, size, seconds, length, trial):
         """Records the seconds per batch of a range of `length` seconds."""
@@ -188,14 +211,7 @@ class Team:
         known = self.pace.seconds
         size, trial = self.most if self.fixed else _share(self.most), False
         if not self.fixed and size == self.most > 1:
-            sizes = (self.most, 1)
-            missing = [n for n in sizes if n not in known]
-            if missing:
-                size, trial = missing[0], True
-            else:
-                size = min(sizes, key=known.get)
-                if time.perf_counter() > self.pace.trial_due:
-                    size, trial = self.most + 1 - size, True
+            size, trial = self.pace.choose(sizes_to_try(self.most))
         size = self.grow(size)
         seconds = FIRST_SECONDS if trial or size not in known else RANGE_SECONDS
         per_batch = max(known.get(size, self.work / FIRST_SPEED), 1e-9)

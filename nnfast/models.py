@@ -51,6 +51,7 @@ __all__ = ["Sequential"]
 
 TRIED_ROWS = 8                  # rows on which the user's losses and metrics are tried before the first step
 EVALUATE_ROWS = 65536           # rows whose losses are in memory at once
+NOTHING_TO_UNDO = contextlib.nullcontext()      # a step of train_on_batch enters it: a generator costs 1 us more
 NOT_COPIED = ("_network", "_claims", "_pace", "_layout", "_tally", "_owners")       # a copy makes its own
 BEFORE_FLATTEN = (layers.Input, layers.Flatten, layers.Rescaling, layers.Dropout, layers.GaussianNoise)
 
@@ -201,12 +202,12 @@ class Sequential:
         with self._claims.take("build"):
             self._build(shape)
 
-    @contextlib.contextmanager
     def _unbuilt_on_error(self):
         """Undoes a build if what follows fails: wrong data must not decide the shape of a model."""
-        if self._network is not None:
-            yield
-            return
+        return NOTHING_TO_UNDO if self._network is not None else self._undone_on_error()
+
+    @contextlib.contextmanager
+    def _undone_on_error(self):
         rng, owners = copy.deepcopy(self._rng), [layer._model for layer in self.layers]
         try:
             yield

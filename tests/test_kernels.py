@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from nnfast import functional as F
+from nnfast import Dense, Input, Sequential, functional as F
 from nnfast._core import network as core
 
 DTYPES = [np.float32, np.float64]
@@ -68,7 +68,10 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(n_in, n_out, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(300, 1100, 700), (257, 513, 129), (1, 2000, 3), (2000, 1, 1), (3, 255, 1025)])
+@pytest.mark.parametrize("shape", [
+    (300, 1100, 700), (257, 513, 129), (1, 2000, 3), (2000, 1, 1), (3, 255, 1025),
+    (1100, 600, 130),           # x^T delta by copies of 512 rows of x
+])
 def test_products_are_right_for_large_matrices(shape, dtype):
     check_layer(*shape, dtype, np.random.default_rng(4))
 
@@ -101,6 +104,21 @@ LAYOUTS = {
     "read only": read_only,
     "unaligned": unaligned_rows,
 }
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [500, 9000])
+def test_gradient_of_wide_rows_is_right_for_batches_of_any_length(rows, dtype):
+    """The workspace holds 8,192 rows, so the gradient of 9,000 adds up parts."""
+    rng = np.random.default_rng(rows)
+    x, y = data(rng, dtype, rows, 530), data(rng, dtype, rows, 140)
+    model = Sequential([Input(530), Dense(140)], dtype=np.dtype(dtype).name, seed=0)
+    model.compile("sgd", "mse")
+    delta = 2 * (model.predict(x).astype(np.float64) - y) / (140 * rows)
+    d_kernel, d_bias = model.loss_and_gradients(x, y)[1]
+    tolerance = 1e-5 if dtype == np.float32 else 1e-13
+    np.testing.assert_allclose(d_kernel, x.T.astype(np.float64) @ delta, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(d_bias, delta.sum(axis=0), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

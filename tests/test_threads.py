@@ -452,6 +452,26 @@ def test_a_lost_trial_is_repeated_later_and_a_change_is_soon_doubted():
     assert pace.best() == 1 and pace.wait == _threads.TRIAL_SOON
 
 
+@pytest.mark.parametrize("most", [2, 3, 16, 64])
+@pytest.mark.parametrize("work", [1e-5, 1e-4, 1e-3, 1e-2])
+def test_the_fastest_size_of_a_team_is_found_and_its_neighbours_are_tried_again(most, work):
+    """A step of `work` seconds costs 3 microseconds more for each thread at its barriers."""
+    def seconds(size):
+        return work / size + 3e-6 * size
+
+    pace, sizes, chosen = _threads.Pace(), _threads.sizes_to_try(most), []
+    for _ in range(40):
+        size, trial = pace.choose(sizes)
+        chosen.append((size, trial))
+        pace.record(size, seconds(size), 0., trial)         # trials cost nothing here, so they are always due
+    best = min(sizes, key=seconds)
+    assert pace.best() == best and sizes == sorted({most, *(2**i for i in range(7) if 2**i < most)}, reverse=True)
+    place = sizes.index(best)
+    assert {size for size, _ in chosen[-10:]} == {*sizes[max(place - 1, 0):place], *sizes[place + 1:place + 2]}
+    pace.trial_due = float("inf")
+    assert pace.choose(sizes) == (best, False)
+
+
 def test_blas_has_one_thread_while_the_first_to_come_is_inside():
     threadpoolctl = needs("threadpoolctl")
     needs("scipy.linalg.blas")

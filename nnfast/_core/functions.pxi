@@ -87,10 +87,11 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
     # c: the result of a span and its transpose
     cdef floating* c = <floating*>allocate(2 * (span + GROUP_ROWS) * stride * item + 64)
     cdef floating* c_transposed = c + (span + GROUP_ROWS) * stride
+    cdef floating* copied = <floating*>allocate(copied_size(span, tag) * item)
     if dotted:
         left = <floating*>allocate(span * pitch * item)
     try:
-        if panels == NULL or c == NULL or (dotted and left == NULL):
+        if panels == NULL or c == NULL or copied == NULL or (dotted and left == NULL):
             raise MemoryError("no memory for the panels of b")
         with nogil:
             if dotted:
@@ -111,6 +112,11 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
                     for _ in range(repeats):
                         product(&b[0, 0], b_col, b_row, &a[first, 0], a_col, panel, c, count, n, count, k, False)
                         transpose(c, count, n, count, c_transposed)
+                elif over_rows and a_row == 1:
+                    # out = a @ b, a the transpose of x
+                    for _ in range(repeats):
+                        product_over_rows(&a[first, 0], a_col, panels, panel, k * panel, c, stride, count, width, k,
+                                          False, copied)
                 else:
                     for _ in range(repeats):
                         product(&a[first, 0], a_row, a_col, panels, panel, k * panel, c, stride, count, width, k, False)
@@ -125,6 +131,7 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
     finally:
         release(panels)
         release(c)
+        release(copied)
         release(left)
 
 

@@ -57,6 +57,7 @@ cdef struct Layer:
     Py_ssize_t transposed       # panels of W^T in packed, or -1: first layer, or by dot products
     Py_ssize_t block            # rows of [W; b] whose gradient is computed together
     Py_ssize_t block_size       # elements of their gradient, padded
+    Py_ssize_t copied_size      # elements of a copy of their columns of x; 0 if none is made
     Py_ssize_t gradient_row     # elements from one row of this gradient to the next
     # offsets of blocks in the workspace, in elements for each row of its capacity (`plan.at`)
     Py_ssize_t input            # x: rows of the data, or a of the layer before

@@ -28,8 +28,10 @@ The register tile is MAX_ROWS x 2 registers with k innermost; few rows take 4 or
 side.  The loops around it keep K_BLOCK rows of a panel of B in the cache while all rows of A pass.
 
 A is not packed.  Its rows lie an odd number of cache lines apart (`padded_row`), and callers take
-so few rows at a time that they stay in the cache.  benchmarks/README.md lists what was measured and
-rejected: packing A, other blocks of k, tiles of other shapes.
+so few rows at a time that they stay in the cache.  The exception is x^T delta with long rows of x
+(`product_over_rows`): there each step over k is in another page.  Prefetchers of the CPU do not
+cross pages, so where steps are long the micro-kernel fetches A and B some steps ahead (`far2`).
+benchmarks/README.md lists what was measured and rejected: other blocks of k, tiles of other shapes.
 
 Two cases would compute mostly padding and have another form.  The layer alone selects it, never the
 number of rows, so that the bits do not depend on how rows are divided:
@@ -38,15 +40,23 @@ number of rows, so that the bits do not depend on how rows are divided:
     by_transpose   x^T delta as the transpose of delta^T x
 """
 from cython cimport floating
+from libc.string cimport memcpy
 from nnfast._core.vectors cimport (
     CACHE_LINE, MAX_ROWS, PANEL_BYTES, ZERO_F32, ZERO_F64, columns, f32_vec, f64_vec, first_lanes, height,
-    interleave_high, interleave_low, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, vec)
+    interleave_high, interleave_low, far2, prefetch, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, vec)
 
 cdef enum:
     K_BLOCK = 2048      # rows of B, at most 128 bytes of a panel each; 512 fit the L1 cache, but are up to 10 % slower
     NARROW = 8          # most columns of a product by dot products,
     LONG = 128          # if each has at least this number of bytes
     TILE_SUMS = 112     # registers of the largest tile, 14 x 8, also of tiles that drop out
+    FAR_STEP = 256      # bytes of a step over k, four lines, from which A and B are prefetched
+    FAR_K = 128         # if there are so many steps: the last ones fetch in vain
+    A_AHEAD = 16        # this number of steps ahead: a step takes 14 cycles, memory some hundred,
+    B_AHEAD = 8
+    FAR_X = 2048        # bytes between rows of x, half a page, from which x^T delta works on a copy of a block,
+    WIDE_DELTA = 128    # if each copied element is used for this number of columns of delta
+    COPIED_ROWS = 512   # rows of a copy; 64 columns of them take half of a small second-level cache
 
 
 cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
@@ -55,9 +65,10 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
                               vec* register, height* rows, columns* registers) noexcept nogil:
     """c (+)= sum_p a[:, p] b[p, :] for `tiles` tiles, one below the other.
 
-    A tile has sizeof(rows) rows and sizeof(registers) registers side by side.  The loop over the
-    tiles is here for GCC: only inside of another loop does it unroll the loops over the rows of a
-    tile early enough to keep the sums in registers.
+    A tile has sizeof(rows) rows and sizeof(registers) registers side by side; with `far2`, two
+    registers, A and B are prefetched.  The loop over the tiles is here for GCC: only inside of
+    another loop does it unroll the loops over the rows of a tile early enough to keep the sums in
+    registers.
     """
     cdef vec sums[TILE_SUMS]
     cdef vec right[8]
@@ -86,6 +97,11 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
             left = a
             line = b
             for _ in range(k):
+                if columns is far2:
+                    prefetch(left + A_AHEAD * a_col)
+                    prefetch(line + B_AHEAD * b_row)
+                    if sizeof(vec) == CACHE_LINE:           # a panel has two lines
+                        prefetch(line + B_AHEAD * b_row + sizeof(vec) // sizeof(floating))
                 j = 0
                 while j < <Py_ssize_t>sizeof(columns):
                     right[j] = (<vec*>(line + j // 2 * b_panel))[j % 2]
@@ -117,8 +133,8 @@ cdef inline bint fits(Py_ssize_t rows, Py_ssize_t registers) noexcept nogil:
 
 cdef inline void tile(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                       const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
-                      floating* c, Py_ssize_t c_row, Py_ssize_t k, bint add, Py_ssize_t tiles, Py_ssize_t rows,
-                      vec* register, columns* registers) noexcept nogil:
+                      floating* c, Py_ssize_t c_row, Py_ssize_t k, bint add, Py_ssize_t tiles,
+                      Py_ssize_t rows, vec* register, columns* registers) noexcept nogil:
     """`micro_kernel` for `rows` rows; the C compiler drops the tiles that do not fit."""
     if rows == 14 and fits(14, sizeof(columns)):
         micro_kernel(a, a_row, a_col, b, b_row, b_panel, c, c_row, k, add, tiles, register, <n14*>NULL, registers)
@@ -170,7 +186,7 @@ cdef inline void matmul(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
     """C (rows, width) <- A (rows, k) B (k, width), added to C if `accumulate`."""
     cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating)
     cdef Py_ssize_t p = 0, j, depth, left
-    cdef bint add
+    cdef bint add, far = max(a_col, b_row) * <Py_ssize_t>sizeof(floating) >= FAR_STEP and k >= FAR_K
     cdef const floating* panel
     while p < k or (p == 0 and not accumulate):
         depth = min(k - p, <Py_ssize_t>K_BLOCK)
@@ -180,20 +196,24 @@ cdef inline void matmul(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
         while j < width:
             left = (width - j) // lanes
             if left >= 8 and fits(rows, 8):
-                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows, register,
-                                <n8*>NULL)
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows,
+                                register, <n8*>NULL)
                 left = 8
             elif left >= 4 and fits(rows, 4):
-                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows, register,
-                                <n4*>NULL)
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows,
+                                register, <n4*>NULL)
                 left = 4
+            elif left >= 2 and far:
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows,
+                                register, <far2*>NULL)
+                left = 2
             elif left >= 2:
-                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows, register,
-                                <n2*>NULL)
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows,
+                                register, <n2*>NULL)
                 left = 2
             else:
-                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows, register,
-                                <n1*>NULL)
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows,
+                                register, <n1*>NULL)
             j += left * lanes
             panel += left // 2 * b_panel
         p += K_BLOCK
@@ -209,6 +229,38 @@ cdef inline void product(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
         matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, <f32_vec*>NULL)
     else:
         matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, <f64_vec*>NULL)
+
+
+cdef inline bint by_copies(Py_ssize_t x_row, Py_ssize_t width, const floating* tag) noexcept nogil:
+    """Whether x^T delta, (n, width), works on copies of x, whose rows are x_row elements apart."""
+    return x_row * <Py_ssize_t>sizeof(floating) >= FAR_X and width >= WIDE_DELTA
+
+
+cdef inline Py_ssize_t copied_size(Py_ssize_t n, const floating* tag) noexcept nogil:
+    """Number of elements in a copy of n columns of x."""
+    return padded(n, tag) * COPIED_ROWS
+
+
+cdef inline void product_over_rows(const floating* x, Py_ssize_t x_row,
+                                   const floating* delta, Py_ssize_t delta_row, Py_ssize_t delta_panel,
+                                   floating* c, Py_ssize_t c_row, Py_ssize_t n, Py_ssize_t width, Py_ssize_t rows,
+                                   bint accumulate, floating* copied) noexcept nogil:
+    """C (n, width) <- x (rows, n)^T delta (rows, width), added to C if `accumulate`.
+
+    Where `by_copies` says so, n columns of x are copied, COPIED_ROWS rows at a time, so that steps
+    over k are neighbours in memory.
+    """
+    cdef Py_ssize_t pitch = padded(n, x), first = 0, count, r
+    if not by_copies(x_row, width, x):
+        product(x, 1, x_row, delta, delta_row, delta_panel, c, c_row, n, width, rows, accumulate)
+        return
+    while first < rows:
+        count = min(rows - first, <Py_ssize_t>COPIED_ROWS)
+        for r in range(count):
+            memcpy(copied + r * pitch, x + (first + r) * x_row, n * sizeof(floating))
+        product(<const floating*>copied, 1, pitch, delta + first * delta_row, delta_row, delta_panel, c, c_row, n,
+                width, count, accumulate or first > 0)
+        first += count
 
 
 cdef inline vec add_halves(vec x, vec y) noexcept nogil:

@@ -46,8 +46,8 @@ from nnfast._core.losses cimport (
     needs_columns, target_columns)
 from nnfast._core.mathf cimport multiply_add
 from nnfast._core.matmul cimport (
-    by_dots, by_transpose, dots, pack, pack_columns, packed_size, padded, padded_row, panel_width, product, transpose,
-    transposed_size)
+    by_copies, by_dots, by_transpose, copied_size, dots, pack, pack_columns, packed_size, padded, padded_row,
+    panel_width, product, product_over_rows, transpose, transposed_size)
 from nnfast._core.metrics cimport keeps_order, metric_codes
 from nnfast._core.optimizers cimport Step, begin_step, optimizer_codes, optimizer_step
 from nnfast._core.plan cimport (
@@ -757,7 +757,7 @@ cdef class Network:
     cdef int prepare(self, Py_ssize_t rows, int size, bint whole_gradient, bint backup) except -1:
         """Allocates memory for batches of `rows` rows at first need; it is kept for later calls."""
         cdef Plan* p = self.plan
-        cdef Py_ssize_t item = 8 if p.is_double else 4, widest = 0
+        cdef Py_ssize_t item = 8 if p.is_double else 4, widest = 0, copied = 0
         cdef int index
         cdef bint long = rows > BATCH_ROWS and not needs_whole_batch(p)
         rows = min(rows, <Py_ssize_t>BATCH_ROWS) if long else rows
@@ -777,7 +777,9 @@ cdef class Network:
             p.threads.n_scratch = 0
             for index in range(p.n_layers):     # the block and its transpose
                 widest = max(widest, 2 * p.layers[index].block_size)
-            p.threads.scratch_size = ((widest + SLACK) * item + 4095) // 4096 * 4096 + 64
+                copied = max(copied, p.layers[index].copied_size)
+            p.threads.copied = widest
+            p.threads.scratch_size = ((widest + copied + SLACK) * item + 4095) // 4096 * 4096 + 64
             p.threads.scratch = <char*>allocate(size * p.threads.scratch_size)
             p.threads.n_scratch = size if p.threads.scratch != NULL else 0
         if p.work.packed == NULL or p.threads.scratch == NULL:
@@ -1135,6 +1137,8 @@ cdef inline void place_layer(Plan* p, Layer* layer, int index, const floating* t
     layer.gradient_row = (lines + (lines >= 32 and lines % 2 == 0)) * (CACHE_LINE // item)
     layer.block = max(<Py_ssize_t>BLOCK_ROWS, <Py_ssize_t>BLOCK_SIZE // layer.width // GROUP_ROWS * GROUP_ROWS)
     layer.block_size = (min(layer.block, padded(layer.k, tag)) + GROUP_ROWS) * layer.gradient_row
+    if by_copies(layer.input_stride, layer.width, tag) and not by_transpose(layer.n_out, tag):
+        layer.copied_size = copied_size(layer.block + GROUP_ROWS, tag)
     layer.columns = -1
     if layer.kind == DENSE and by_dots(layer.n_out, layer.k, tag) and not (p.sparse and index == 0):
         layer.columns = p.packed_size

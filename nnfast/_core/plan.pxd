@@ -64,7 +64,8 @@ if the gradient of its activation reads z; one for the normalized input if it is
     one row of a block  | a[0] ... a[n_out - 1] | 1 | padding |      `stride` elements, `padded_row`
 
     packed     for each layer: columns or panels of [W; b], then panels of W^T (matmul.pxd)
-    scratch    for each thread: the gradient of a block of rows of [W; b], then its transpose
+    scratch    for each thread: the gradient of a block of rows of [W; b], its transpose, and a copy
+               of columns of x
     values     +----------------------+
                | loss of each row     |
                | metric 0 of each row |   (1 + n_metrics, capacity) float64, and a row for the
@@ -244,6 +245,7 @@ cdef struct Threads:
     Py_ssize_t* first_row       # (threads + 1, n_layers): thread t has rows first_row[t]..first_row[t + 1] of [W; b]
     char* scratch               # (n_scratch, scratch_size) bytes
     Py_ssize_t scratch_size
+    Py_ssize_t copied           # offset of the copy of columns of x, in elements
     int n_scratch
     Team team
 

@@ -19,7 +19,8 @@ from libc.string cimport memcpy, memmove, memset
 from nnfast._core.forward cimport repack_forward
 from nnfast._core.layers cimport BATCH_NORM, DENSE, Layer, layer_sums
 from nnfast._core.mathf cimport copysign, dot_wide, fabs, multiply_add, sum_wide
-from nnfast._core.matmul cimport by_transpose, pack_transposed, padded, panel_width, product, transpose
+from nnfast._core.matmul cimport (
+    by_transpose, pack_transposed, padded, panel_width, product, product_over_rows, transpose)
 from nnfast._core.optimizers cimport all_finite, average_weights, begin_step, clip, optimizer_step, squares
 from nnfast._core.plan cimport CHUNK, GROUP_ROWS, MAX_NORM, NON_NEGATIVE, Plan, at, first_column, record_bad_gradient
 from nnfast._core.sparse cimport product_sparse, sort_columns
@@ -271,8 +272,8 @@ cdef inline void gradient_of_rows(Plan* p, const Layer* layer, floating* gradien
         if accumulate:
             for r in range(n):
                 memcpy(gradient + r * stride, grads + r * layer.n_out, layer.n_out * sizeof(floating))
-        product(x + first, 1, x_stride, delta, layer.stride, panel_width(gradient), gradient, stride, n, layer.width,
-                rows, accumulate)
+        product_over_rows(x + first, x_stride, delta, layer.stride, panel_width(gradient), gradient, stride, n,
+                          layer.width, rows, accumulate, gradient + p.threads.copied)
         if stride != layer.n_out:       # remove the padding in place: rows only move to lower addresses
             for r in range(1, n):
                 i = 0
