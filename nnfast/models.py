@@ -648,7 +648,7 @@ class Sequential:
             hooks = CallbackList(callbacks, self, params, self._claims.opened)
             names = self.metrics_names
             self.log_names = (*names, *(f"val_{name}" for name in names if validation is not None))
-            run = _Run(self, hooks, _console.Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads,
+            run = _Fit(self, hooks, _console.Reporter(verbose, epochs, n_batches), validation, batch_size, n_threads,
                        _nonfinite(nonfinite, hooks), None if max_seconds is None else begun + max_seconds)
             self.history = run.history
             team = _threads.Team(self._network, n_threads, 3 * self._work * batch_size, self._pace)
@@ -1400,7 +1400,7 @@ def _view(vector, start, shape):
     return vector[start:start + math.prod(shape)].reshape(shape)
 
 
-class _Run:
+class _Fit:
     """A running fit of a Sequential: what it keeps from epoch to epoch, and what ends it."""
 
     def __init__(self, model, hooks, reporter, validation, batch_size, n_threads, nonfinite, deadline):
