@@ -32,7 +32,7 @@ def fit(network: Any, options: Any, epochs: range, evaluate: Callable[[int], dic
         epoch -> logs at the weights of the network, or None to end the fit.  It leaves the
         gradients in `network.grads`.
     run : object with `begin_epoch`, `end_epoch`, `over`, `hooks`, `history`
-        The running fit, `models._Run`.
+        The running fit, `models._Fit`.
     """
     with extra("scipy", needed_by="the optimizer LBFGS"):
         from scipy.optimize import minimize
