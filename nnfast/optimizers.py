@@ -146,12 +146,12 @@ class Optimizer(_Options):
                 "ema_momentum": self.ema_momentum if self.use_ema else -1.,
                 "ema_overwrite": self.ema_overwrite_frequency or 0}
 
-    def _kernel_and_settings(self):
-        """Name of the kernel in `core.OPTIMIZERS`, and its settings in order."""
-        raise NotImplementedError
-
     def _layout(self):
-        """What the layout of the state depends on: when it changes, the state starts anew."""
+        """What the layout of the state depends on: when it changes, the state starts anew.
+
+        `_kernel_and_settings` of an optimizer returns the name of its kernel in `core.OPTIMIZERS`
+        and the settings of the kernel, in order.
+        """
         return self._kernel_and_settings()[0], self.gradient_accumulation_steps is not None, self.use_ema
 
     def _rates(self, first, count):

@@ -50,7 +50,8 @@ class Schedule:
 
     def _rates(self, step: NDArray[float64]) -> NDArray[float64]:
         """The rates of an array of steps."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define __call__(step), the rate of a step. Or use one of "
+                        f"nnfast.schedules, or a function of the step.")
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(n_in, n_out, dtype):
 @pytest.mark.parametrize("shape", [
     (300, 1100, 700), (257, 513, 129), (1, 2000, 3), (2000, 1, 1), (3, 255, 1025),
     (1100, 600, 130),           # x^T delta by copies of 512 rows of x
+    (700, 517, 129),            # x^T delta as its transpose, but for the last 5 rows, by copies
 ])
 def test_products_are_right_for_large_matrices(shape, dtype):
     check_layer(*shape, dtype, np.random.default_rng(4))

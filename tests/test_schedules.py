@@ -237,3 +237,16 @@ def test_options_are_checked(call, message):
 @pytest.mark.parametrize("schedule", [case[0] for case in KERAS] + [schedules.OneCycle(0.1, 10)], ids=repr)
 def test_repr_recreates_the_schedule(schedule):
     assert eval(repr(schedule), vars(schedules)) == schedule
+
+
+def test_a_subclass_may_define_the_call_and_one_that_does_not_is_told_so():
+    class Halved(schedules.Schedule):
+        def __call__(self, step):
+            return 0.1 / (1 + np.asarray(step))
+
+    class Empty(schedules.Schedule):
+        pass
+
+    assert Halved()(1) == 0.05
+    with pytest.raises(TypeError, match=r"Empty must define __call__\(step\).*function of the step"):
+        Empty()(0)

@@ -87,11 +87,12 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
     # c: the result of a span and its transpose
     cdef floating* c = <floating*>allocate(2 * (span + GROUP_ROWS) * stride * item + 64)
     cdef floating* c_transposed = c + (span + GROUP_ROWS) * stride
-    cdef floating* copied = <floating*>allocate(copied_size(span, tag) * item)
+    cdef bint copying = over_rows and a_row == 1 and by_copies(a_col, width, tag)
+    cdef floating* copied = <floating*>allocate(copied_size(span, tag) * item) if copying else NULL
     if dotted:
         left = <floating*>allocate(span * pitch * item)
     try:
-        if panels == NULL or c == NULL or copied == NULL or (dotted and left == NULL):
+        if panels == NULL or c == NULL or (copying and copied == NULL) or (dotted and left == NULL):
             raise MemoryError("no memory for the panels of b")
         with nogil:
             if dotted:
