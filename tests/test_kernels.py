@@ -142,6 +142,19 @@ def test_broadcast_rows_that_share_memory_are_accepted():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("over_rows", [False, True])
+def test_prefetches_change_no_bit(over_rows, dtype):
+    rng = np.random.default_rng(7)
+    for rows, k, n in ((3, 5, 70), (31, 40, 200), (50, 300, 130)):
+        a, b = data(rng, dtype, k, rows).T if over_rows else data(rng, dtype, rows, k), data(rng, dtype, k, n)
+        alone, shared = np.zeros((2, rows, n), dtype)
+        core.matmul(a, b, alone, 1, over_rows)
+        core.matmul(a, b, shared, 1, over_rows, True)
+        assert_product(alone, a, b)
+        np.testing.assert_array_equal(alone, shared)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_product_may_be_written_in_any_layout(dtype):
     rng = np.random.default_rng(6)
     a, b = data(rng, dtype, 20, 33), data(rng, dtype, 33, 19)

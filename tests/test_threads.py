@@ -17,6 +17,7 @@ from tolerances import assert_close
 
 import nnfast
 from nnfast import _core, _threads
+from nnfast._core import network as core
 from nnfast.layers import Activation, Dense, Flatten
 
 THREADS = [1, 2, 3, 4, 8]
@@ -77,6 +78,29 @@ def test_number_of_threads_changes_no_bit_of_training(case, dtype):
     for n_threads in THREADS[1:]:
         assert fit(case, n_threads, dtype)[1] == expected, f"{n_threads} threads"
     assert fit(case, None, dtype)[1] == expected
+
+
+@pytest.mark.parametrize("case", ["small", "batch smaller than the team", "600 wide"])
+def test_teams_larger_than_the_machine_change_no_bit(case):
+    _, expected = fit(case, 1)
+    for n_threads in (5, 7, 9, 17, 33, 64):             # threads meet in groups of 8: see team.pxd
+        assert fit(case, n_threads)[1] == expected, f"{n_threads} threads"
+
+
+def test_jobs_of_many_sizes_follow_each_other():
+    x, y = data(300)
+    rows, targets = core.DenseRows(x), y
+    params = []
+    for sizes in ([1] * 40, [64, 9, 2, 17, 24, 1, 8, 33, 16, 64] * 4):
+        model = nnfast.Sequential([Dense(16, "relu"), Dense(3, "softmax")], seed=0)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.train_on_batch(x, y)                      # builds the network
+        batches, sums = core.Batches(rows, targets, 64), np.zeros(1)
+        with _threads.Team(model._network, 64, 1e9, _threads.Pace()) as team:
+            for size in sizes:
+                model._network.train_batches(batches, 0, len(batches), 0.01, sums, team.grow(size))
+        params.append(model.params.tobytes())
+    assert params[0] == params[1]
 
 
 @every_case
@@ -244,8 +268,6 @@ def test_limit_of_openmp_is_respected(monkeypatch):
 
 
 def network():
-    from nnfast._core import network as core
-
     return core.Network(8, [(4, core.ACTIVATIONS["relu"], True)], "float64")
 
 

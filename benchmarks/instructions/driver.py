@@ -26,7 +26,7 @@ from benchmarks.suite import workloads  # noqa: E402
 
 STEPS = {"mnist": 2, "small": 50, "tiny": 200, "mid": 2, "big": 1}     # enough that the cost of a call is small
 BATCH_SIZES = {"big": 64}       # valgrind takes 50 ns for each multiply-add: the whole batch would take minutes
-ROWS, WIDTH, CLASSES, REPEATS = 128, 256, 10, 2
+ROWS, WIDTH, LONG, CLASSES, REPEATS = 128, 256, 1024, 10, 2
 
 
 def describe():
@@ -65,10 +65,12 @@ def kernels(rng):
         return aligned(rng.standard_normal(shape, dtype=np.float32))
 
     x, delta, kernel, z = normal(ROWS, WIDTH), normal(ROWS, WIDTH), normal(WIDTH, WIDTH), normal(ROWS, WIDTH)
-    for name, a, b in (("x W", x, kernel), ("x^T delta", x.T, delta), ("delta W^T", delta, kernel.T)):
-        out = normal(len(a), WIDTH)
-        yield (f"{name} (multiply-add)", REPEATS * a.size * WIDTH, lambda a=a, b=b, out=out, name=name:
-               network.matmul(a, b, out, REPEATS, name == "x^T delta"))
+    # Products from panels, with factors prefetched, by copies of x, by dot products.
+    for name, a, b in (("x W", x, kernel), ("x^T delta", x.T, delta), ("x^T delta of long rows", normal(ROWS, LONG).T,
+                       delta), ("delta W^T", delta, kernel.T), ("x W of 4 columns", x, normal(WIDTH, 4))):
+        out = normal(len(a), b.shape[1])
+        yield (f"{name} (multiply-add)", REPEATS * a.size * b.shape[1], lambda a=a, b=b, out=out, name=name:
+               network.matmul(a, b, out, REPEATS, name.startswith("x^T delta")))
 
     bits = aligned(rng.integers(0, 2, (ROWS, WIDTH)).astype(np.float32))
     labels = aligned(rng.integers(0, CLASSES, 8 * ROWS))

@@ -102,7 +102,7 @@ class Optimizer:
 class Product:
     """How long is each matrix product of a training step, for the largest layer that has it?"""
 
-    params = [["small", "mid", "mnist", "big"], ["x W", "x^T delta", "delta W^T"], LEVELS]
+    params = [["small", "mid", "mnist", "big", "wide"], ["x W", "x^T delta", "delta W^T"], LEVELS]
     param_names = ["workload", "product", "level"]
 
     def setup(self, name, what, level):

@@ -17,6 +17,8 @@ WORKLOADS = FIVE | {
     "denoise": Workload((256, 512, 512, 256), 256, 10_000, "mse"),
     "surrogate64": Workload((16, 128, 128, 128, 4), 128, 20_000, "mse", "float64"),
     "mid64": Workload((100, 256, 256, 10), 128, 10_000, dtype="float64"),
+    "wide": Workload((300, 1000, 1000, 5), 100, 10_000),
+    "uneven64": Workload((46, 109, 33, 25, 22, 41, 401, 342, 666), 1024, 10_240, dtype="float64"),
 }
 
 

@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 from nnfast._core.activations cimport activation_gradient
 from nnfast._core.layers cimport ACTIVATION, Layer, has_own_kernel, layer_gradient
 from nnfast._core.mathf cimport copysign
-from nnfast._core.matmul cimport dots, padded, panel_width, product
+from nnfast._core.matmul cimport dots, padded, panel_width, team_product
 from nnfast._core.plan cimport Plan, at, gamma_of, row_at, state_of
 
 
@@ -50,8 +50,9 @@ cdef inline void backward_layer(const Plan* p, int index, Py_ssize_t place, Py_s
              layer.n_in, layer.n_out)
     else:
         # out = delta @ W.T, from the panels of W^T
-        product(delta, layer.stride, 1, <const floating*>p.work.packed + layer.transposed, panel,
-                padded(layer.n_out, tag) * panel, out, before.stride, rows, before.width, layer.n_out, False)
+        team_product(delta, layer.stride, 1, <const floating*>p.work.packed + layer.transposed, panel,
+                     padded(layer.n_out, tag) * panel, out, before.stride, rows, before.width, layer.n_out, False,
+                     p.work.shared)
     if p.penalties.on_outputs:
         output_penalty_gradient(before, a, out, rows, per_row)
     # out *= f'(z)

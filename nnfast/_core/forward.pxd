@@ -21,7 +21,7 @@ from nnfast._core.gather cimport gather_row, outside
 from nnfast._core.layers cimport ACTIVATION, Layer, has_own_kernel, layer_forward
 from nnfast._core.losses cimport C_FUNCTION, loss_rows
 from nnfast._core.mathf cimport dot_wide, fabs, sum_wide
-from nnfast._core.matmul cimport dots, pack, pack_columns, padded, panel_width, product
+from nnfast._core.matmul cimport dots, pack, pack_columns, padded, panel_width, team_product
 from nnfast._core.metrics cimport metric_row
 from nnfast._core.plan cimport CHUNK, PREFETCH_BYTES, Job, Plan, Work, at, beta_of, gamma_of, row_at, state_of
 from nnfast._core.sparse cimport gather_sparse
@@ -92,11 +92,13 @@ cdef inline void forward_layer(const Plan* p, const Job* job, const Work* work, 
     elif layer.panels >= 0 and work.has_panels:
         # z = [x 1] @ [W; b], from the panels of [W; b]
         b = <const floating*>work.packed + layer.panels
-        product(x, stride, 1, b, panel, layer.k * panel, z, layer.stride, rows, layer.width, layer.k, False)
+        team_product(x, stride, 1, b, panel, layer.k * panel, z, layer.stride, rows, layer.width, layer.k, False,
+                     work.shared)
     else:
         # z = [x 1] @ [W; b]
         b = <const floating*>p.params + layer.kernel
-        product(x, stride, 1, b, layer.n_out, panel, z, layer.stride, rows, layer.width, layer.k, False)
+        team_product(x, stride, 1, b, layer.n_out, panel, z, layer.stride, rows, layer.width, layer.k, False,
+                     work.shared)
     if z != a:
         memcpy(a, z, rows * layer.stride * sizeof(floating))
     if index < p.n_layers - 1 or last_activation:

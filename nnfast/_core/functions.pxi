@@ -47,7 +47,7 @@ def shuffle(int64_t[::1] order, uint64_t seed):
 
 
 def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, Py_ssize_t repeats=1,
-           bint over_rows=False):
+           bint over_rows=False, bint shared=False):
     """out (m, n) <- a (m, k) @ b (k, n).
 
     Strides may be any whole numbers of elements.
@@ -60,6 +60,8 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
     over_rows : bool
         The product is x^T delta, whose sums run over the rows of a batch, and a is the transpose of
         x. Training computes it in another way than x W and delta W^T.
+    shared : bool
+        Whether to prefetch as for a b that other threads wrote.
     """
     cdef const floating* tag = NULL
     cdef Py_ssize_t item = sizeof(floating), rows = a.shape[0], k = a.shape[1], n = b.shape[1]
@@ -111,16 +113,18 @@ def matmul(const floating[:, :] a, const floating[:, :] b, floating[:, :] out, P
                     count -= count % GROUP_ROWS         # x is read in whole registers
                     # out.T = b.T @ a.T
                     for _ in range(repeats):
-                        product(&b[0, 0], b_col, b_row, &a[first, 0], a_col, panel, c, count, n, count, k, False)
+                        team_product(&b[0, 0], b_col, b_row, &a[first, 0], a_col, panel, c, count, n, count, k, False,
+                                     shared)
                         transpose(c, count, n, count, c_transposed)
                 elif over_rows and a_row == 1:
                     # out = a @ b, a the transpose of x
                     for _ in range(repeats):
                         product_over_rows(&a[first, 0], a_col, panels, panel, k * panel, c, stride, count, width, k,
-                                          False, copied)
+                                          False, shared, copied)
                 else:
                     for _ in range(repeats):
-                        product(&a[first, 0], a_row, a_col, panels, panel, k * panel, c, stride, count, width, k, False)
+                        team_product(&a[first, 0], a_row, a_col, panels, panel, k * panel, c, stride, count, width, k,
+                                     False, shared)
                 for r in range(count):
                     result = c_transposed + r * n if transposed and count >= GROUP_ROWS else c + r * stride
                     if out.strides[1] == item:

@@ -29,8 +29,16 @@ side.  The loops around it keep K_BLOCK rows of a panel of B in the cache while 
 
 A is not packed.  Its rows lie an odd number of cache lines apart (`padded_row`), and callers take
 so few rows at a time that they stay in the cache.  The exception is x^T delta with long rows of x
-(`product_over_rows`): there each step over k is in another page.  Prefetchers of the CPU do not
-cross pages, so where steps are long the micro-kernel fetches A and B some steps ahead (`far2`).
+(`product_over_rows`): there each step over k is in another page.
+
+What is prefetched, by a type of tile each:
+
+    far2     A and B, some steps ahead, where steps over k are long: prefetchers of the CPU do not
+             cross pages
+    next2    otherwise the next panel of B, while the tiles of one are computed, if B is `shared`
+             with other threads: what they wrote comes from the caches of their cores, at a third
+             of the rate that the first tile of a panel reads it
+
 benchmarks/README.md lists what was measured and rejected: other blocks of k, tiles of other shapes.
 
 Two cases would compute mostly padding and have another form.  The layer alone selects it, never the
@@ -42,8 +50,9 @@ number of rows, so that the bits do not depend on how rows are divided:
 from cython cimport floating
 from libc.string cimport memcpy
 from nnfast._core.vectors cimport (
-    CACHE_LINE, MAX_ROWS, PANEL_BYTES, ZERO_F32, ZERO_F64, columns, f32_vec, f64_vec, first_lanes, height,
-    interleave_high, interleave_low, far2, prefetch, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, vec)
+    CACHE_LINE, MAX_ROWS, PANEL_BYTES, ZERO_F32, ZERO_F64, columns, f32_vec, f64_vec, far2, first_lanes,
+    height, interleave_high, interleave_low, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, next2,
+    prefetch, vec)
 
 cdef enum:
     K_BLOCK = 2048      # rows of B, at most 128 bytes of a panel each; 512 fit the L1 cache, but are up to 10 % slower
@@ -65,23 +74,24 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
                               vec* register, height* rows, columns* registers) noexcept nogil:
     """c (+)= sum_p a[:, p] b[p, :] for `tiles` tiles, one below the other.
 
-    A tile has sizeof(rows) rows and sizeof(registers) registers side by side; with `far2`, two
-    registers, A and B are prefetched.  The loop over the tiles is here for GCC: only inside of
-    another loop does it unroll the loops over the rows of a tile early enough to keep the sums in
-    registers.
+    A tile has sizeof(rows) rows and sizeof(registers) registers side by side.  Of the two lines in
+    a row of the next panel each tile prefetches one.
+
+    The loop over the tiles is here for GCC: only inside of another loop does it unroll the loops
+    over the rows of a tile early enough to keep the sums in registers.
     """
     cdef vec sums[TILE_SUMS]
     cdef vec right[8]
     cdef vec zero
     cdef const floating* left
     cdef const floating* line
-    cdef Py_ssize_t r, j, _tile, _
+    cdef Py_ssize_t r, j, tile_, _, b_next
     if (floating is float and vec is f32_vec) or (floating is double and vec is f64_vec):
         if vec is f32_vec:
             zero = ZERO_F32
         else:
             zero = ZERO_F64
-        for _tile in range(tiles):
+        for tile_ in range(tiles):
             r = 0
             while r < <Py_ssize_t>(sizeof(height) * sizeof(columns)):
                 sums[r] = zero
@@ -96,9 +106,14 @@ cdef inline void micro_kernel(const floating* a, Py_ssize_t a_row, Py_ssize_t a_
                     r += 1
             left = a
             line = b
+            b_next = b_panel + tile_ % 2 * (sizeof(vec) // sizeof(floating))
             for _ in range(k):
+                if columns is next2:
+                    prefetch(line + b_next)
                 if columns is far2:
                     prefetch(left + A_AHEAD * a_col)
+                    if sizeof(floating) == 8:               # 14 rows of A take two lines
+                        prefetch(left + A_AHEAD * a_col + CACHE_LINE // sizeof(floating))
                     prefetch(line + B_AHEAD * b_row)
                     if sizeof(vec) == CACHE_LINE:           # a panel has two lines
                         prefetch(line + B_AHEAD * b_row + sizeof(vec) // sizeof(floating))
@@ -182,8 +197,12 @@ cdef inline void column_of_tiles(const floating* a, Py_ssize_t a_row, Py_ssize_t
 cdef inline void matmul(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                         const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
                         floating* c, Py_ssize_t c_row,
-                        Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, bint accumulate, vec* register) noexcept nogil:
-    """C (rows, width) <- A (rows, k) B (k, width), added to C if `accumulate`."""
+                        Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, bint accumulate, bint shared,
+                        vec* register) noexcept nogil:
+    """C (rows, width) <- A (rows, k) B (k, width), added to C if `accumulate`.
+
+    `shared`: other threads may have written part of B.
+    """
     cdef Py_ssize_t lanes = sizeof(vec) // sizeof(floating)
     cdef Py_ssize_t p = 0, j, depth, left
     cdef bint add, far = max(a_col, b_row) * <Py_ssize_t>sizeof(floating) >= FAR_STEP and k >= FAR_K
@@ -207,6 +226,10 @@ cdef inline void matmul(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                 column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows,
                                 register, <far2*>NULL)
                 left = 2
+            elif left >= 2 and shared:
+                column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows,
+                                register, <next2*>NULL)
+                left = 2
             elif left >= 2:
                 column_of_tiles(a, a_row, a_col, panel, b_row, b_panel, c + j, c_row, depth, add, rows,
                                 register, <n2*>NULL)
@@ -220,15 +243,24 @@ cdef inline void matmul(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
         a += K_BLOCK * a_col
 
 
+cdef inline void team_product(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
+                              const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
+                              floating* c, Py_ssize_t c_row,
+                              Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, bint accumulate,
+                              bint shared) noexcept nogil:
+    """`matmul` in this dtype."""
+    if floating is float:
+        matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, shared, <f32_vec*>NULL)
+    else:
+        matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, shared, <f64_vec*>NULL)
+
+
 cdef inline void product(const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
                          const floating* b, Py_ssize_t b_row, Py_ssize_t b_panel,
                          floating* c, Py_ssize_t c_row,
                          Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, bint accumulate) noexcept nogil:
     """C (rows, width) <- A (rows, k) B (k, width), added to C if `accumulate`, in this dtype."""
-    if floating is float:
-        matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, <f32_vec*>NULL)
-    else:
-        matmul(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, <f64_vec*>NULL)
+    team_product(a, a_row, a_col, b, b_row, b_panel, c, c_row, rows, width, k, accumulate, False)
 
 
 cdef inline bint by_copies(Py_ssize_t x_row, Py_ssize_t width, const floating* tag) noexcept nogil:
@@ -244,7 +276,7 @@ cdef inline Py_ssize_t copied_size(Py_ssize_t n, const floating* tag) noexcept n
 cdef inline void product_over_rows(const floating* x, Py_ssize_t x_row,
                                    const floating* delta, Py_ssize_t delta_row, Py_ssize_t delta_panel,
                                    floating* c, Py_ssize_t c_row, Py_ssize_t n, Py_ssize_t width, Py_ssize_t rows,
-                                   bint accumulate, floating* copied) noexcept nogil:
+                                   bint accumulate, bint shared, floating* copied) noexcept nogil:
     """C (n, width) <- x (rows, n)^T delta (rows, width), added to C if `accumulate`.
 
     Where `by_copies` says so, n columns of x are copied, COPIED_ROWS rows at a time, so that steps
@@ -252,14 +284,14 @@ cdef inline void product_over_rows(const floating* x, Py_ssize_t x_row,
     """
     cdef Py_ssize_t pitch = padded(n, x), first = 0, count, r
     if not by_copies(x_row, width, x):
-        product(x, 1, x_row, delta, delta_row, delta_panel, c, c_row, n, width, rows, accumulate)
+        team_product(x, 1, x_row, delta, delta_row, delta_panel, c, c_row, n, width, rows, accumulate, shared)
         return
     while first < rows:
         count = min(rows - first, <Py_ssize_t>COPIED_ROWS)
         for r in range(count):
             memcpy(copied + r * pitch, x + (first + r) * x_row, n * sizeof(floating))
-        product(<const floating*>copied, 1, pitch, delta + first * delta_row, delta_row, delta_panel, c, c_row, n,
-                width, count, accumulate or first > 0)
+        team_product(<const floating*>copied, 1, pitch, delta + first * delta_row, delta_row, delta_panel, c, c_row, n,
+                     width, count, accumulate or first > 0, shared)
         first += count
 
 

@@ -47,7 +47,7 @@ from nnfast._core.losses cimport (
 from nnfast._core.mathf cimport multiply_add
 from nnfast._core.matmul cimport (
     by_copies, by_dots, by_transpose, copied_size, dots, pack, pack_columns, packed_size, padded, padded_row,
-    panel_width, product, product_over_rows, transpose, transposed_size)
+    panel_width, product_over_rows, team_product, transpose, transposed_size)
 from nnfast._core.metrics cimport keeps_order, metric_codes
 from nnfast._core.optimizers cimport Step, begin_step, optimizer_codes, optimizer_step
 from nnfast._core.plan cimport (
@@ -175,13 +175,13 @@ cdef inline void forward_in_phases(Plan* p, Py_ssize_t place, Py_ssize_t first, 
         layer = p.layers + index
         if layer.kind == BATCH_NORM:
             mean = <floating*>p.moments + layer.moments
-            barrier(&p.threads.team, size)
+            barrier(&p.threads.team, thread, size)
             normalize_columns(
                 at(&p.work, layer.input, layer.input_stride, 0, tag), layer.input_stride, rows,
                 first_column(layer.n_out, thread, size), first_column(layer.n_out, thread + 1, size),
                 at(&p.work, layer.normalized, layer.stride, 0, tag), at(&p.work, layer.a, layer.stride, 0, tag),
                 layer.stride, gamma_of(p, layer, tag), beta_of(p, layer, tag), layer.epsilon, mean, mean + layer.n_out)
-            barrier(&p.threads.team, size)
+            barrier(&p.threads.team, thread, size)
         if last > first:
             forward_layer(p, &p.job, &p.work, index, place + first, first, last - first, not p.objective.fused, True,
                           tag)
@@ -204,14 +204,14 @@ cdef inline void backward_in_phases(Plan* p, Py_ssize_t place, Py_ssize_t first,
         layer = p.layers + index
         if layer.kind == BATCH_NORM:
             variance = <floating*>p.moments + layer.moments + layer.n_out
-            barrier(&p.threads.team, size)
+            barrier(&p.threads.team, thread, size)
             normalize_columns_gradient(
                 at(&p.work, layer.normalized, layer.stride, 0, tag), at(&p.work, layer.delta, layer.stride, 0, tag),
                 layer.stride, rows,
                 first_column(layer.n_out, thread, size), first_column(layer.n_out, thread + 1, size),
                 at(&p.work, (layer - 1).delta, layer.stride, 0, tag), layer.stride, gamma_of(p, layer, tag),
                 layer.epsilon, variance, variance + layer.n_out, variance + 2 * layer.n_out)
-            barrier(&p.threads.team, size)
+            barrier(&p.threads.team, thread, size)
         if last > first:
             backward_layer(p, index, place + first, first, last - first, 1. / rows, tag)
 
@@ -227,21 +227,21 @@ cdef inline bint rows_half(Plan* p, Py_ssize_t place, Py_ssize_t rows, double sc
             backward_in_phases(p, place, first, last, rows, scale, thread, size, tag)
     else:
         rows_in_spans(p, place + first, first, last, scale, per_row, thread, tag)
-    barrier(&p.threads.team, size)
+    barrier(&p.threads.team, thread, size)
     if failed(p.threads.rows_status, size):
         return False
     if not in_python:
         return True
     if thread == 0 and not call_python(p, place, rows):
         p.threads.weights_status[0] = STATUS_INTERRUPTED
-    barrier(&p.threads.team, size)
+    barrier(&p.threads.team, thread, size)
     if failed(p.threads.weights_status, size):
         return False
     if p.has_batch_norm:
         backward_in_phases(p, place, first, last, rows, scale, thread, size, tag)
     else:
         backward(p, place + first, first, last - first, scale, per_row, thread, tag)
-    barrier(&p.threads.team, size)
+    barrier(&p.threads.team, thread, size)
     return not failed(p.threads.rows_status, size)
 
 
@@ -286,14 +286,14 @@ cdef inline bint finish_batch(Plan* p, Py_ssize_t batch, Py_ssize_t rows, bint s
     if stepping:
         if thread == 0:
             find_gradient_factors(p, tag)
-        barrier(&p.threads.team, size)
+        barrier(&p.threads.team, thread, size)
         deferred_step(p, thread, tag)
-        barrier(&p.threads.team, size)
+        barrier(&p.threads.team, thread, size)
         if failed(p.threads.weights_status, size):
             return False
     if p.has_max_norm and p.job.update:
         bound_layers(p, thread, size, tag)
-        barrier(&p.threads.team, size)
+        barrier(&p.threads.team, thread, size)
     if thread == 0:
         p.job.done = batch + 1
         if p.penalties.on_weights:
@@ -316,7 +316,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
         back_up(p, item, thread, size)
     for index in range(p.n_layers):
         repack(p, p.layers + index, first[index], first[p.n_layers + index], tag)
-    barrier(&p.threads.team, size)
+    barrier(&p.threads.team, thread, size)
     for batch in range(p.job.start, p.job.stop):
         place = batch * p.job.batch_size
         rows = min(p.job.batch_size, p.job.n_rows - place)
@@ -339,7 +339,7 @@ cdef inline void train(Plan* p, int thread, int size, const floating* tag) noexc
                 if done + part < rows and interrupted(p):
                     p.threads.weights_status[0] = STATUS_INTERRUPTED
             weights_half(p, part, done > 0, done + part == rows, thread, tag)
-            barrier(&p.threads.team, size)
+            barrier(&p.threads.team, thread, size)
             if failed(p.threads.weights_status, size):
                 return
             done += part
@@ -357,7 +357,7 @@ cdef void run(Plan* p, int thread, int size) noexcept nogil:
     else:
         train(p, thread, size, <float*>NULL)
     restore_mode(mode)
-    barrier(&p.threads.team, size)              # after it no thread reads the plan
+    barrier(&p.threads.team, thread, size)              # after it no thread reads the plan
 
 
 cdef inline void post_job(Plan* p, uint32 size) noexcept nogil:
@@ -907,6 +907,7 @@ cdef class Network:
             p.threads.place[t] = job.start * job.batch_size
         divide_rows(p, size)
         p.work.has_panels = p.has_panels and rows * size >= PANEL_ROWS
+        p.work.shared = size > 1
         return 0
 
     cdef tuple result(self, int size):
@@ -1095,6 +1096,7 @@ cdef class Network:
         work.memory = <char*>allocate(work.capacity * p.forward_size * item + 64)
         work.packed = NULL
         work.has_panels = p.has_panels and rows >= SPAN_ROWS
+        work.shared = False
         if work.memory == NULL:
             raise MemoryError("no memory for a workspace")
         if not p.has_columns and not work.has_panels:

@@ -151,6 +151,7 @@ cdef struct Work:               # a workspace and its packed weights
     Py_ssize_t capacity         # rows
     char* packed
     bint has_panels             # packed holds the panels of [W; b]; it holds the columns in any case
+    bint shared                 # several threads write the workspace and the weights
 
 
 cdef struct Objective:

@@ -97,7 +97,7 @@ cdef extern from *:
     #define NN_SIZE(n) typedef struct { char size[n]; } nn_##n;
     NN_SIZE(1) NN_SIZE(2) NN_SIZE(3) NN_SIZE(4) NN_SIZE(5) NN_SIZE(6) NN_SIZE(7)
     NN_SIZE(8) NN_SIZE(9) NN_SIZE(10) NN_SIZE(11) NN_SIZE(12) NN_SIZE(13) NN_SIZE(14)
-    typedef struct { char size[2]; } nn_far2;
+    typedef struct { char size[2]; } nn_far2, nn_next2;
     """
     ctypedef float f32_vec "nn_f32"
     ctypedef double f64_vec "nn_f64"
@@ -141,7 +141,10 @@ cdef extern from *:
         pass
     ctypedef struct n14 "nn_14":
         pass
-    ctypedef struct far2 "nn_far2":     # 2 registers of a product whose factors are prefetched
+    # 2 registers of a product that prefetches its factors (matmul.pxd)
+    ctypedef struct far2 "nn_far2":
+        pass
+    ctypedef struct next2 "nn_next2":
         pass
 
 cdef enum:
@@ -173,6 +176,7 @@ ctypedef fused columns:
     n4
     n8
     far2
+    next2
 
 cdef inline vec interleave_low(vec a, vec b) noexcept nogil:
     """a0 b0 a1 b1 ... from the lower halves of a and b."""

@@ -20,7 +20,7 @@ from nnfast._core.forward cimport repack_forward
 from nnfast._core.layers cimport BATCH_NORM, DENSE, Layer, layer_sums
 from nnfast._core.mathf cimport copysign, dot_wide, fabs, multiply_add, sum_wide
 from nnfast._core.matmul cimport (
-    by_transpose, pack_transposed, padded, panel_width, product, product_over_rows, transpose)
+    by_transpose, pack_transposed, padded, panel_width, product_over_rows, team_product, transpose)
 from nnfast._core.optimizers cimport all_finite, average_weights, begin_step, clip, optimizer_step, squares
 from nnfast._core.plan cimport CHUNK, GROUP_ROWS, MAX_NORM, NON_NEGATIVE, Plan, at, first_column, record_bad_gradient
 from nnfast._core.sparse cimport product_sparse, sort_columns
@@ -150,7 +150,7 @@ cdef inline void bound_layers(Plan* p, int thread, int size, const floating* tag
                         first_column(layer.n_out, thread + 1, size), layer.bound[0])
         if layer.constraint[1] == MAX_NORM and thread == index % size:      # Keras' axis 0: the whole bias
             bound_norms(w + layer.of_kernel * layer.n_out, layer.n_out, 1, 0, 1, layer.bound[1])
-    barrier(&p.threads.team, size)
+    barrier(&p.threads.team, thread, size)
     for index in range(p.n_layers):
         repack(p, p.layers + index, first[index], first[p.n_layers + index], tag)
 
@@ -264,8 +264,8 @@ cdef inline void gradient_of_rows(Plan* p, const Layer* layer, floating* gradien
             for r in range(n):
                 for i in range(layer.n_out):
                     transposed[i * width + r] = grads[r * layer.n_out + i]
-        product(delta, 1, layer.stride, x + first, x_stride, panel_width(gradient), transposed, width, layer.n_out,
-                width, rows, accumulate)
+        team_product(delta, 1, layer.stride, x + first, x_stride, panel_width(gradient), transposed, width, layer.n_out,
+                     width, rows, accumulate, p.work.shared)
         transpose(transposed, width, layer.n_out, n, gradient)
     else:
         # dW = x.T @ delta
@@ -273,7 +273,7 @@ cdef inline void gradient_of_rows(Plan* p, const Layer* layer, floating* gradien
             for r in range(n):
                 memcpy(gradient + r * stride, grads + r * layer.n_out, layer.n_out * sizeof(floating))
         product_over_rows(x + first, x_stride, delta, layer.stride, panel_width(gradient), gradient, stride, n,
-                          layer.width, rows, accumulate, gradient + p.threads.copied)
+                          layer.width, rows, accumulate, p.work.shared, gradient + p.threads.copied)
         if stride != layer.n_out:       # remove the padding in place: rows only move to lower addresses
             for r in range(1, n):
                 i = 0
