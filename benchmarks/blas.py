@@ -17,15 +17,12 @@ import argparse
 import ctypes
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import environment, fastest, machine, meanwhile, others, table
+from benchmarks.report import c_library, environment, fastest, machine, meanwhile, others, table
 from benchmarks.suite.workloads import operands
 
 SIZES = (1, 2, 3, 7, 8, 16, 31, 64, 100, 128, 256, 512, 1000, 1024, 2048)
@@ -47,18 +44,6 @@ void repeat(gemm* f, int count, char* ta, char* tb, int m, int n, int k, void* o
     while (count--) f(ta, tb, &m, &n, &k, one, a, &lda, b, &ldb, zero, c, &ldc);
 }
 """
-
-
-def blas_loop():
-    """Compiles the C loop above and returns its function."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        sys.exit("A C compiler is needed: put cc on the PATH, or set CC.")
-    with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder, "loop.c"), Path(folder, "loop.so")
-        source.write_text(LOOP)
-        subprocess.run([*compiler.split(), "-shared", "-fPIC", "-O1", source, "-o", library], check=True)
-        return ctypes.CDLL(str(library)).repeat
 
 
 def pointer(name):
@@ -131,7 +116,7 @@ def measure(repeat, what, m, k, n, dtype, repeats):
 
 def sweep(repeats, dtypes, part):
     """[dtype, product, layer, microseconds of nnfast, of the others] of all products of a level."""
-    repeat, found = blas_loop(), []
+    repeat, found = c_library(LOOP, "-O1").repeat, []
     for dtype in dtypes:
         for rows, n_in, n_out in LAYERS[::part]:
             sizes = [(rows, n_in, n_out), (n_in, rows, n_out), (rows, n_out, n_in)]

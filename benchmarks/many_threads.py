@@ -21,14 +21,9 @@ memory's rate for all cores together and no second socket, so it is an upper bou
 """
 import argparse
 import ctypes
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-from benchmarks.report import cpus, machine, meanwhile, others, table
+from benchmarks.report import c_library, cpus, machine, meanwhile, others, table
 from benchmarks.suite import workloads
 from nnfast._bench import repeated
 
@@ -99,14 +94,7 @@ SIZE = 1 << 19
 
 def costs():
     """Seconds of the transfer of a cache line between two cores; bytes a second of many of them."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        sys.exit("A C compiler is needed: put cc on the PATH, or set CC.")
-    with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder, "costs.c"), Path(folder, "costs.so")
-        source.write_text(COSTS)
-        subprocess.run([*compiler.split(), "-shared", "-fPIC", "-O2", source, "-o", library, "-lpthread"], check=True)
-        measure = ctypes.CDLL(str(library)).costs
+    measure = c_library(COSTS, "-O2", "-pthread").costs
     results = []
     for _ in range(5):
         transfer, reading = ctypes.c_double(), ctypes.c_double()

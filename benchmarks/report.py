@@ -1,8 +1,13 @@
-"""What the scripts share: the machine, its threads and its load; timing in turns; tables."""
+"""What the scripts share: the machine, its threads and load; timing in turns; C code; tables."""
+import ctypes
 import os
 import platform
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -62,6 +67,18 @@ def meanwhile(begin):
     now, used = others()
     return (f"Other processes used {max(0.0, (used - begin[1]) / (now - begin[0])):.2f} CPUs meanwhile: "
             "on a busy machine the times mean little.")
+
+
+def c_library(code, *options):
+    """The functions of this C code, compiled with these options, as a ctypes library."""
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        sys.exit("A C compiler is needed: put cc on the PATH, or set CC.")
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder, "code.c"), Path(folder, "code.so")
+        source.write_text(code)
+        subprocess.run([*compiler.split(), "-shared", "-fPIC", *options, source, "-o", library], check=True)
+        return ctypes.CDLL(str(library))
 
 
 def turns(calls, repeats, seconds):
