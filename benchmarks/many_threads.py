@@ -30,7 +30,7 @@ from nnfast._bench import repeated
 THREADS = (1, 2, 3, 4, 8, 16, 32, 64)
 GROUP = 8                       # threads of a group of the barrier (team.pxd)
 GROUP_ROWS = 16                 # rows of [W; b] that one thread has together (plan.pxd)
-LINE = 64
+SIZE = 1 << 19                  # bytes of the stream
 COSTS = """
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -39,7 +39,7 @@ COSTS = """
 #include <string.h>
 #include <time.h>
 
-enum { ROUNDS = 100000, SIZE = 1 << 19, WRITES = 100 };
+enum { ROUNDS = 100000, WRITES = 100 };
 static uint32_t turn __attribute__((aligned(64)));
 static uint64_t memory[SIZE / 8] __attribute__((aligned(64)));
 volatile uint64_t kept;
@@ -89,12 +89,11 @@ void costs(double* transfer, double* reading) {
     pthread_join(other, NULL);
 }
 """
-SIZE = 1 << 19
 
 
 def costs():
     """Seconds of the transfer of a cache line between two cores; bytes a second of many of them."""
-    measure = c_library(COSTS, "-O2", "-pthread").costs
+    measure = c_library(COSTS, "-O2", "-pthread", f"-DSIZE={SIZE}").costs
     results = []
     for _ in range(5):
         transfer, reading = ctypes.c_double(), ctypes.c_double()

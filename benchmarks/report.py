@@ -40,13 +40,9 @@ def cpus():
 
 def machine():
     """One line about the machine and Python."""
-    model = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            model = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{model}, {len(cpus())} CPUs, {platform.system()}, Python {platform.python_version()}"
+    from nnfast._config import cpu_model
+
+    return f"{cpu_model()}, {len(cpus())} CPUs, {platform.system()}, Python {platform.python_version()}"
 
 
 def others():
